@@ -1,0 +1,1 @@
+"""Learned policies and the command line for sfl-env."""

@@ -1,0 +1,1 @@
+"""Reference solvers and heuristic policies for sfl-env."""

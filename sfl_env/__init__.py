@@ -1,0 +1,1 @@
+"""Gymnasium environment for resource allocation in split federated learning over wireless networks."""

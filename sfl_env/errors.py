@@ -1,0 +1,38 @@
+"""Errors that a user's input can cause; the command line shows their message without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SFLError(ValueError):
+    """Base of every error that sfl-env raises for a user's input."""
+
+
+class ScenarioError(SFLError):
+    """A scenario field is unknown, of the wrong type or out of range."""
+
+
+class DecisionError(SFLError):
+    """An action or a decision is misshapen, not finite, out of its space or infeasible."""
+
+
+class ProblemError(SFLError):
+    """The arrays of a round problem do not fit together or hold impossible values."""
+
+
+class ProfileError(SFLError):
+    """A network cannot be profiled, or a stored profile is broken."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
+
+    Examples
+    --------
+    >>> nearest_name("num_device", ["num_devices", "model"])
+    " (did you mean 'num_devices'?)"
+    >>> nearest_name("zzz", ["num_devices", "model"])
+    ''
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

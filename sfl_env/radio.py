@@ -1,0 +1,69 @@
+"""Rates of the shared band: frequency-division multiple access (FDMA) in both directions."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SMALLEST_SHARE = 1e-200
+"""A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
+
+
+def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> Array:
+    r"""Shannon rate of a device that concentrates its power on the band it holds.
+
+    .. math:: R = b \log_2(1 + p g / (N_0 b)), \quad b = s B
+
+    The noise grows with the band held, so the rate is concave in the share and saturates at
+    :math:`p g / (N_0 \ln 2)`.
+
+    Parameters
+    ----------
+    share : (N, K) array
+        Share of the band, 0 to 1.
+    bandwidth_hz : (N, 1) array or float
+        The whole uplink band, Hz.
+    snr_hz : (N, K) array
+        Received power over the noise density, p g / N0, Hz.
+
+    Returns
+    -------
+    (N, K) array
+        Bit/s.
+
+    Examples
+    --------
+    >>> float(uplink_rate_bps(np.array([0.5]), 2e6, np.array([3e6]))[0])
+    2000000.0
+    """
+    held_hz = np.maximum(share, SMALLEST_SHARE) * bandwidth_hz
+    rate: Array = held_hz * np.log1p(snr_hz / held_hz)
+    rate *= 1.0 / np.log(2.0)
+    return rate
+
+
+def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noise_w_per_hz: float) -> Array:
+    r"""Shannon rate of a device that is given the whole downlink band.
+
+    The base station sends at constant power density, so a share s of the band has s times this rate.
+
+    Parameters
+    ----------
+    gain : (N, K) array
+        Linear power gain of the channel.
+    bandwidth_hz, power_w, noise_w_per_hz : float
+        Downlink band, the base station's power over all of it, and the noise density.
+
+    Returns
+    -------
+    (N, K) array
+        Bit/s.
+
+    Examples
+    --------
+    >>> float(downlink_full_rate_bps(np.array([1.0]), 1e6, 3.0, 1e-6)[0])
+    2000000.0
+    """
+    rate: Array = np.log1p(gain * (power_w / (noise_w_per_hz * bandwidth_hz)))
+    rate *= bandwidth_hz / np.log(2.0)
+    return rate
