@@ -141,20 +141,24 @@ class RoundProblem:
         receives = (self.downlink_bits > 0.0) & np.isfinite(self.downlink_full_rate_bps)[..., None]
         return (self.uplink_bits > 0.0) | receives
 
+    def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+        """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
+        index = cut[..., None]
+        return (
+            np.take_along_axis(self.fixed_s, index, axis=-1)[..., 0],
+            np.take_along_axis(self.uplink_bits, index, axis=-1)[..., 0],
+            np.take_along_axis(self.downlink_bits, index, axis=-1)[..., 0],
+            np.take_along_axis(self.needs_band, index, axis=-1)[..., 0],
+        )
+
     def device_latency_s(self, decision: Decision) -> Array:
         """(N, K): seconds until each device has finished; infinite where a needed band is missing."""
-        cut = decision.cut[..., None]
         share = np.asarray(decision.bandwidth_share, dtype=np.float64)
-        fixed, up, down, needs = (
-            np.take_along_axis(table, cut, axis=-1)[..., 0]
-            for table in (self.fixed_s, self.uplink_bits, self.downlink_bits, self.needs_band)
-        )
+        fixed, up, down, needs = self.at_cut(decision.cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
         usable = np.where(share > 0.0, share, 1.0)
         latency: Array = fixed + up / rate + down / (usable * self.downlink_full_rate_bps)
         latency[(share == 0.0) & needs] = np.inf
-        without = ~needs
-        latency[without] = fixed[without]
         return latency
 
     def latency_s(self, decision: Decision) -> Array:
@@ -191,7 +195,7 @@ class RoundProblem:
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
 
 
-def _reject(bad: NDArray[np.bool_], values: NDArray[np.generic], name: str, why: str) -> None:
+def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
     if bad.any():
         env, device = (int(i) for i in np.argwhere(bad)[0])
         raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")
