@@ -166,6 +166,27 @@ class RoundProblem:
         latency: Array = self.device_latency_s(decision).max(axis=-1)
         return latency
 
+    def check_cut(self, cut: NDArray[np.intp]) -> None:
+        """Raise :class:`DecisionError` unless every device can take its cut.
+
+        Raises
+        ------
+        DecisionError
+            For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
+        """
+        self._check_shape("cut", cut)
+        if not np.issubdtype(cut.dtype, np.integer):
+            raise DecisionError(f"cut has type {cut.dtype}; it has to hold integers, counted from 0.")
+        num_cuts = self.fixed_s.shape[-1]
+        _reject((cut < 0) | (cut >= num_cuts), cut, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
+        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
+
+    def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
+        wanted = self.fixed_s.shape[:2]
+        if np.shape(values) != wanted:
+            raise DecisionError(f"{name} has shape {np.shape(values)}; it has to be {wanted}.")
+
     def check(self, decision: Decision) -> None:
         """Raise :class:`DecisionError` unless the decision can be carried out.
 
@@ -175,14 +196,9 @@ class RoundProblem:
             For a wrong shape, a cut that is not there or does not fit, a share that is negative or not
             finite, shares that sum above 1, or no share for a device whose cut needs the band.
         """
-        n, k, c = self.shape
         cut, share = decision.cut, decision.bandwidth_share
-        for name, values in (("cut", cut), ("bandwidth_share", share)):
-            if np.shape(values) != (n, k):
-                raise DecisionError(f"{name} has shape {np.shape(values)}; it has to be {(n, k)}.")
-        _reject((cut < 0) | (cut >= c), cut, "cut", f"it has to be an index from 0 to {c - 1}")
-        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
-        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
+        self.check_cut(cut)
+        self._check_shape("bandwidth_share", share)
         _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
         total = share.sum(axis=-1)
         if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
@@ -191,7 +207,7 @@ class RoundProblem:
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "
                 "most. Divide them by their sum."
             )
-        needs = np.take_along_axis(self.needs_band, cut[..., None], axis=-1)[..., 0]
+        _, _, _, needs = self.at_cut(cut)
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
 
 

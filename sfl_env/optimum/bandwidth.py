@@ -1,0 +1,148 @@
+"""The optimal split of the band once every device has chosen its cut."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.optimum.descent import Evaluation, Optimum, descend
+from sfl_env.optimum.solution import Solution
+from sfl_env.problem import Decision, RoundProblem
+from sfl_env.radio import SMALLEST_SHARE, Array, uplink_rate_and_elasticity
+
+
+@dataclass(frozen=True)
+class FixedCuts:
+    """Devices whose cuts are given, as an instance for :func:`~sfl_env.optimum.descent.descend`."""
+
+    fixed_s: Array  # (N, K)
+    uplink_bits: Array  # (N, K)
+    downlink_s: Array  # (N, K) with the whole band
+    snr_hz: Array  # (N, K)
+    bandwidth_hz: Array  # (N, 1)
+
+    def evaluate(self, share: Array) -> Evaluation:
+        """Each device's time and slope at its share."""
+        rate, elasticity = uplink_rate_and_elasticity(share, self.bandwidth_hz, self.snr_hz)
+        up = self.uplink_bits / rate
+        down = self.downlink_s / np.maximum(share, SMALLEST_SHARE)
+        time = self.fixed_s + up
+        time += down
+        up *= elasticity
+        up += down
+        return Evaluation(time, up, np.zeros(share.shape, dtype=np.intp))
+
+    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "FixedCuts":
+        """Some of the problems."""
+        return FixedCuts(
+            self.fixed_s[index],
+            self.uplink_bits[index],
+            self.downlink_s[index],
+            self.snr_hz[index],
+            self.bandwidth_hz[index],
+        )
+
+
+def split_band(
+    fixed_s: Array,
+    uplink_bits: Array,
+    downlink_bits: Array,
+    uplink_snr_hz: Array,
+    downlink_full_rate_bps: Array,
+    uplink_bandwidth_hz: Array,
+) -> Optimum:
+    """Split the band so that all devices that need it finish together.
+
+    Parameters
+    ----------
+    fixed_s : (N, K) array
+        Seconds that do not depend on the band.
+    uplink_bits, downlink_bits : (N, K) array
+        Bits that cross the air.
+    uplink_snr_hz : (N, K) array
+        Received power over the noise density, Hz.
+    downlink_full_rate_bps : (N, K) array
+        Downlink rate with the whole band, bit/s.
+    uplink_bandwidth_hz : (N,) array
+        The whole uplink band, Hz.
+
+    Returns
+    -------
+    Optimum
+        Devices that need no band get a share of 0; the shares of the others sum to 1.
+
+    Examples
+    --------
+    >>> split = split_band(
+    ...     fixed_s=np.array([[1.0, 1.0, 5.0]]),
+    ...     uplink_bits=np.array([[2e6, 2e6, 0.0]]),
+    ...     downlink_bits=np.zeros((1, 3)),
+    ...     uplink_snr_hz=np.full((1, 3), 3e6),
+    ...     downlink_full_rate_bps=np.full((1, 3), np.inf),
+    ...     uplink_bandwidth_hz=np.array([2e6]),
+    ... )
+    >>> split.share, split.time_s, split.lower_bound_s.round(9)
+    (array([[0.5, 0.5, 0. ]]), array([[2., 2., 5.]]), array([5.]))
+    """
+    downlink_s = downlink_bits / downlink_full_rate_bps
+    needs = (uplink_bits > 0.0) | (downlink_s > 0.0)
+    bandwidth = uplink_bandwidth_hz[:, None]
+    if needs.all():
+        start = np.full(needs.shape, 1.0 / needs.shape[1])
+        return descend(FixedCuts(fixed_s, uplink_bits, downlink_s, uplink_snr_hz, bandwidth), start)
+    # Nobody waits for a device that is ready at once, so those without need of the band are never given any.
+    start = needs / np.maximum(np.add.reduce(needs, axis=1), 1)[:, None]
+    computing = np.where(needs, fixed_s, 0.0)
+    split = descend(FixedCuts(computing, uplink_bits, downlink_s, uplink_snr_hz, bandwidth), start)
+    without = np.where(needs, 0.0, fixed_s)
+    bound = np.where(needs.any(axis=1), split.lower_bound_s, 0.0)
+    return split._replace(
+        share=np.where(needs, split.share, 0.0),
+        time_s=np.where(needs, split.time_s, fixed_s),
+        lower_bound_s=np.maximum(bound, without.max(axis=1)),
+    )
+
+
+def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution:
+    """Split the band optimally for given cuts.
+
+    Every device that needs the band finishes at the same time; a device whose cut needs none gets none.
+
+    Parameters
+    ----------
+    problem : RoundProblem
+        N rounds of K devices.
+    cut : (N, K) integer array
+        The cut of every device, counted from 0.
+
+    Returns
+    -------
+    Solution
+        Its ``lower_bound_s`` holds for every split of the band under these cuts.
+
+    Raises
+    ------
+    DecisionError
+        If a cut is misshapen, not there, or does not fit into its device's memory.
+
+    Examples
+    --------
+    >>> problem = RoundProblem(
+    ...     fixed_s=[[[1.0, 2.0], [1.0, 2.0]]],
+    ...     uplink_bits=[[[2e6, 1e6], [2e6, 1e6]]],
+    ...     downlink_bits=np.zeros((1, 2, 2)),
+    ...     uplink_snr_hz=[[3e6, 3e6]],
+    ...     downlink_full_rate_bps=[[np.inf, np.inf]],
+    ...     uplink_bandwidth_hz=[2e6],
+    ... )
+    >>> solution = allocate_bandwidth(problem, np.array([[0, 0]]))
+    >>> solution.decision.bandwidth_share, solution.latency_s
+    (array([[0.5, 0.5]]), array([2.]))
+    """
+    cut = np.asarray(cut)
+    problem.check_cut(cut)
+    fixed, up, down, _ = problem.at_cut(cut)
+    split = split_band(
+        fixed, up, down, problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz
+    )
+    return Solution(Decision(cut, split.share), split.time_s.max(axis=1), split.lower_bound_s, split.iterations)

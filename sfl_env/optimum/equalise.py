@@ -1,0 +1,107 @@
+r"""One step towards shares under which all devices finish together.
+
+As a function of the reciprocal share x = 1/s, the time T_k(x) that a device needs is increasing and
+concave: the uplink term because x / ln(1 + g x) is, the downlink term because it is linear, and a minimum
+over cuts because minima of concave functions are concave. So the tangent at the present share lies above
+the curve, and with w_k = dT_k / d ln x,
+
+.. math:: \hat s_k(\tau) = \frac{s_k}{1 + (\tau - T_k) / w_k} \ge s_k(\tau)
+
+is enough for device k to finish by tau. The tau at which these shares sum to 1 is therefore reachable, is
+never later than the present straggler, and is the optimum once all T_k agree: Newton's method in all shares
+and in the common time at once, descending from any start.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.radio import SMALLEST_SHARE, Array
+
+INNER_STEPS = 2
+"""Newton steps for the common time; the outer iteration corrects what they leave."""
+
+
+def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
+    """Shares under which every device finishes at about one, earlier time.
+
+    Parameters
+    ----------
+    share : (N, K) array
+        Present shares, summing to 1 in each row.
+    time_s : (N, K) array
+        Each device's time at its present share, seconds.
+    slope_s : (N, K) array
+        Minus the derivative of that time by the logarithm of the share, seconds; zero for a device that
+        works without the band, which then keeps a share only while nobody waits for it.
+
+    Returns
+    -------
+    (N, K) array
+        New shares, summing to 1 in each row.
+
+    Notes
+    -----
+    The shares have to sum to 1: a secular equation, solved by Newton's method on its reciprocal, which is
+    concave and increasing, from a point left of its root. The steps are applied to 1 + (tau - T) / w and
+    not to tau, since a slope may be far smaller than one unit in tau's last place.
+    """
+    idle = slope_s <= 0.0
+    if idle.any():
+        return _next_shares_with_idle(share, time_s, slope_s, idle)
+    sensitivity = share / slope_s
+    tau = np.add.reduce(sensitivity * time_s, axis=1) / np.add.reduce(sensitivity, axis=1)
+    # A single share is at most 1, which bounds tau from below, and so does the tangent in the share.
+    alone = time_s - slope_s * (1.0 - share)
+    tau = np.maximum(tau, np.maximum.reduce(alone, axis=1))
+    stretch = (tau[:, None] - time_s) / slope_s
+    stretch += 1.0
+    for _ in range(INNER_STEPS):
+        np.maximum(stretch, share, out=stretch)
+        eased = share / stretch
+        total = np.add.reduce(eased, axis=1)
+        eased /= stretch
+        eased /= slope_s
+        shift = total * (total - 1.0) / np.add.reduce(eased, axis=1)
+        stretch += shift[:, None] / slope_s
+    np.maximum(stretch, share, out=stretch)
+    moved: Array = share / stretch
+    np.maximum(moved, SMALLEST_SHARE, out=moved)
+    moved /= np.add.reduce(moved, axis=1)[:, None]
+    return moved
+
+
+def _next_shares_with_idle(share: Array, time_s: Array, slope_s: Array, idle: NDArray[np.bool_]) -> Array:
+    """As :func:`next_shares` where some devices have chosen to do without the band.
+
+    Nobody can finish before the slowest of these, unless it is given band after all: so what the others
+    leave over goes to those that hold the round up, in equal parts.
+    """
+    share = np.where(idle, 0.0, share)
+    slope = np.where(idle, np.inf, slope_s)
+    sensitivity = share / slope
+    total = np.add.reduce(share, axis=1)
+    weight = np.add.reduce(sensitivity, axis=1)
+    weighted = np.add.reduce(np.where(idle, 0.0, sensitivity * time_s), axis=1) + (total - 1.0)
+    tau = np.where(weight > 0.0, weighted / np.where(weight > 0.0, weight, 1.0), -np.inf)
+    alone = np.where(idle, time_s, time_s - slope_s * (1.0 - share))
+    tau = np.maximum(tau, alone.max(axis=1))
+    earliest = np.where(idle, time_s, -np.inf).max(axis=1)
+    stretch = 1.0 + (tau[:, None] - time_s) / slope
+    for _ in range(INNER_STEPS):
+        np.maximum(stretch, share, out=stretch)
+        eased = share / stretch
+        total = np.add.reduce(eased, axis=1)
+        weight = np.add.reduce(eased / (stretch * slope), axis=1)
+        shift = np.where(weight > 0.0, total * (total - 1.0) / np.where(weight > 0.0, weight, 1.0), 0.0)
+        shift = np.maximum(shift, earliest - tau)
+        tau = tau + shift
+        stretch += shift[:, None] / slope
+    np.maximum(stretch, share, out=stretch)
+    moved: Array = share / stretch
+    moved[~idle] = np.maximum(moved[~idle], SMALLEST_SHARE)
+    total = np.add.reduce(moved, axis=1)
+    waited_for = idle & (time_s >= tau[:, None])
+    spare = np.maximum(1.0 - total, 0.0) / np.maximum(waited_for.sum(axis=1), 1)
+    moved += waited_for * spare[:, None]
+    moved /= np.add.reduce(moved, axis=1)[:, None]
+    return moved
