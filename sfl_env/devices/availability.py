@@ -1,0 +1,136 @@
+"""How much of a device's speed training gets now: other programs come and go."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from sfl_env.errors import ScenarioError
+from sfl_env.radio import Array
+from sfl_env.ranges import require_range
+
+State = TypeVar("State", bound=tuple[Any, ...])
+
+
+class AvailabilityState(NamedTuple):
+    """Share of the nominal FLOP/s that each device has for training."""
+
+    fraction: Array  # (N, K), above 0, at most 1
+
+
+class Availability(Protocol[State]):
+    """What the environment asks of an availability model; its state has ``.fraction`` (N, K), above 0."""
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> State:
+        """Availability in n environments at the start."""
+        ...
+
+    def step(self, state: State, rng: np.random.Generator) -> State:
+        """Availability one round later; the very same object if nothing has changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class MarkovAvailability:
+    """Markov chain over a few levels: now and then a device's load is drawn anew.
+
+    In each round, with the switching probability, a device draws its level from the weights; else it keeps it. The
+    weights are the stationary distribution, and the fraction's autocorrelation is (1 - switch_probability)^lag.
+
+    Parameters
+    ----------
+    levels : tuple of float
+        Fractions of the nominal speed, ascending, above 0, at most 1.
+    weights : tuple of float, optional
+        Stationary weight of each level, at least 0, not all 0; need not sum to 1. Equal by default.
+    switch_probability : float
+        Probability per round that the level is drawn anew, 0 to 1.
+
+    Raises
+    ------
+    ScenarioError
+        If the levels do not ascend, the weights do not fit them or a number is out of its range.
+
+    Examples
+    --------
+    >>> availability = MarkovAvailability(levels=(0.5, 1.0), switch_probability=0.2)
+    >>> rng = np.random.default_rng(0)
+    >>> state = availability.initial(rng, 1, 4)
+    >>> availability.step(state, rng).fraction.shape
+    (1, 4)
+    """
+
+    levels: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    weights: tuple[float, ...] = ()
+    switch_probability: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ScenarioError("levels is empty; give at least one fraction, such as 1.0.")
+        for index, level in enumerate(self.levels):
+            require_range(f"levels[{index}]", level, math.nextafter(0.0, 1.0), 1.0)
+        if any(low >= high for low, high in pairwise(self.levels)):
+            raise ScenarioError(f"levels is {self.levels}; the fractions have to ascend.")
+        if self.weights and len(self.weights) != len(self.levels):
+            raise ScenarioError(
+                f"weights has {len(self.weights)} entries for {len(self.levels)} levels; give one for each level."
+            )
+        for index, weight in enumerate(self.weights):
+            require_range(f"weights[{index}]", weight, 0.0)
+        if self.weights and sum(self.weights) == 0.0:
+            raise ScenarioError("weights are all 0; at least one has to be above 0.")
+        require_range("switch_probability", self.switch_probability, 0.0, 1.0)
+
+    @cached_property
+    def _fractions(self) -> Array:
+        return np.array(self.levels)
+
+    @cached_property
+    def _edges(self) -> Array:
+        """Where a uniform number passes from one level to the next, (levels - 1,)."""
+        weights = np.array(self.weights or (1.0,) * len(self.levels))
+        edges: Array = np.cumsum(weights / weights.sum())[:-1]
+        return edges
+
+    @cached_property
+    def _switch_edges(self) -> Array:
+        return self._edges * self.switch_probability
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> AvailabilityState:
+        """Levels from the stationary distribution."""
+        level = self._edges.searchsorted(rng.random((n, num_devices)), side="right")
+        return AvailabilityState(self._fractions[level])
+
+    def step(self, state: AvailabilityState, rng: np.random.Generator) -> AvailabilityState:
+        """Levels one round later."""
+        draws = rng.random(state.fraction.shape)
+        # One number says both whether a device switches (it is below p) and, scaled back by p, where to.
+        switched = np.flatnonzero(draws < self.switch_probability)
+        if not switched.size:
+            return state
+        fraction = state.fraction.copy()
+        level = self._switch_edges.searchsorted(draws.take(switched), side="right")
+        fraction.put(switched, self._fractions.take(level))
+        return AvailabilityState(fraction)
+
+
+@dataclass(frozen=True)
+class AlwaysAvailable:
+    """Every device gives training its whole speed all the time.
+
+    Examples
+    --------
+    >>> AlwaysAvailable().initial(np.random.default_rng(0), 1, 2).fraction
+    array([[1., 1.]])
+    """
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> AvailabilityState:
+        """Ones."""
+        return AvailabilityState(np.ones((n, num_devices)))
+
+    def step(self, state: AvailabilityState, rng: np.random.Generator) -> AvailabilityState:
+        """Return the state as it is."""
+        return state
