@@ -1,0 +1,30 @@
+"""Copies of modules on the meta device, where tensors have shapes and no values."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+META = torch.device("meta")
+
+
+def to_meta(module: M) -> M:
+    """Return a copy in training mode on the meta device; the weights themselves are never copied.
+
+    Parameters shared within the module stay shared in the copy.
+    """
+    memo: dict[int, object] = {}
+    for part in module.modules():
+        plain = [value for value in vars(part).values() if isinstance(value, Tensor)]
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False), *plain):
+            hollow = tensor.detach().to(META).requires_grad_(tensor.requires_grad)
+            is_parameter = isinstance(tensor, nn.Parameter)
+            memo[id(tensor)] = nn.Parameter(hollow, tensor.requires_grad) if is_parameter else hollow
+    return copy.deepcopy(module, memo).to(META).train()
+
+
+def sample_input(input_shape: tuple[int, ...], batch: int) -> Tensor:
+    """Return an input without values, (batch, *input_shape)."""
+    return torch.empty((batch, *input_shape), device=META)

@@ -1,0 +1,294 @@
+"""What each cut of a network costs, as a validated value that is stored as JSON."""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sfl_env.errors import ProfileError, nearest_name
+
+SCHEMA = "sfl-env/dnn-profile/1"
+"""Names the layout of a stored profile; a file of another layout is refused."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DNNProfile:
+    """Costs of one sample at each of a network's C cuts; the last cut keeps the whole network on the device.
+
+    One multiply-accumulate counts as 2 FLOPs; work other than matrix products and convolutions
+    (activations, normalisation, pooling) counts as none.
+
+    Parameters
+    ----------
+    name : str
+        What the network is called.
+    input_shape : tuple of int
+        Shape of one sample, without the batch.
+    cut_names : tuple of str
+        For each cut, the last block that stays on the device.
+    device_forward_flops, device_backward_flops : (C,) array
+        FLOPs per sample on the device; no gradient of the raw input is computed.
+    server_forward_flops, server_backward_flops : (C,) array
+        FLOPs per sample on the server; the backward pass includes the gradient of the smashed data.
+    smashed_elements : (C,) array
+        Elements of one sample's activation at the cut; 0 at the last.
+    device_parameters, device_buffers : (C,) array
+        Scalars that the device side holds: trained ones, and others such as running statistics.
+    device_activation_elements : (C,) array
+        Elements per sample that the device keeps for its backward pass, views and parameters left out.
+
+    Raises
+    ------
+    ProfileError
+        If lengths differ, a number is negative or not finite, or the numbers contradict each other (totals
+        that change with the cut, a device side that shrinks as the cut gets deeper, a last cut that still
+        sends).
+
+    Examples
+    --------
+    A network of two layers, 300 and 100 FLOPs; between them 5 elements are sent.
+
+    >>> profile = DNNProfile(
+    ...     name="toy",
+    ...     input_shape=(30,),
+    ...     cut_names=("first", "second"),
+    ...     device_forward_flops=[300, 400],
+    ...     device_backward_flops=[300, 500],
+    ...     server_forward_flops=[100, 0],
+    ...     server_backward_flops=[200, 0],
+    ...     smashed_elements=[5, 0],
+    ...     device_parameters=[150, 200],
+    ...     device_buffers=[0, 0],
+    ...     device_activation_elements=[30, 35],
+    ... )
+    >>> profile.num_cuts
+    2
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    cut_names: tuple[str, ...]  # (C,)
+    device_forward_flops: Array  # (C,)
+    device_backward_flops: Array  # (C,)
+    server_forward_flops: Array  # (C,)
+    server_backward_flops: Array  # (C,)
+    smashed_elements: Array  # (C,)
+    device_parameters: Array  # (C,)
+    device_buffers: Array  # (C,)
+    device_activation_elements: Array  # (C,)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        object.__setattr__(self, "cut_names", _checked_cut_names(self.cut_names))
+        for field in ARRAY_FIELDS:
+            values = _checked_array(field, getattr(self, field), self.cut_names)
+            object.__setattr__(self, field, values)
+        self._check_last_cut()
+        self._check_order()
+        self._check_total()
+
+    @property
+    def num_cuts(self) -> int:
+        """C, the number of cuts, the whole network on the device included."""
+        return len(self.cut_names)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DNNProfile) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.input_shape, self.cut_names))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what :meth:`to_json` writes, as plain lists and numbers."""
+        values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "cut_names": list(self.cut_names),
+        }
+        for field in ARRAY_FIELDS:
+            values[field] = [int(x) if x.is_integer() else x for x in getattr(self, field).tolist()]
+        return values
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the profile to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its folder has to be there. An existing file is replaced.
+
+        Raises
+        ------
+        ProfileError
+            If the file cannot be written.
+        """
+        target = Path(path)
+        rows = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in self.to_dict().items()]
+        text = "{\n" + ",\n".join(rows) + "\n}\n"
+        try:
+            _write_whole(target, text)
+        except OSError as error:
+            raise ProfileError(f"The profile cannot be written to {target}: {error.strerror}.") from error
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a profile that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Raises
+        ------
+        ProfileError
+            If the file cannot be read, is cut short, has another schema, lacks a key or has one too many, or
+            holds impossible values; the message names the file, the field and the mend.
+        """
+        source = Path(path)
+        try:
+            content = json.loads(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ProfileError(f"The profile {source} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise ProfileError(
+                f"The profile {source} is not whole JSON ({error}); it may be truncated. Write it again with "
+                "`sfl profile MODEL --out FILE`."
+            ) from error
+        try:
+            return cls(**_fields_of(content))
+        except ProfileError as error:
+            raise ProfileError(f"The profile {source} is broken: {error}") from error
+
+    def _check_last_cut(self) -> None:
+        for field in ("smashed_elements", "server_forward_flops", "server_backward_flops"):
+            last = getattr(self, field)[-1]
+            if last != 0.0:
+                raise ProfileError(
+                    f"{field}[{self.num_cuts - 1}] is {last:g}; the last cut keeps the whole network on the "
+                    "device, so it has to be 0."
+                )
+        silent = self.smashed_elements[:-1] == 0.0
+        if silent.any():
+            index = int(np.argmax(silent))
+            raise ProfileError(
+                f"smashed_elements[{index}] (cut {self.cut_names[index]!r}) is 0; only the last cut sends nothing."
+            )
+
+    def _check_order(self) -> None:
+        for field in _GROWING + _SHRINKING:
+            step = np.diff(getattr(self, field)) * (1.0 if field in _GROWING else -1.0)
+            if (step < 0.0).any():
+                index = int(np.argmax(step < 0.0)) + 1
+                verb = "fall" if field in _GROWING else "rise"
+                raise ProfileError(
+                    f"{field}[{index}] (cut {self.cut_names[index]!r}) is {getattr(self, field)[index]:g} "
+                    f"after {getattr(self, field)[index - 1]:g}; it cannot {verb} as the cut gets deeper."
+                )
+
+    def _check_total(self) -> None:
+        total = self.device_forward_flops + self.server_forward_flops
+        differs = ~np.isclose(total, total[-1], rtol=1e-9, atol=0.0)
+        if differs.any():
+            index = int(np.argmax(differs))
+            raise ProfileError(
+                f"device_forward_flops[{index}] + server_forward_flops[{index}] (cut "
+                f"{self.cut_names[index]!r}) is {total[index]:g}, but the whole network has {total[-1]:g}; "
+                "a cut moves work and changes none."
+            )
+
+
+ARRAY_FIELDS = tuple(field.name for field in fields(DNNProfile) if field.type == Array)
+"""The fields that hold one number for each cut."""
+
+_GROWING = ("device_forward_flops", "device_backward_flops", "device_parameters", "device_buffers")
+_SHRINKING = ("server_forward_flops", "server_backward_flops")
+
+
+def _fields_of(content: object) -> dict[str, Any]:
+    """Return a stored profile's fields, after checking its schema and keys."""
+    if not isinstance(content, dict):
+        raise ProfileError("the file holds no JSON object; it has to be one with the fields of a DNNProfile.")
+    known = [field.name for field in fields(DNNProfile)]
+    schema = content.get("schema")
+    if schema != SCHEMA:
+        raise ProfileError(f"schema is {schema!r}; it has to be {SCHEMA!r}. Profile the network again.")
+    for key in known:
+        if key not in content:
+            raise ProfileError(f"the field {key!r} is missing. Profile the network again.")
+    for key in content:
+        if key != "schema" and key not in known:
+            raise ProfileError(f"the field {key!r} is unknown{nearest_name(key, known)}. Remove it.")
+    return {key: content[key] for key in known}
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ProfileError(f"name is {name!r}; it has to be a text that is not empty.")
+
+
+def _checked_shape(shape: object) -> tuple[int, ...]:
+    wanted = "it has to be one or more whole numbers of at least 1, such as (3, 32, 32)."
+    if not isinstance(shape, list | tuple) or not shape:
+        raise ProfileError(f"input_shape is {shape!r}; {wanted}")
+    for size in shape:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise ProfileError(f"input_shape is {shape!r}; {wanted}")
+    return tuple(int(size) for size in shape)
+
+
+def _checked_cut_names(names: object) -> tuple[str, ...]:
+    if not isinstance(names, list | tuple) or not names:
+        raise ProfileError(f"cut_names is {names!r}; it has to list the name of at least one cut.")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name:
+            raise ProfileError(f"cut_names[{index}] is {name!r}; it has to be a text that is not empty.")
+        if name in names[:index]:
+            raise ProfileError(f"cut_names[{index}] is {name!r}, which is there before; give each its own.")
+    return tuple(names)
+
+
+def _checked_array(field: str, given: ArrayLike, cut_names: tuple[str, ...]) -> Array:
+    """Return a read-only copy with one finite number of at least 0 for each cut."""
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ProfileError(f"{field} holds something other than numbers; give one number a cut.") from error
+    if values.shape != (len(cut_names),):
+        raise ProfileError(
+            f"{field} has shape {values.shape}; beside {len(cut_names)} cut_names it has to be "
+            f"({len(cut_names)},)."
+        )
+    bad = ~(np.isfinite(values) & (values >= 0.0))
+    if bad.any():
+        index = int(np.argmax(bad))
+        raise ProfileError(
+            f"{field}[{index}] (cut {cut_names[index]!r}) is {values[index]}; it has to be a finite number "
+            "of at least 0."
+        )
+    values.setflags(write=False)
+    return values
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write beside the target, then rename, so that no half-written file is ever found under its name."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
