@@ -24,6 +24,14 @@ class ProfileError(SFLError):
     """A network cannot be profiled, or a stored profile is broken."""
 
 
+class DataError(SFLError):
+    """A data set or its partition over devices is missing, malformed or too small."""
+
+
+class TrainingError(SFLError):
+    """Training cannot start as configured, or its numbers stopped being finite."""
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
 

@@ -1,0 +1,198 @@
+"""N episodes side by side: what the single and the vector environment both are, without Gymnasium's shells."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.channel.model import ChannelModel
+from sfl_env.devices.population import DeviceSampler
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import ScenarioError, nearest_name
+from sfl_env.latency import Conditions, band_demand, round_problem
+from sfl_env.observation import DeviceRows, ObservationEncoder, Rows
+from sfl_env.optimum.bandwidth import split_band
+from sfl_env.optimum.joint import solve_exact
+from sfl_env.problem import Decision, RoundProblem
+from sfl_env.radio import Array
+from sfl_env.reference import nominal_round_latency_s
+from sfl_env.reward import Outcome, Reward, WeightedReward
+from sfl_env.scenario import Scenario
+from sfl_env.simulator import Simulator, State
+from sfl_env.states import replace_rows
+
+ACTION_MODES = ("continuous", "cut", "discrete")
+"""Names of the action encoders that an environment can be made with."""
+
+
+class Transition(NamedTuple):
+    """What one round of N episodes gives back, before any episode starts afresh."""
+
+    observation: Rows  # (N, K, F)
+    reward: Array  # (N,)
+    terminated: NDArray[np.bool_]  # (N,)
+    truncated: NDArray[np.bool_]  # (N,)
+    infos: dict[str, Any]  # arrays with the environment axis first; reward_terms a dictionary of such
+
+
+class Episodes:
+    """N episodes of one scenario.
+
+    Parameters
+    ----------
+    n : int
+        Number of episodes side by side.
+    scenario : Scenario, optional
+        The system; the default scenario if left out.
+    action_mode : str
+        One of :data:`ACTION_MODES`.
+    info_optimum : bool
+        Whether infos hold the optimum of every round, which costs its solution.
+    profile, channel, population, observation, action, reward
+        Replace single parts by one's own.
+    **fields
+        Fields of the scenario to override.
+
+    Raises
+    ------
+    ScenarioError
+        For an unknown field or action mode, a value out of range, or an optimum that is not known.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        scenario: Scenario | None = None,
+        *,
+        action_mode: str = "continuous",
+        info_optimum: bool = False,
+        profile: DNNProfile | None = None,
+        channel: ChannelModel[Any] | None = None,
+        population: DeviceSampler | None = None,
+        observation: ObservationEncoder | None = None,
+        action: ActionEncoder | None = None,
+        reward: Reward | None = None,
+        **fields: Any,
+    ) -> None:
+        self.n = n
+        self.scenario = (scenario or Scenario()).replace(**fields)
+        self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
+        self.info_optimum = info_optimum
+        if info_optimum and self.scenario.synchronised_phases:
+            raise ScenarioError(
+                "info_optimum is not available with synchronised_phases: no solver here is optimal for them."
+            )
+        num_cuts = self.simulator.workload.num_cuts
+        self.observation_encoder: ObservationEncoder = observation or DeviceRows(
+            num_cuts, with_battery=self.scenario.battery_j is not None
+        )
+        self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
+        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
+        self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
+
+    def _action_encoder(self, mode: str, num_cuts: int) -> ActionEncoder:
+        if mode == "continuous":
+            return ContinuousAction(num_cuts)
+        if mode == "cut":
+            return CutAction(num_cuts, self.optimal_shares)
+        if mode == "discrete":
+            return DiscreteAction(num_cuts)
+        raise ScenarioError(
+            f"action_mode is {mode!r}; it has to be one of {', '.join(ACTION_MODES)}"
+            f"{nearest_name(mode, ACTION_MODES)}."
+        )
+
+    def optimal_shares(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
+        """Return the shares (N, K) that are best for the cuts under the conditions."""
+        demand = band_demand(self.simulator.workload, self.simulator.resources, seen, cut)
+        band_hz = np.full(cut.shape[0], self.simulator.resources.uplink_bandwidth_hz)
+        return split_band(*demand, seen.uplink_snr_hz, seen.downlink_full_rate_bps, band_hz).share
+
+    def reset(self, rng: np.random.Generator) -> Rows:
+        """Start all episodes and return their observations (N, K, F)."""
+        self._enter(self.simulator.initial(rng, self.n))
+        view = self.simulator.view(self.state, self.observed)
+        self._episode_rows = self.observation_encoder.per_episode(view)
+        return self.observation_encoder.per_round(view, self._episode_rows)
+
+    def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
+        """Start some episodes afresh and return all observations (N, K, F)."""
+        fresh = self.simulator.initial(rng, int(which.sum()))
+        seen = self.simulator.observed_conditions(fresh, self.simulator.conditions(fresh))
+        self._episode_rows[which] = self.observation_encoder.per_episode(self.simulator.view(fresh, seen))
+        self._enter(replace_rows(self.state, which, fresh))
+        return self._observe()
+
+    def _enter(self, state: State) -> None:
+        """Make a state the present one, with its conditions, true and observed."""
+        self.state = state
+        self.true = self.simulator.conditions(state)
+        self.observed = self.simulator.observed_conditions(state, self.true)
+
+    def _observe(self) -> Rows:
+        view = self.simulator.view(self.state, self.observed)
+        return self.observation_encoder.per_round(view, self._episode_rows)
+
+    def step(self, action: Actions, rng: np.random.Generator) -> Transition:
+        """Carry out one round of every episode.
+
+        Parameters
+        ----------
+        action : (N, ...) array
+            One action of the action encoder for each episode.
+        rng : numpy.random.Generator
+            Source of all randomness.
+
+        Raises
+        ------
+        DecisionError
+            If an action is misshapen, not finite or outside its space.
+        """
+        asked = self.action_encoder.decode(action, self.observed)
+        cut = np.minimum(asked.cut, self.state.deepest_cut)
+        decision = Decision(cut, asked.bandwidth_share)
+        outcome = self.simulator.outcome(self.state, self.true, decision)
+        terms = self.reward.terms(outcome)
+        infos = self._infos(decision, asked.cut > cut, outcome, terms)
+        self._enter(self.simulator.step(self.state, outcome, rng))
+        return Transition(
+            observation=self._observe(),
+            reward=sum(terms.values(), start=np.zeros(self.n)),
+            terminated=~np.logical_or.reduce(self.true.active, axis=-1),
+            truncated=self.state.round >= self.scenario.max_rounds,
+            infos=infos,
+        )
+
+    def _infos(
+        self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]
+    ) -> dict[str, Any]:
+        infos: dict[str, Any] = {
+            "latency_s": outcome.latency_s,
+            "device_latency_s": outcome.device_latency_s,
+            "phase_latency_s": outcome.phase_latency_s.transpose(1, 2, 0),
+            "cut": decision.cut,
+            "cut_limited": limited,
+            "bandwidth_share": decision.bandwidth_share,
+            "energy_j": outcome.energy_j,
+            "reward_terms": dict(terms),
+        }
+        if self.info_optimum:
+            optimal_s = solve_exact(self.true_problem()).latency_s
+            infos["optimal_latency_s"] = optimal_s
+            infos["regret_s"] = outcome.latency_s - optimal_s
+        return infos
+
+    def true_problem(self) -> RoundProblem:
+        """Return the present round's joint problem under the true conditions."""
+        return round_problem(self.simulator.workload, self.simulator.resources, self.true)
+
+    def observed_problem(self) -> RoundProblem:
+        """Return the present round's joint problem under the observed conditions."""
+        return round_problem(self.simulator.workload, self.simulator.resources, self.observed)
+
+    def problem_of(self, observation: Rows) -> RoundProblem:
+        """Return the joint problem that observations (N, K, F) tell of."""
+        seen = self.observation_encoder.decode(observation)
+        return round_problem(self.simulator.workload, self.simulator.resources, seen)

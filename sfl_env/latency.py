@@ -1,0 +1,161 @@
+"""The round's seven phases, per device: the one place where their times are computed."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.problem import RoundProblem
+from sfl_env.radio import SMALLEST_SHARE, Array, uplink_rate_bps
+from sfl_env.workload import Workload
+
+PHASES = (
+    "model_download",
+    "device_forward",
+    "smashed_upload",
+    "server_compute",
+    "gradient_download",
+    "device_backward",
+    "model_upload",
+)
+"""The phases in the order in which a device goes through them."""
+
+(
+    MODEL_DOWNLOAD,
+    DEVICE_FORWARD,
+    SMASHED_UPLOAD,
+    SERVER_COMPUTE,
+    GRADIENT_DOWNLOAD,
+    DEVICE_BACKWARD,
+    MODEL_UPLOAD,
+) = range(len(PHASES))
+
+
+class Conditions(NamedTuple):
+    """Everything about the devices that a round's length depends on, besides the decision."""
+
+    uplink_snr_hz: Array  # (N, K) received power over the noise density
+    downlink_full_rate_bps: Array  # (N, K) downlink rate with the whole band
+    compute_flops_per_s: Array  # (N, K) sustained now
+    backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
+    samples: Array  # (N, K) samples a round, E n_k
+    deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
+    active: NDArray[np.bool_]  # (N, K) takes part; a device with an empty battery does not
+
+    def at_every_cut(self) -> "Conditions":
+        """Return the arrays as (N, K, 1), to be broadcast against the cuts."""
+        return Conditions._make(values[..., None] for values in self)
+
+
+class Resources(NamedTuple):
+    """What the devices share."""
+
+    uplink_bandwidth_hz: float
+    server_flops_per_s: float  # for each device
+
+
+def phase_latency_s(
+    work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp], share: Array
+) -> Array:
+    r"""Seconds of every phase of every device.
+
+    Parameters
+    ----------
+    work : Workload
+        Costs per cut.
+    resources : Resources
+        The band and the server.
+    now : Conditions
+        The devices' state in this round.
+    cut : (N, K) integer array
+        Index of each device's cut.
+    share : (N, K) array
+        Share of the band, in both directions.
+
+    Returns
+    -------
+    (7, N, K) array
+        In the order of :data:`PHASES`; 0 for a device that takes no part.
+
+    Notes
+    -----
+    With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
+    E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
+    """
+    phases = np.empty((len(PHASES), *cut.shape))
+    up_s_per_bit = 1.0 / uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
+    down_s_per_bit = 1.0 / (np.maximum(share, SMALLEST_SHARE) * now.downlink_full_rate_bps)
+    s_per_flop = now.samples / now.compute_flops_per_s
+    model_bits = work.model_bits.take(cut)
+    np.multiply(model_bits, down_s_per_bit, out=phases[MODEL_DOWNLOAD])
+    np.multiply(model_bits, up_s_per_bit, out=phases[MODEL_UPLOAD])
+    np.multiply(work.device_forward_flops.take(cut), s_per_flop, out=phases[DEVICE_FORWARD])
+    s_per_flop *= now.backward_slowdown
+    np.multiply(work.device_backward_flops.take(cut), s_per_flop, out=phases[DEVICE_BACKWARD])
+    server_s_per_flop = now.samples * (1.0 / resources.server_flops_per_s)
+    np.multiply(work.server_flops.take(cut), server_s_per_flop, out=phases[SERVER_COMPUTE])
+    up_s_per_bit *= now.samples
+    down_s_per_bit *= now.samples
+    np.multiply(work.smashed_bits.take(cut), up_s_per_bit, out=phases[SMASHED_UPLOAD])
+    np.multiply(work.gradient_bits.take(cut), down_s_per_bit, out=phases[GRADIENT_DOWNLOAD])
+    phases *= now.active
+    return phases
+
+
+def synchronised_latency_s(phases: Array) -> Array:
+    """(N,): the round where every phase waits for all devices and the server takes their jobs in turn.
+
+    The phase times charge each device's job at the server's K-th part, so in turn at full speed the jobs
+    take the mean of these times.
+    """
+    per_phase = phases.max(axis=-1)
+    per_phase[SERVER_COMPUTE] = phases[SERVER_COMPUTE].mean(axis=-1)
+    latency: Array = per_phase.sum(axis=0)
+    return latency
+
+
+class BandDemand(NamedTuple):
+    """What devices ask of the band at given cuts, besides the time that no band shortens."""
+
+    fixed_s: Array
+    uplink_bits: Array
+    downlink_bits: Array
+
+
+def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]) -> BandDemand:
+    """Return seconds without the band and bits over it, in the shape of ``cut``.
+
+    A device that takes no part needs neither time nor band; a cut that does not fit has infinite time.
+
+    Parameters
+    ----------
+    work, resources : Workload, Resources
+        Costs per cut, and what the devices share.
+    now : Conditions
+        Arrays that broadcast against ``cut``.
+    cut : integer array
+        Indices of cuts.
+    """
+    s_per_flop = now.samples / now.compute_flops_per_s
+    fixed_s = work.device_forward_flops.take(cut) * s_per_flop
+    fixed_s += work.device_backward_flops.take(cut) * (s_per_flop * now.backward_slowdown)
+    fixed_s += work.server_flops.take(cut) * (now.samples * (1.0 / resources.server_flops_per_s))
+    fixed_s *= now.active
+    fixed_s[cut > now.deepest_cut] = np.inf
+    model_bits = work.model_bits.take(cut)
+    uplink_bits = (now.samples * work.smashed_bits.take(cut) + model_bits) * now.active
+    downlink_bits = (now.samples * work.gradient_bits.take(cut) + model_bits) * now.active
+    return BandDemand(fixed_s, uplink_bits, downlink_bits)
+
+
+def round_problem(work: Workload, resources: Resources, now: Conditions) -> RoundProblem:
+    """Build the joint problem of cuts and bandwidth for the given conditions."""
+    every_cut = np.arange(work.num_cuts)
+    demand = band_demand(work, resources, now.at_every_cut(), every_cut)
+    n = now.samples.shape[0]
+    return RoundProblem(
+        *demand,
+        uplink_snr_hz=now.uplink_snr_hz,
+        downlink_full_rate_bps=now.downlink_full_rate_bps,
+        uplink_bandwidth_hz=np.full(n, resources.uplink_bandwidth_hz),
+    )

@@ -1,0 +1,175 @@
+"""What an agent sees: one row of scaled features for each device, and the way back to physical values."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sfl_env.energy import PowerDraw
+from sfl_env.errors import DecisionError
+from sfl_env.latency import Conditions
+from sfl_env.radio import Array
+
+Rows = NDArray[np.float32]
+
+
+class View(NamedTuple):
+    """What may be known before a round is decided; the channel may be an old one."""
+
+    conditions: Conditions
+    draw: PowerDraw
+    battery_fraction: Array  # (N, K) of the battery left; 1 for a device on mains power
+    round_fraction: Array  # (N,) of the episode's rounds that are over
+
+
+class ObservationEncoder(Protocol):
+    """Turns a view into an observation; write one to give agents other features.
+
+    Features that stay the same through an episode are computed once, in :meth:`per_episode`.
+    """
+
+    def space(self, num_devices: int) -> spaces.Box:
+        """Return the space of one environment's observation, (K, F) float32."""
+
+    def per_episode(self, view: View) -> Rows:
+        """Return (N, K, F) rows with the features of the episode filled in."""
+
+    def per_round(self, view: View, episode_rows: Rows) -> Rows:
+        """Return new (N, K, F) rows: the episode's with the features of the round filled in."""
+
+    def decode(self, observation: Rows) -> Conditions:
+        """Return the conditions that (N, K, F) rows tell of, so that solvers can act on what agents see."""
+
+
+@dataclass(frozen=True)
+class LogScale:
+    """A positive quantity on a logarithmic scale from -1 (``low``) to 1 (``high``), clipped there."""
+
+    low: float
+    high: float
+
+    def encode(self, value: Array) -> Array:
+        """Scale values into [-1, 1]."""
+        span = np.log(self.high / self.low)
+        scaled: Array = np.log(value)
+        scaled *= 2.0 / span
+        scaled -= 1.0 + 2.0 * np.log(self.low) / span
+        np.maximum(scaled, -1.0, out=scaled)
+        np.minimum(scaled, 1.0, out=scaled)
+        return scaled
+
+    def decode(self, scaled: NDArray[np.floating]) -> Array:
+        """Undo the scaling.
+
+        Examples
+        --------
+        >>> scale = LogScale(1e3, 1e9)
+        >>> float(scale.encode(np.array(1e6))), float(scale.decode(np.array(0.0)).round())
+        (0.0, 1000000.0)
+        """
+        fraction = (np.asarray(scaled, dtype=np.float64) + 1.0) / 2.0
+        value: Array = self.low * np.exp(fraction * np.log(self.high / self.low))
+        return value
+
+
+UPLINK_SNR_HZ = LogScale(1.0, 1e15)
+DOWNLINK_FULL_RATE_BPS = LogScale(1e2, 1e13)
+COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
+BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
+SAMPLES = LogScale(1.0, 1e9)
+ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
+TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
+
+
+@dataclass(frozen=True)
+class DeviceRows:
+    """The default encoder: physical quantities on logarithmic scales.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C.
+    with_battery : bool
+        Whether the energy columns are there.
+
+    Notes
+    -----
+    Columns of a device's row, each in [-1, 1]:
+
+    ===  ======================  =====================================================
+    0    uplink_snr_hz           logarithmic, 1 to 1e15 Hz: received power over noise density
+    1    compute_flops_per_s     logarithmic, 1e6 to 1e15: the speed it has free now
+    2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band
+    3    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
+    4    backward_slowdown       logarithmic, 0.1 to 100
+    5    samples                 logarithmic, 1 to 1e9: samples a round
+    6    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
+    7    active                  1 if the device takes part, else -1 (with batteries only)
+    8    battery_fraction        linear, empty to full (with batteries only)
+    9    energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
+    10   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
+    ===  ======================  =====================================================
+    """
+
+    num_cuts: int
+    with_battery: bool
+
+    @property
+    def num_features(self) -> int:
+        """F, the number of columns."""
+        return 11 if self.with_battery else 7
+
+    def space(self, num_devices: int) -> spaces.Box:
+        """Return ``Box(-1, 1, (K, F), float32)``."""
+        return spaces.Box(-1.0, 1.0, (num_devices, self.num_features), np.float32)
+
+    def per_episode(self, view: View) -> Rows:
+        """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
+        now = view.conditions
+        rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
+        rows[..., 4] = BACKWARD_SLOWDOWN.encode(now.backward_slowdown)
+        rows[..., 5] = SAMPLES.encode(now.samples)
+        rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
+        if self.with_battery:
+            rows[..., 9] = ENERGY_J_PER_FLOP.encode(view.draw.energy_j_per_flop)
+            rows[..., 10] = TRANSMIT_POWER_W.encode(view.draw.transmit_power_w)
+        return rows
+
+    def per_round(self, view: View, episode_rows: Rows) -> Rows:
+        """Fill in channel, free speed, progress and battery."""
+        now = view.conditions
+        rows = episode_rows.copy()
+        rows[..., 0] = UPLINK_SNR_HZ.encode(now.uplink_snr_hz)
+        rows[..., 1] = COMPUTE_FLOPS_PER_S.encode(now.compute_flops_per_s)
+        rows[..., 2] = DOWNLINK_FULL_RATE_BPS.encode(now.downlink_full_rate_bps)
+        rows[..., 3] = (view.round_fraction * 2.0 - 1.0)[:, None]
+        if self.with_battery:
+            rows[..., 7] = now.active * 2.0 - 1.0
+            rows[..., 8] = view.battery_fraction * 2.0 - 1.0
+        return rows
+
+    def decode(self, observation: Rows) -> Conditions:
+        """Return the conditions behind (N, K, F) rows.
+
+        Raises
+        ------
+        DecisionError
+            If the rows do not have this encoder's number of columns.
+        """
+        if observation.ndim != 3 or observation.shape[-1] != self.num_features:
+            raise DecisionError(
+                f"The observation has shape {observation.shape}; it has to be (N, K, {self.num_features})."
+            )
+        rows = observation
+        deepest = np.rint((rows[..., 6].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
+        return Conditions(
+            uplink_snr_hz=UPLINK_SNR_HZ.decode(rows[..., 0]),
+            downlink_full_rate_bps=DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
+            compute_flops_per_s=COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
+            backward_slowdown=BACKWARD_SLOWDOWN.decode(rows[..., 4]),
+            samples=SAMPLES.decode(rows[..., 5]),
+            deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
+            active=rows[..., 7] > 0.0 if self.with_battery else np.ones(rows.shape[:2], dtype=np.bool_),
+        )

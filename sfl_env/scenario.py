@@ -1,0 +1,240 @@
+"""A scenario: everything that defines the simulated system, as one frozen and validated value."""
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from sfl_env.errors import ScenarioError, nearest_name
+
+
+def _number(default: float | None, low: float, high: float, unit: str, about: str) -> Any:
+    """Declare a numeric field with its unit, its range (both ends allowed) and its meaning."""
+    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "about": about})
+
+
+def _choice(default: str, choices: tuple[str, ...], about: str) -> Any:
+    """Declare a field that takes one of a few names."""
+    return field(default=default, metadata={"choices": choices, "about": about})
+
+
+def _plain(default: Any, about: str, unit: str = "", low: float = 0.0, high: float = math.inf) -> Any:
+    """Declare any other field; for tuples of numbers the range is that of each entry."""
+    return field(default=default, metadata={"about": about, "unit": unit, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The simulated system: network, radio, devices, tiers and reward.
+
+    Every field is JSON-able and is checked for type and range when the scenario is made. ``gym.make(id,
+    **fields)`` overrides fields of the id's preset. The fields, with units and ranges, are listed by
+    :func:`describe_fields` and in ``docs/scenario.md``.
+
+    Raises
+    ------
+    ScenarioError
+        Naming field, value and range; for an unknown field, the nearest known name.
+
+    Examples
+    --------
+    >>> Scenario(num_devices=4).num_devices
+    4
+    >>> Scenario(num_devices=0)
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.ScenarioError: num_devices is 0; it has to be from 1 to 100000.
+    """
+
+    # The network and the work of a round
+    model: str = _plain("vgg11", "network: a name of the catalogue, or the path of a profile's .json file")
+    num_devices: int = _number(10, 1, 100_000, "", "devices, K")
+    max_rounds: int = _number(100, 1, 1_000_000, "", "rounds until the episode is truncated")
+    batch_size: int = _number(32, 1, 1_000_000, "samples", "mini-batch of a device, in the geometric mean")
+    batch_size_spread: float = _number(
+        1.0, 1.0, 1e3, "", "devices' mini-batches are log-uniform within this factor up and down"
+    )
+    local_iterations: int = _number(4, 1, 1_000_000, "", "mini-batches a round, E")
+    activation_bits: int = _number(32, 1, 64, "bits", "one element of the smashed data or its gradient")
+    parameter_bits: int = _number(32, 1, 64, "bits", "one parameter")
+    label_bits: int = _number(32, 0, 4096, "bits", "one label, sent with its smashed data")
+    optimizer_slots: int = _number(
+        1, 0, 8, "", "numbers the optimiser keeps per parameter: 0 SGD, 1 momentum, 2 Adam"
+    )
+
+    # The radio
+    bandwidth_hz: float = _number(20e6, 1e3, 1e12, "Hz", "uplink band that the devices share")
+    downlink_bandwidth_hz: float | None = _number(
+        None, 1e3, 1e12, "Hz", "downlink band; None: as wide as the uplink band"
+    )
+    base_station_power_w: float = _number(1.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
+    noise_density_dbm_per_hz: float = _number(-174.0, -250.0, 0.0, "dBm/Hz", "thermal noise")
+    noise_figure_db: float = _number(7.0, 0.0, 60.0, "dB", "of the receivers")
+    path_loss: str = _choice("umi", ("umi", "uma", "macro"), "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
+    carrier_hz: float = _number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
+    cell_radius_m: float = _number(200.0, 1.0, 1e5, "m", "devices live within this distance")
+    min_distance_m: float = _number(10.0, 0.1, 1e5, "m", "and no closer than this")
+    shadowing_correlation_m: float = _number(13.0, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e")
+    fading: str = _choice("rayleigh", ("rayleigh", "rician", "none"), "small-scale fading")
+    rician_k_db: float = _number(6.0, -40.0, 60.0, "dB", "Rician factor")
+    fading_correlation: float = _number(0.9, 0.0, 1.0, "", "of the complex fading from round to round")
+    mobility: str = _choice("static", ("static", "random-waypoint", "gauss-markov"), "how devices move")
+    speed_m_per_s: float = _number(1.4, 0.0, 1e3, "m/s", "mean speed of moving devices")
+    round_interval_s: float = _number(10.0, 0.0, 1e6, "s", "time that devices move between two rounds")
+
+    # The devices and the server
+    device_types: tuple[str, ...] = _plain(
+        ("raspberry-pi-4", "flagship-phone", "laptop"), "types in the population, by their catalogue names"
+    )
+    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0), "how frequent each type is")
+    compute_spread: float = _number(1.5, 1.0, 1e3, "", "speeds are log-uniform within this factor up and down")
+    availability_levels: tuple[float, ...] = _plain(
+        (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", low=1e-6, high=1.0
+    )
+    availability_switch_probability: float = _number(
+        0.1, 0.0, 1.0, "", "chance per round that a device's free fraction is drawn anew"
+    )
+    server_flops_per_s: float = _number(10e12, 1e6, 1e21, "FLOP/s", "the server's, split evenly over devices")
+
+    # The tiers
+    csi_delay_rounds: int = _number(0, 0, 1000, "rounds", "how old the observed channel is")
+    battery_j: float | None = _number(
+        None, 1e-9, 1e12, "J", "battery at the start; an empty device leaves; None: mains-powered"
+    )
+    synchronised_phases: bool = _plain(
+        False, "each phase waits for all devices and the server takes their jobs in turn"
+    )
+
+    # The reward
+    reference_latency_s: float | None = _number(
+        None, 1e-12, 1e12, "s", "a round this long costs a reward of 1; None: a nominal round of the scenario"
+    )
+    reference_energy_j: float = _number(100.0, 1e-12, 1e12, "J", "a device's energy that weighs 1 in the reward")
+    latency_weight: float = _number(1.0, 0.0, 1e6, "", "weight of the round's latency")
+    energy_weight: float = _number(0.0, 0.0, 1e6, "", "weight of the devices' mean energy")
+    dropout_weight: float = _number(0.0, 0.0, 1e6, "", "weight of the fraction of devices with empty batteries")
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+            object.__setattr__(self, item.name, value)
+        if len(self.device_types) != len(self.device_weights):
+            raise ScenarioError(
+                f"device_weights has {len(self.device_weights)} entries and device_types has "
+                f"{len(self.device_types)}; give one weight for each type."
+            )
+        if not self.device_types or sum(self.device_weights) <= 0.0:
+            raise ScenarioError("device_types needs a type whose entry in device_weights is above 0.")
+        if not self.availability_levels:
+            raise ScenarioError("availability_levels is empty; it has to hold at least one fraction.")
+        if self.min_distance_m >= self.cell_radius_m:
+            raise ScenarioError(
+                f"min_distance_m is {self.min_distance_m}; it has to be below cell_radius_m, {self.cell_radius_m}."
+            )
+
+    def replace(self, **fields: Any) -> "Scenario":
+        """Return a scenario with some fields changed.
+
+        Raises
+        ------
+        ScenarioError
+            For an unknown field, with the nearest known name, or a value out of range.
+
+        Examples
+        --------
+        >>> Scenario().replace(num_device=3)
+        Traceback (most recent call last):
+            ...
+        sfl_env.errors.ScenarioError: Unknown scenario field 'num_device' (did you mean 'num_devices'?).
+        """
+        known = {item.name for item in dataclasses.fields(self)}
+        for name in fields:
+            if name not in known:
+                raise ScenarioError(f"Unknown scenario field {name!r}{nearest_name(name, known)}.")
+        return dataclasses.replace(self, **fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-able dictionary."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
+
+    def to_json(self) -> str:
+        """Return the fields as JSON text.
+
+        Examples
+        --------
+        >>> Scenario(**json.loads(Scenario().to_json())) == Scenario()
+        True
+        """
+        return json.dumps(self.to_dict(), indent=2)
+
+
+def describe_fields() -> list[tuple[str, str, str, str, str]]:
+    """List (name, default, unit, range, meaning) of every scenario field, for tables.
+
+    Examples
+    --------
+    >>> describe_fields()[1]
+    ('num_devices', '10', '', '1 to 100000', 'devices, K')
+    """
+    rows = []
+    for item in dataclasses.fields(Scenario):
+        default = json.dumps(item.default) if not isinstance(item.default, str) else item.default
+        unit, about = item.metadata.get("unit", ""), item.metadata["about"]
+        rows.append((item.name, default, unit, _range_text(item.metadata), about))
+    return rows
+
+
+def _range_text(metadata: typing.Mapping[str, Any]) -> str:
+    if "choices" in metadata:
+        return ", ".join(metadata["choices"])
+    return f"{metadata['low']:g} to {metadata['high']:g}" if "low" in metadata else ""
+
+
+def _checked(name: str, value: Any, hint: Any, metadata: typing.Mapping[str, Any]) -> Any:
+    """Return the value in its field's type, or say what is wrong with it."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        entry = typing.get_args(hint)[0]
+        if isinstance(value, str) or not isinstance(value, (tuple, list)):
+            raise ScenarioError(f"{name} is {value!r}; it has to be a tuple or list.")
+        return tuple(_checked(f"{name}[{i}]", v, entry, metadata) for i, v in enumerate(value))
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ScenarioError(f"{name} is {value!r}; it has to be True or False.")
+        return value
+    if hint is str:
+        choices = metadata.get("choices")
+        if not isinstance(value, str):
+            raise ScenarioError(f"{name} is {value!r}; it has to be a string.")
+        if choices and value not in choices:
+            raise ScenarioError(
+                f"{name} is {value!r}; it has to be one of {', '.join(choices)}{nearest_name(value, choices)}."
+            )
+        return value
+    return _checked_number(name, value, hint, metadata)
+
+
+def _checked_number(name: str, value: Any, kind: type, metadata: typing.Mapping[str, Any]) -> int | float:
+    wanted = "a whole number" if kind is int else "a number"
+    try:
+        number = kind(value)
+        exact = not isinstance(value, (bool, str)) and number == value
+    except (TypeError, ValueError, OverflowError):
+        exact = False
+    if not exact:
+        raise ScenarioError(f"{name} is {value!r}; it has to be {wanted} {_range_words(metadata)}.")
+    if not metadata["low"] <= number <= metadata["high"]:
+        raise ScenarioError(f"{name} is {value!r}; it has to be {_range_words(metadata)}.")
+    return typing.cast(int | float, number)
+
+
+def _range_words(metadata: typing.Mapping[str, Any]) -> str:
+    low, high = metadata["low"], metadata["high"]
+    return f"from {low:.7g} to {high:.7g}" if math.isfinite(high) else f"at least {low:.7g}"

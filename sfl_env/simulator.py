@@ -1,0 +1,200 @@
+"""The simulated system, batched over environments: from states and decisions to outcomes and next states."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env import assembly
+from sfl_env.channel.model import ChannelModel
+from sfl_env.devices.availability import AvailabilityState
+from sfl_env.devices.population import DeviceBatch, DeviceSampler
+from sfl_env.dnn import catalogue
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.energy import PowerDraw, energy_j
+from sfl_env.errors import ScenarioError
+from sfl_env.latency import Conditions, Resources, phase_latency_s, synchronised_latency_s
+from sfl_env.observation import View
+from sfl_env.problem import Decision
+from sfl_env.radio import Array, downlink_full_rate_bps
+from sfl_env.reward import Outcome
+from sfl_env.scenario import Scenario
+from sfl_env.workload import workload
+
+
+class State(NamedTuple):
+    """N simulated systems between two rounds; every array has the environment axis first."""
+
+    devices: DeviceBatch
+    batch_size: NDArray[np.int64]  # (N, K) samples in a mini-batch
+    deepest_cut: NDArray[np.intp]  # (N, K)
+    channel: Any  # with gain (N, K)
+    past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
+    availability: AvailabilityState
+    battery_j: Array  # (N, K) left; infinite on mains power
+    round: NDArray[np.int64]  # (N,) rounds that are over
+
+
+class Simulator:
+    """A scenario's dynamics as functions of states; holds no state of its own.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    profile, channel, population
+        Replace the parts that the scenario describes.
+
+    Raises
+    ------
+    ScenarioError
+        If not even the first cut fits into the memory of some device.
+
+    Examples
+    --------
+    >>> simulator = Simulator(Scenario(num_devices=3))
+    >>> rng = np.random.default_rng(0)
+    >>> state = simulator.initial(rng, n=2)
+    >>> decision = Decision(np.zeros((2, 3), dtype=int), np.full((2, 3), 1 / 3))
+    >>> outcome = simulator.outcome(state, simulator.conditions(state), decision)
+    >>> outcome.phase_latency_s.shape
+    (7, 2, 3)
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        profile: DNNProfile | None = None,
+        channel: ChannelModel[Any] | None = None,
+        population: DeviceSampler | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.profile = profile or catalogue.load(scenario.model)
+        self.channel: ChannelModel[Any] = channel or assembly.channel(scenario)
+        self.population: DeviceSampler = population or assembly.population(scenario)
+        self.availability = assembly.availability(scenario)
+        self.workload = workload(
+            self.profile,
+            activation_bits=scenario.activation_bits,
+            parameter_bits=scenario.parameter_bits,
+            label_bits=scenario.label_bits,
+            optimizer_slots=scenario.optimizer_slots,
+        )
+        self.resources = Resources(
+            uplink_bandwidth_hz=scenario.bandwidth_hz,
+            server_flops_per_s=scenario.server_flops_per_s / scenario.num_devices,
+        )
+        self.noise_w_per_hz = 10.0 ** (
+            (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
+        )
+        self.battery_capacity_j = np.inf if scenario.battery_j is None else scenario.battery_j
+
+    def initial(self, rng: np.random.Generator, n: int) -> State:
+        """Draw n systems at the start of their episodes.
+
+        With delayed CSI the channel has a past: the rounds before the first one.
+        """
+        scenario, shape = self.scenario, (n, self.scenario.num_devices)
+        devices = self.population.sample(rng, *shape)
+        spread = scenario.batch_size_spread ** rng.uniform(-1.0, 1.0, shape)
+        batch_size = np.maximum(np.rint(scenario.batch_size * spread), 1.0).astype(np.int64)
+        deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
+        self._check_memory(deepest_cut, devices, batch_size)
+        channel = self.channel.initial(rng, *shape)
+        past = np.empty((n, scenario.csi_delay_rounds, scenario.num_devices))
+        for age in range(scenario.csi_delay_rounds):
+            past[:, age] = channel.gain
+            channel = self.channel.step(channel, rng)
+        return State(
+            devices=devices,
+            batch_size=batch_size,
+            deepest_cut=deepest_cut,
+            channel=channel,
+            past_gain=past,
+            availability=self.availability.initial(rng, *shape),
+            battery_j=np.full(shape, self.battery_capacity_j),
+            round=np.zeros(n, dtype=np.int64),
+        )
+
+    def _check_memory(self, deepest: NDArray[np.intp], devices: DeviceBatch, batch: NDArray[np.int64]) -> None:
+        if (deepest < 0).any():
+            env, device = (int(i) for i in np.argwhere(deepest < 0)[0])
+            raise ScenarioError(
+                f"Device {device} has {devices.memory_bytes[env, device]:.3g} bytes of memory, too little for the "
+                f"first cut of {self.profile.name} at a mini-batch of {batch[env, device]} samples. Take a "
+                "smaller network or batch_size, or device_types with more memory."
+            )
+
+    def conditions(self, state: State) -> Conditions:
+        """Return the true conditions of the round that comes next."""
+        return self._conditions(state, state.channel.gain)
+
+    def observed_conditions(self, state: State, true: Conditions) -> Conditions:
+        """Return the conditions as observed: with delayed CSI, those of an old channel."""
+        return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
+
+    def _conditions(self, state: State, gain: Array) -> Conditions:
+        scenario, devices = self.scenario, state.devices
+        downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
+        return Conditions(
+            uplink_snr_hz=devices.transmit_power_w * gain * (1.0 / self.noise_w_per_hz),
+            downlink_full_rate_bps=downlink_full_rate_bps(
+                gain, downlink_hz, scenario.base_station_power_w, self.noise_w_per_hz
+            ),
+            compute_flops_per_s=devices.compute_flops_per_s * state.availability.fraction,
+            backward_slowdown=devices.backward_slowdown,
+            samples=np.multiply(state.batch_size, scenario.local_iterations, dtype=np.float64),
+            deepest_cut=state.deepest_cut,
+            active=state.battery_j > 0.0,
+        )
+
+    def view(self, state: State, observed: Conditions) -> View:
+        """Return what agents may know of a state."""
+        mains = self.scenario.battery_j is None
+        return View(
+            conditions=observed,
+            draw=self._draw(state),
+            battery_fraction=np.ones_like(state.battery_j) if mains else state.battery_j / self.battery_capacity_j,
+            round_fraction=np.divide(state.round, self.scenario.max_rounds),
+        )
+
+    @staticmethod
+    def _draw(state: State) -> PowerDraw:
+        return PowerDraw(state.devices.energy_j_per_flop, state.devices.transmit_power_w)
+
+    def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
+        """Carry out one round under the true conditions."""
+        phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
+        device_latency = phases.sum(axis=0)
+        energy = energy_j(self.workload, self._draw(state), true, decision.cut, phases)
+        return Outcome(
+            phase_latency_s=phases,
+            device_latency_s=device_latency,
+            latency_s=(
+                synchronised_latency_s(phases)
+                if self.scenario.synchronised_phases
+                else device_latency.max(axis=-1)
+            ),
+            energy_j=energy,
+            dropped_fraction=(state.battery_j <= energy).mean(axis=-1),
+        )
+
+    def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
+        """Move on to the next round: channel, free speed, batteries.
+
+        A device whose battery runs out in a round still finishes that round.
+        """
+        past = state.past_gain
+        if self.scenario.csi_delay_rounds:
+            past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
+        battery = state.battery_j
+        if self.scenario.battery_j is not None:
+            battery = np.maximum(battery - outcome.energy_j, 0.0)
+        return state._replace(
+            channel=self.channel.step(state.channel, rng),
+            past_gain=past,
+            availability=self.availability.step(state.availability, rng),
+            battery_j=battery,
+            round=state.round + 1,
+        )
