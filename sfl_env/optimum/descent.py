@@ -24,6 +24,12 @@ ROUNDING = 1e-13
 MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
 
+HASTY_ITERATIONS = 8
+"""Iterations with a single Newton step for the common time, which nearly always are all."""
+
+PATIENT_INNER_STEPS = 40
+"""Newton steps for the common time in later iterations, as many as make the descent monotone."""
+
 CHUNK = 128
 """Problems in work at once: their tables then stay in the processor's second-level cache."""
 
@@ -118,7 +124,8 @@ def _descend_chunk(instance: Instance, out: Optimum) -> None:
             active = rest if isinstance(active, slice) else active[rest]
             instance = instance.rows(rest)
             share, now = share[rest], Evaluation(now.time_s[rest], now.slope_s[rest], now.cut[rest])
-        share = next_shares(share, now.time_s, now.slope_s)
+        inner_steps = 1 if iteration <= HASTY_ITERATIONS else PATIENT_INNER_STEPS
+        share = next_shares(share, now.time_s, now.slope_s, inner_steps)
     _rescue(instance, active, out)
 
 

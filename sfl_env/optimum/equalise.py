@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 
 from sfl_env.radio import SMALLEST_SHARE, Array
 
-INNER_STEPS = 2
-"""Newton steps for the common time; the outer iteration corrects what they leave."""
 
-
-def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
+def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -> Array:
     """Shares under which every device finishes at about one, earlier time.
 
     Parameters
@@ -33,6 +30,9 @@ def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
     slope_s : (N, K) array
         Minus the derivative of that time by the logarithm of the share, seconds; zero for a device that
         works without the band, which then keeps a share only while nobody waits for it.
+    inner_steps : int
+        Newton steps for the common time. One is enough near the optimum and mostly far from it too; with
+        many the descent is monotone whatever the instance.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
     """
     idle = slope_s <= 0.0
     if idle.any():
-        return _next_shares_with_idle(share, time_s, slope_s, idle)
+        return _next_shares_with_idle(share, time_s, slope_s, idle, inner_steps)
     sensitivity = share / slope_s
     tau = np.add.reduce(sensitivity * time_s, axis=1) / np.add.reduce(sensitivity, axis=1)
     # A single share is at most 1, which bounds tau from below, and so does the tangent in the share.
@@ -55,7 +55,7 @@ def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
     tau = np.maximum(tau, np.maximum.reduce(alone, axis=1))
     stretch = (tau[:, None] - time_s) / slope_s
     stretch += 1.0
-    for _ in range(INNER_STEPS):
+    for _ in range(inner_steps):
         np.maximum(stretch, share, out=stretch)
         eased = share / stretch
         total = np.add.reduce(eased, axis=1)
@@ -70,7 +70,9 @@ def next_shares(share: Array, time_s: Array, slope_s: Array) -> Array:
     return moved
 
 
-def _next_shares_with_idle(share: Array, time_s: Array, slope_s: Array, idle: NDArray[np.bool_]) -> Array:
+def _next_shares_with_idle(
+    share: Array, time_s: Array, slope_s: Array, idle: NDArray[np.bool_], inner_steps: int
+) -> Array:
     """As :func:`next_shares` where some devices have chosen to do without the band.
 
     Nobody can finish before the slowest of these, unless it is given band after all: so what the others
@@ -87,7 +89,7 @@ def _next_shares_with_idle(share: Array, time_s: Array, slope_s: Array, idle: ND
     tau = np.maximum(tau, alone.max(axis=1))
     earliest = np.where(idle, time_s, -np.inf).max(axis=1)
     stretch = 1.0 + (tau[:, None] - time_s) / slope
-    for _ in range(INNER_STEPS):
+    for _ in range(inner_steps):
         np.maximum(stretch, share, out=stretch)
         eased = share / stretch
         total = np.add.reduce(eased, axis=1)
