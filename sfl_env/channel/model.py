@@ -15,8 +15,8 @@ from sfl_env.radio import Array
 
 NEPER_PER_DB = math.log(10.0) / 10.0
 
-GAIN_RANGE = (1e-200, 1.0)
-"""Large-scale gains are kept within this range: positive, and never an amplifier."""
+SMALLEST_GAIN = 1e-200
+"""Floor of the large-scale gain, which keeps it positive at any distance."""
 
 State = TypeVar("State", bound=tuple[Any, ...])
 
@@ -167,4 +167,4 @@ class Channel:
         loss_db = self.path_loss.loss_db(distance, los)
         loss_db += self.path_loss.shadowing_std_db(los) * shadowing.latent
         gain: Array = np.exp(loss_db * -NEPER_PER_DB)
-        return np.clip(gain, *GAIN_RANGE)
+        return np.maximum(gain, SMALLEST_GAIN, out=gain)

@@ -1,0 +1,96 @@
+"""Availability is a stationary Markov chain with the autocorrelation that it claims."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfl_env.devices import AlwaysAvailable, MarkovAvailability
+from sfl_env.errors import ScenarioError
+
+LEVELS, WEIGHTS = (0.2, 0.5, 1.0), (1.0, 3.0, 6.0)
+
+
+def test_the_weights_are_the_distribution_in_every_round() -> None:
+    chain, rng = MarkovAvailability(LEVELS, WEIGHTS, 0.3), np.random.default_rng(0)
+    state = chain.initial(rng, 200, 500)
+    for _ in range(6):
+        for level, weight in zip(LEVELS, WEIGHTS, strict=True):
+            # Standard error at most 0.0016.
+            assert (state.fraction == level).mean() == pytest.approx(weight / 10.0, abs=0.008)
+        state = chain.step(state, rng)
+
+
+@pytest.mark.parametrize("switch_probability", [0.1, 0.5, 1.0])
+def test_autocorrelation(switch_probability: float) -> None:
+    chain, rng = MarkovAvailability(LEVELS, WEIGHTS, switch_probability), np.random.default_rng(1)
+    first = state = chain.initial(rng, 200, 500)
+    for lag in range(1, 5):
+        state = chain.step(state, rng)
+        measured = np.corrcoef(first.fraction.ravel(), state.fraction.ravel())[0, 1]
+        assert measured == pytest.approx((1.0 - switch_probability) ** lag, abs=0.016)
+
+
+def test_where_a_device_switches_to_does_not_depend_on_where_it_was() -> None:
+    chain, rng = MarkovAvailability(LEVELS, WEIGHTS, 1.0), np.random.default_rng(2)
+    before = chain.initial(rng, 200, 500)
+    after = chain.step(before, rng)
+    for level in LEVELS:
+        # Standard error at most sqrt(0.6 x 0.4 / 10,000) = 0.005.
+        assert (after.fraction[before.fraction == level] == 1.0).mean() == pytest.approx(0.6, abs=0.025)
+
+
+def test_without_switching_nothing_changes() -> None:
+    chain, rng = MarkovAvailability(LEVELS, WEIGHTS, 0.0), np.random.default_rng(3)
+    state = chain.initial(rng, 2, 3)
+    assert chain.step(state, rng) is state
+
+
+def test_always_available_is_one_and_draws_nothing() -> None:
+    rng = np.random.default_rng(4)
+    state = AlwaysAvailable().initial(rng, 2, 3)
+    assert (state.fraction == 1.0).all()
+    assert AlwaysAvailable().step(state, rng) is state
+    assert rng.bit_generator.state == np.random.default_rng(4).bit_generator.state
+
+
+@settings(max_examples=50)
+@given(
+    levels=st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=6, unique=True).map(sorted).map(tuple),
+    switch_probability=st.floats(0.0, 1.0),
+    seed=st.integers(0, 2**32),
+)
+def test_fractions_are_levels_and_repeat_with_the_seed(
+    levels: tuple[float, ...], switch_probability: float, seed: int
+) -> None:
+    chain = MarkovAvailability(levels, switch_probability=switch_probability)
+    ends = []
+    for _ in range(2):
+        rng = np.random.default_rng(seed)
+        state = chain.initial(rng, 3, 4)
+        for _ in range(5):
+            before = state.fraction.copy()
+            following = chain.step(state, rng)
+            assert (state.fraction == before).all()
+            assert np.isin(following.fraction, levels).all()
+            state = following
+        ends.append(state.fraction)
+    assert (ends[0] == ends[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MarkovAvailability(()), "levels is empty"),
+        (lambda: MarkovAvailability((0.0, 1.0)), r"levels\[0\] is 0.0"),
+        (lambda: MarkovAvailability((0.5, 1.5)), r"levels\[1\] is 1.5"),
+        (lambda: MarkovAvailability((1.0, 0.5)), "have to ascend"),
+        (lambda: MarkovAvailability((0.5, 1.0), (1.0,)), "weights has 1 entries for 2 levels"),
+        (lambda: MarkovAvailability((0.5, 1.0), (1.0, -1.0)), r"weights\[1\] is -1.0"),
+        (lambda: MarkovAvailability((0.5, 1.0), (0.0, 0.0)), "weights are all 0"),
+        (lambda: MarkovAvailability(switch_probability=1.1), "switch_probability is 1.1"),
+    ],
+)
+def test_bad_parameters_are_named(make, message) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        make()
