@@ -70,7 +70,7 @@ class Annulus:
         draws = rng.random((2, *shape))
         distance = np.sqrt(inner + (outer - inner) * draws[0])
         angle = draws[1] * (2.0 * math.pi)
-        return self.clip(np.stack((distance * np.cos(angle), distance * np.sin(angle)), axis=-1))
+        return np.stack((distance * np.cos(angle), distance * np.sin(angle)), axis=-1)
 
     def contains(self, position_m: Array) -> NDArray[np.bool_]:
         """Whether points (..., 2) lie in the area, but for rounding."""
