@@ -62,6 +62,10 @@ def test_macro_without_line_of_sight() -> None:
     assert loss(UrbanMacro(carrier_hz=2e9), 200.0, False) == pytest.approx(109.60121, abs=2e-5)
     # 13.54 + 39.08 x 3.00011988 + 6.02060 = 136.80528
     assert loss(UrbanMacro(carrier_hz=2e9), 1000.0, False) == pytest.approx(136.80528, abs=2e-5)
+    # A terminal at 11.5 m: d_3D = sqrt(200^2 + 13.5^2) = sqrt(40182.25), log10 = 2.30201713, minus 0.6 x 10 dB:
+    # 13.54 + 89.96283 + 6.02060 - 6 = 103.52343
+    raised = UrbanMacro(carrier_hz=2e9, terminal_height_m=11.5)
+    assert loss(raised, 200.0, False) == pytest.approx(103.52343, abs=2e-5)
 
 
 def test_without_line_of_sight_the_larger_curve_counts() -> None:
