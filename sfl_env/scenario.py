@@ -50,7 +50,7 @@ class Scenario:
     """
 
     # The network and the work of a round
-    model: str = _plain("vgg11", "network: a name of the catalogue, or the path of a profile's .json file")
+    model: str = _plain("resnet18", "network: a name of the catalogue, or the path of a profile's .json file")
     num_devices: int = _number(10, 1, 100_000, "", "devices, K")
     max_rounds: int = _number(100, 1, 1_000_000, "", "rounds until the episode is truncated")
     batch_size: int = _number(32, 1, 1_000_000, "samples", "mini-batch of a device, in the geometric mean")
@@ -70,15 +70,15 @@ class Scenario:
     downlink_bandwidth_hz: float | None = _number(
         None, 1e3, 1e12, "Hz", "downlink band; None: as wide as the uplink band"
     )
-    base_station_power_w: float = _number(1.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
+    base_station_power_w: float = _number(10.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
     noise_density_dbm_per_hz: float = _number(-174.0, -250.0, 0.0, "dBm/Hz", "thermal noise")
     noise_figure_db: float = _number(7.0, 0.0, 60.0, "dB", "of the receivers")
     path_loss: str = _choice("umi", ("umi", "uma", "macro"), "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
     carrier_hz: float = _number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
-    cell_radius_m: float = _number(200.0, 1.0, 1e5, "m", "devices live within this distance")
+    cell_radius_m: float = _number(60.0, 1.0, 1e5, "m", "devices live within this distance")
     min_distance_m: float = _number(10.0, 0.1, 1e5, "m", "and no closer than this")
     shadowing_correlation_m: float = _number(13.0, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e")
-    fading: str = _choice("rayleigh", ("rayleigh", "rician", "none"), "small-scale fading")
+    fading: str = _choice("rician", ("rayleigh", "rician", "none"), "small-scale fading")
     rician_k_db: float = _number(6.0, -40.0, 60.0, "dB", "Rician factor")
     fading_correlation: float = _number(0.9, 0.0, 1.0, "", "of the complex fading from round to round")
     mobility: str = _choice("static", ("static", "random-waypoint", "gauss-markov"), "how devices move")
@@ -87,9 +87,10 @@ class Scenario:
 
     # The devices and the server
     device_types: tuple[str, ...] = _plain(
-        ("raspberry-pi-4", "flagship-phone", "laptop"), "types in the population, by their catalogue names"
+        ("pi-zero-2", "raspberry-pi-4", "flagship-phone", "jetson-nano", "laptop"),
+        "types in the population, by their catalogue names",
     )
-    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0), "how frequent each type is")
+    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0, 1.0, 1.0), "how frequent each type is")
     compute_spread: float = _number(1.5, 1.0, 1e3, "", "speeds are log-uniform within this factor up and down")
     availability_levels: tuple[float, ...] = _plain(
         (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", low=1e-6, high=1.0
