@@ -59,7 +59,7 @@ def profile(module: nn.Module, input_shape: tuple[int, ...], name: str | None = 
     ([24.0, 36.0], [24.0, 0.0])
     """
     chain = as_chain(module, input_shape)
-    cut_names = tuple(block for block, _ in chain.named_children())
+    cut_names = tuple(chain._modules)  # named_children() leaves out repeated modules
     small, large = (_measure(chain, input_shape, batch) for batch in BATCHES)
     forward = _per_sample("forward FLOPs", small.forward_flops, large.forward_flops, cut_names)
     backward = _per_sample("backward FLOPs", small.backward_flops, large.backward_flops, cut_names)
@@ -100,18 +100,22 @@ def _measure(chain: nn.Sequential, input_shape: tuple[int, ...], batch: int) -> 
     saved = _SavedElements(chain)
     x = sample_input(input_shape, batch)
     for index, block in enumerate(chain):
-        inner = x.detach().requires_grad_(True)
-        costs.forward_flops[index], costs.inner_backward_flops[index] = _flops(block, inner)
-        costs.backward_flops[index] = _flops(block, x.detach().requires_grad_(x.requires_grad))[1]
+        forward, inner_backward = _flops(block, x, input_gradient=True)
+        _, backward = _flops(block, x, input_gradient=x.requires_grad)
+        costs.forward_flops[index] = forward
+        costs.backward_flops[index] = backward
+        costs.inner_backward_flops[index] = inner_backward
         x = saved.run(block, x)
         costs.output_elements[index] = x.numel()
         costs.saved_elements[index] = saved.elements
     return costs
 
 
-def _flops(block: nn.Module, x: Tensor) -> tuple[int, int]:
+def _flops(block: nn.Module, x: Tensor, *, input_gradient: bool) -> tuple[int, int]:
     """Return a block's forward and backward FLOPs."""
     forward, backward = flop_counter(), flop_counter()
+    # Cloned, since a block may start with a step in place, which autograd allows on no input of its own.
+    x = x.detach().requires_grad_(input_gradient).clone()
     with forward:
         y = block(x)
     with backward:
@@ -143,7 +147,8 @@ class _SavedElements:
 
 
 def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _per_sample(what: str, small: Array, large: Array, cut_names: tuple[str, ...]) -> Array:

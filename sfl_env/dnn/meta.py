@@ -28,3 +28,9 @@ def to_meta(module: M) -> M:
 def sample_input(input_shape: tuple[int, ...], batch: int) -> Tensor:
     """Return an input without values, (batch, *input_shape)."""
     return torch.empty((batch, *input_shape), device=META)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of foreign code says, on one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

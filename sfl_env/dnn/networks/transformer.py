@@ -15,7 +15,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the tokens, (batch, patches, width)."""
-        return self.project(x).flatten(2).transpose(1, 2) + self.position
+        patches: Tensor = self.project(x)
+        return patches.flatten(2).transpose(1, 2) + self.position
 
 
 class EncoderLayer(nn.Module):
@@ -37,7 +38,8 @@ class EncoderLayer(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         x = x + self.attention_out(mixed.transpose(1, 2).flatten(2))
-        return x + self.mlp(x)
+        changed: Tensor = self.mlp(x)
+        return x + changed
 
 
 class TokenMean(nn.Module):
