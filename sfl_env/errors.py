@@ -24,12 +24,24 @@ class ProfileError(SFLError):
     """A network cannot be profiled, or a stored profile is broken."""
 
 
+class RenderError(SFLError):
+    """A render mode is unknown or cannot work here."""
+
+
 class DataError(SFLError):
     """A data set or its partition over devices is missing, malformed or too small."""
 
 
 class TrainingError(SFLError):
     """Training cannot start as configured, or its numbers stopped being finite."""
+
+
+class PolicyError(SFLError):
+    """A policy is unknown, or cannot act in the environment it was given."""
+
+
+class RunError(SFLError):
+    """A run's folder exists already, is no run's folder, or does not fit what is asked of it."""
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
