@@ -42,40 +42,37 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
     return rate
 
 
-def uplink_rate_and_elasticity(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> tuple[Array, Array]:
-    r"""Shannon rate and its elasticity to the share, d ln R / d ln s.
+def rate_elasticity(snr: Array, log_snr: Array) -> Array:
+    r"""Elasticity of the uplink rate to the share, d ln R / d ln s.
 
-    The elasticity falls from 1 (band-limited: twice the band, twice the rate) to 0 (power-limited: more band
-    brings nothing). With y = p g / (N0 b) it is
+    It falls from 1 (band-limited: twice the band, twice the rate) to 0 (power-limited: more band brings
+    nothing) as the signal-to-noise ratio y falls:
 
     .. math:: 1 - \frac{y}{(1 + y) \ln(1 + y)}
 
     Parameters
     ----------
-    share, bandwidth_hz, snr_hz
-        As for :func:`uplink_rate_bps`.
+    snr : (N, K) array
+        Signal-to-noise ratio y on the band held.
+    log_snr : (N, K) array
+        ln(1 + y), which callers have already.
 
     Returns
     -------
-    rate, elasticity : (N, K) arrays
-        Bit/s, and a number from 0 to 1.
+    (N, K) array
+        From 0 to 1.
 
     Examples
     --------
-    >>> rate, elasticity = uplink_rate_and_elasticity(np.array([0.5]), 2e6, np.array([3e6]))
-    >>> float(rate[0]), round(float(elasticity[0]), 4)
-    (2000000.0, 0.459)
+    >>> snr = np.array([3.0])
+    >>> rate_elasticity(snr, np.log1p(snr)).round(4)
+    array([0.459])
     """
-    held_hz = np.maximum(share, SMALLEST_SHARE) * bandwidth_hz
-    snr = snr_hz / held_hz
-    log = np.log1p(snr)
-    rate: Array = held_hz * log
-    rate *= 1.0 / np.log(2.0)
-    elasticity: Array = 1.0 - snr / ((1.0 + snr) * log)
-    # Where the SNR is tiny the difference above is all rounding; its Pade approximant, nowhere above
-    # the true value, takes over.
-    np.maximum(elasticity, snr / (2.0 + (5.0 / 3.0) * snr), out=elasticity)
-    return rate, elasticity
+    saturation = snr / (1.0 + snr)
+    # Half the saturation bounds the elasticity from below and is sharp for a tiny SNR, where the difference is
+    # nothing but rounding.
+    elasticity: Array = np.maximum(1.0 - saturation / log_snr, 0.5 * saturation)
+    return elasticity
 
 
 def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noise_w_per_hz: float) -> Array:

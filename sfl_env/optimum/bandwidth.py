@@ -6,40 +6,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.optimum.descent import Evaluation, Optimum, descend
+from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
 from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import SMALLEST_SHARE, Array, uplink_rate_and_elasticity
+from sfl_env.radio import Array
 
 
 @dataclass(frozen=True)
 class FixedCuts:
-    """Devices whose cuts are given, as an instance for :func:`~sfl_env.optimum.descent.descend`."""
+    """Devices whose cuts are given, for :func:`~sfl_env.optimum.descent.descend`."""
 
     fixed_s: Array  # (N, K)
     uplink_bits: Array  # (N, K)
-    downlink_s: Array  # (N, K) with the whole band
-    snr_hz: Array  # (N, K)
-    bandwidth_hz: Array  # (N, 1)
+    downlink_bits: Array  # (N, K)
+    link: Link
+    cut: NDArray[np.intp]  # (N, K): all zero, there is nothing to choose
+
+    @property
+    def entries_per_problem(self) -> int:
+        """How many numbers a table of one problem has."""
+        return int(self.fixed_s.shape[1])
 
     def evaluate(self, share: Array) -> Evaluation:
-        """Each device's time and slope at its share."""
-        rate, elasticity = uplink_rate_and_elasticity(share, self.bandwidth_hz, self.snr_hz)
-        up = self.uplink_bits / rate
-        down = self.downlink_s / np.maximum(share, SMALLEST_SHARE)
-        time = self.fixed_s + up
-        time += down
-        up *= elasticity
-        up += down
-        return Evaluation(time, up, np.zeros(share.shape, dtype=np.intp))
+        """Each device's time at its share."""
+        toll = self.link.toll(share)
+        time = self.uplink_bits * toll.up
+        time += self.downlink_bits * toll.down
+        time += self.fixed_s
+        return Evaluation(time, self.cut, toll)
 
-    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "FixedCuts":
+    def slope_s(self, now: Evaluation) -> Array:
+        """Minus the derivative of the times by the logarithm of the share."""
+        slope: Array = self.uplink_bits * now.toll.up_slope()
+        slope += self.downlink_bits * now.toll.down
+        return slope
+
+    def rows(self, index: Rows) -> "FixedCuts":
         """Some of the problems."""
         return FixedCuts(
             self.fixed_s[index],
             self.uplink_bits[index],
-            self.downlink_s[index],
-            self.snr_hz[index],
-            self.bandwidth_hz[index],
+            self.downlink_bits[index],
+            self.link.rows(index),
+            self.cut[index],
         )
 
 
@@ -84,16 +93,16 @@ def split_band(
     >>> split.share, split.time_s, split.lower_bound_s.round(9)
     (array([[0.5, 0.5, 0. ]]), array([[2., 2., 5.]]), array([5.]))
     """
-    downlink_s = downlink_bits / downlink_full_rate_bps
-    needs = (uplink_bits > 0.0) | (downlink_s > 0.0)
-    bandwidth = uplink_bandwidth_hz[:, None]
-    if needs.all():
+    link = make_link(uplink_snr_hz, downlink_full_rate_bps, uplink_bandwidth_hz)
+    cut = np.zeros(fixed_s.shape, dtype=np.intp)
+    needs = (uplink_bits > 0.0) | (downlink_bits * link.downlink_s > 0.0)
+    if np.count_nonzero(needs) == needs.size:
         start = np.full(needs.shape, 1.0 / needs.shape[1])
-        return descend(FixedCuts(fixed_s, uplink_bits, downlink_s, uplink_snr_hz, bandwidth), start)
+        return descend(FixedCuts(fixed_s, uplink_bits, downlink_bits, link, cut), start)
     # Nobody waits for a device that is ready at once, so those without need of the band are never given any.
-    start = needs / np.maximum(np.add.reduce(needs, axis=1), 1)[:, None]
     computing = np.where(needs, fixed_s, 0.0)
-    split = descend(FixedCuts(computing, uplink_bits, downlink_s, uplink_snr_hz, bandwidth), start)
+    start = needs / np.maximum(np.add.reduce(needs, axis=1), 1)[:, None]
+    split = descend(FixedCuts(computing, uplink_bits, downlink_bits, link, cut), start)
     without = np.where(needs, 0.0, fixed_s)
     bound = np.where(needs.any(axis=1), split.lower_bound_s, 0.0)
     return split._replace(
@@ -143,6 +152,11 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
     problem.check_cut(cut)
     fixed, up, down, _ = problem.at_cut(cut)
     split = split_band(
-        fixed, up, down, problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz
+        fixed,
+        up,
+        down,
+        problem.uplink_snr_hz,
+        problem.downlink_full_rate_bps,
+        problem.uplink_bandwidth_hz,
     )
     return Solution(Decision(cut, split.share), split.time_s.max(axis=1), split.lower_bound_s, split.iterations)

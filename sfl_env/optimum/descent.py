@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sfl_env.optimum.bracket import bracketed_shares
 from sfl_env.optimum.equalise import next_shares
+from sfl_env.optimum.link import Rows, Toll
 from sfl_env.radio import Array
 
 RELATIVE_TOLERANCE = 1e-11
@@ -24,32 +25,41 @@ ROUNDING = 1e-13
 MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
 
-HASTY_ITERATIONS = 8
+HASTY_ITERATIONS = 5
 """Iterations with a single Newton step for the common time, which nearly always are all."""
 
-PATIENT_INNER_STEPS = 40
+PATIENT_INNER_STEPS = 20
 """Newton steps for the common time in later iterations, as many as make the descent monotone."""
 
-CHUNK = 128
-"""Problems in work at once: their tables then stay in the processor's second-level cache."""
+CHUNK_ENTRIES = 40_000
+"""Table entries in work at once: the tables then stay in the processor's second-level cache."""
 
 
 class Evaluation(NamedTuple):
-    """Times at given shares, with the slopes that the next step needs."""
+    """Times at given shares."""
 
     time_s: Array  # (N, K)
-    slope_s: Array  # (N, K): minus d time / d ln share
-    cut: NDArray[np.intp]  # (N, K): what the device chose
+    cut: NDArray[np.intp]  # (N, K): what each device chose
+    toll: Toll
 
 
 class Instance(Protocol):
     """N problems of splitting a band among K devices whose times fall with their shares."""
 
-    def evaluate(self, share: Array) -> Evaluation:
-        """Each device's time, slope and choice at its share."""
+    @property
+    def entries_per_problem(self) -> int:
+        """How many numbers a table of one problem has."""
         ...
 
-    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Self:
+    def evaluate(self, share: Array) -> Evaluation:
+        """Each device's time and choice at its share."""
+        ...
+
+    def slope_s(self, now: Evaluation) -> Array:
+        """Minus the derivative of the times by the logarithm of the share."""
+        ...
+
+    def rows(self, index: Rows) -> Self:
         """Some of the problems."""
         ...
 
@@ -62,16 +72,6 @@ class Optimum(NamedTuple):
     cut: NDArray[np.intp]  # (N, K)
     lower_bound_s: Array  # (N,)
     iterations: NDArray[np.intp]  # (N,)
-
-    def rows(self, index: slice) -> "Optimum":
-        """Views of some of the problems."""
-        return Optimum(
-            self.share[index],
-            self.time_s[index],
-            self.cut[index],
-            self.lower_bound_s[index],
-            self.iterations[index],
-        )
 
 
 def descend(instance: Instance, start: Array) -> Optimum:
@@ -90,71 +90,67 @@ def descend(instance: Instance, start: Array) -> Optimum:
         With a bound that holds for every split of the band.
     """
     n = len(start)
-    result = Optimum(
-        share=start.copy(),
-        time_s=np.empty(start.shape),
-        cut=np.empty(start.shape, dtype=np.intp),
-        lower_bound_s=np.empty(n),
-        iterations=np.empty(n, dtype=np.intp),
-    )
+    chunk = max(CHUNK_ENTRIES // instance.entries_per_problem, 1)
     # What goes wrong in floating point ends in NaN, which meets no tolerance and is left to bisection.
     with np.errstate(all="ignore"):
-        for first in range(0, n, CHUNK):
-            rows = slice(first, min(first + CHUNK, n))
-            _descend_chunk(instance if n <= CHUNK else instance.rows(rows), result.rows(rows))
-    result.lower_bound_s[:] *= 1.0 - ROUNDING
-    return result
+        if n <= chunk:
+            return _descend_chunk(instance, start)
+        pieces = [slice(first, first + chunk) for first in range(0, n, chunk)]
+        parts = [_descend_chunk(instance.rows(piece), start[piece]) for piece in pieces]
+    return Optimum(
+        np.concatenate([part.share for part in parts]),
+        np.concatenate([part.time_s for part in parts]),
+        np.concatenate([part.cut for part in parts]),
+        np.concatenate([part.lower_bound_s for part in parts]),
+        np.concatenate([part.iterations for part in parts]),
+    )
 
 
-def _descend_chunk(instance: Instance, out: Optimum) -> None:
-    active: NDArray[np.intp] | slice = slice(None)
-    share = out.share
-    for iteration in range(1, MAX_ITERATIONS + 1):
+def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Optimum:
+    """Descend from the given shares; problems that settle early leave, so that the others go on alone."""
+    n = len(share)
+    for iteration in range(done_before + 1, MAX_ITERATIONS + 1):
         now = instance.evaluate(share)
         slowest = np.maximum.reduce(now.time_s, axis=1)
         fastest = _fastest(share, now.time_s)
-        done = slowest - fastest <= RELATIVE_TOLERANCE * fastest
-        settled = np.count_nonzero(done)
-        if settled == len(done):
-            _store(out, active, share, now, fastest, iteration)
-            return
-        if 4 * settled >= len(done):
-            rest = np.flatnonzero(~done)
-            _store(out, active, share, now, fastest, iteration)
-            active = rest if isinstance(active, slice) else active[rest]
-            instance = instance.rows(rest)
-            share, now = share[rest], Evaluation(now.time_s[rest], now.slope_s[rest], now.cut[rest])
-        inner_steps = 1 if iteration <= HASTY_ITERATIONS else PATIENT_INNER_STEPS
-        share = next_shares(share, now.time_s, now.slope_s, inner_steps)
-    _rescue(instance, active, out)
+        settled = slowest - fastest <= RELATIVE_TOLERANCE * fastest
+        count = np.count_nonzero(settled)
+        if count == n:
+            return _optimum(share, now, fastest, iteration)
+        shares = next_shares(
+            share,
+            now.time_s,
+            instance.slope_s(now),
+            inner_steps=1 if iteration <= HASTY_ITERATIONS else PATIENT_INNER_STEPS,
+        )
+        if 4 * count >= n:
+            # Recursion is no deeper than log(n) to the base 4/3: each level has lost a quarter of its rows.
+            result = _optimum(share, now, fastest, iteration)
+            rest = np.flatnonzero(~settled)
+            for whole, part in zip(
+                result, _descend_chunk(instance.rows(rest), shares[rest], iteration), strict=True
+            ):
+                whole[rest] = part
+            return result
+        share = shares
+    return _bisect(instance, share)
 
 
-def _store(
-    out: Optimum,
-    rows: NDArray[np.intp] | slice,
-    share: Array,
-    now: Evaluation,
-    bound: Array,
-    iteration: int,
-) -> None:
-    out.share[rows] = share
-    out.time_s[rows] = now.time_s
-    out.cut[rows] = now.cut
-    out.lower_bound_s[rows] = bound
-    out.iterations[rows] = iteration
+def _optimum(share: Array, now: Evaluation, bound: Array, iteration: int) -> Optimum:
+    iterations = np.full(len(bound), iteration)
+    return Optimum(share, now.time_s, now.cut, bound * (1.0 - ROUNDING), iterations)
 
 
 def _fastest(share: Array, time_s: Array) -> Array:
     """(N,): the least time among the devices that hold a share."""
-    if np.minimum.reduce(share, axis=None) <= 0.0:
+    if np.count_nonzero(share) < share.size:
         time_s = np.where(share > 0.0, time_s, np.inf)
     fastest: Array = np.minimum.reduce(time_s, axis=1)
     return fastest
 
 
-def _rescue(instance: Instance, rows: NDArray[np.intp] | slice, out: Optimum) -> None:
+def _bisect(instance: Instance, share: Array) -> Optimum:
     """Solve by bisection what the descent could not."""
-    start = np.full(out.share[rows].shape, 1.0 / out.share.shape[1])
-    share, bound = bracketed_shares(lambda s: instance.evaluate(s).time_s, start)
-    now = instance.evaluate(share)
-    _store(out, rows, share, now, bound, MAX_ITERATIONS + 1)
+    start = np.full(share.shape, 1.0 / share.shape[1])
+    best, bound = bracketed_shares(lambda shares: instance.evaluate(shares).time_s, start)
+    return _optimum(best, instance.evaluate(best), bound, MAX_ITERATIONS + 1)

@@ -13,7 +13,6 @@ and in the common time at once, descending from any start.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfl_env.radio import SMALLEST_SHARE, Array
 
@@ -45,12 +44,11 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     concave and increasing, from a point left of its root. The steps are applied to 1 + (tau - T) / w and
     not to tau, since a slope may be far smaller than one unit in tau's last place.
     """
-    idle = slope_s <= 0.0
-    if idle.any():
-        return _next_shares_with_idle(share, time_s, slope_s, idle, inner_steps)
+    if np.count_nonzero(slope_s) < slope_s.size:
+        return _next_shares_with_idle(share, time_s, slope_s, inner_steps)
+    # Newton for all shares at once; a single share is at most 1, which bounds the common time from below too.
     sensitivity = share / slope_s
-    tau = np.add.reduce(sensitivity * time_s, axis=1) / np.add.reduce(sensitivity, axis=1)
-    # A single share is at most 1, which bounds tau from below, and so does the tangent in the share.
+    tau = np.vecdot(sensitivity, time_s) / np.add.reduce(sensitivity, axis=1)
     alone = time_s - slope_s * (1.0 - share)
     tau = np.maximum(tau, np.maximum.reduce(alone, axis=1))
     stretch = (tau[:, None] - time_s) / slope_s
@@ -66,18 +64,17 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     np.maximum(stretch, share, out=stretch)
     moved: Array = share / stretch
     np.maximum(moved, SMALLEST_SHARE, out=moved)
-    moved /= np.add.reduce(moved, axis=1)[:, None]
+    moved /= np.add.reduce(moved, axis=1, keepdims=True)
     return moved
 
 
-def _next_shares_with_idle(
-    share: Array, time_s: Array, slope_s: Array, idle: NDArray[np.bool_], inner_steps: int
-) -> Array:
+def _next_shares_with_idle(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -> Array:
     """As :func:`next_shares` where some devices have chosen to do without the band.
 
     Nobody can finish before the slowest of these, unless it is given band after all: so what the others
     leave over goes to those that hold the round up, in equal parts.
     """
+    idle = slope_s <= 0.0
     share = np.where(idle, 0.0, share)
     slope = np.where(idle, np.inf, slope_s)
     sensitivity = share / slope

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.optimum.descent import Evaluation, descend
+from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
 from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import SMALLEST_SHARE, Array, uplink_rate_and_elasticity
+from sfl_env.radio import SMALLEST_SHARE, Array
 
 
 @dataclass(frozen=True)
@@ -18,38 +19,46 @@ class OwnCuts:
     fixed_s: Array  # (N, K, C)
     uplink_bits: Array  # (N, K, C)
     downlink_bits: Array  # (N, K, C)
-    snr_hz: Array  # (N, K)
-    seconds_per_downlink_bit: Array  # (N, K) with the whole band
-    bandwidth_hz: Array  # (N, 1)
+    link: Link
+
+    @property
+    def entries_per_problem(self) -> int:
+        """How many numbers a table of one problem has."""
+        return int(self.fixed_s[0].size)
 
     def evaluate(self, share: Array) -> Evaluation:
-        """Each device's best cut at its share, with its time and slope."""
-        rate, elasticity = uplink_rate_and_elasticity(share, self.bandwidth_hz, self.snr_hz)
-        per_up = 1.0 / rate
-        per_down = self.seconds_per_downlink_bit / np.maximum(share, SMALLEST_SHARE)
-        table = self.uplink_bits * per_up[..., None]
-        table += self.downlink_bits * per_down[..., None]
+        """Each device's best cut at its share, and its time there."""
+        toll = self.link.toll(share)
+        table = self.uplink_bits * toll.up[..., None]
+        table += self.downlink_bits * toll.down[..., None]
         table += self.fixed_s
         cut = table.argmin(axis=-1)
-        flat = cut + np.arange(0, table.size, table.shape[-1]).reshape(cut.shape)
-        slope = self.uplink_bits.take(flat)
-        slope *= per_up
-        slope *= elasticity
-        down = self.downlink_bits.take(flat)
-        down *= per_down
-        slope += down
-        return Evaluation(table.take(flat), slope, cut)
+        return Evaluation(table.take(_flat(cut, table)), cut, toll)
 
-    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "OwnCuts":
+    def slope_s(self, now: Evaluation) -> Array:
+        """Minus the derivative of the times by the logarithm of the share."""
+        flat = _flat(now.cut, self.uplink_bits)
+        slope: Array = self.uplink_bits.take(flat) * now.toll.up_slope()
+        slope += self.downlink_bits.take(flat) * now.toll.down
+        return slope
+
+    def needs_band(self, cut: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(N, K): whether a device at its cut has anything to send or receive that takes time."""
+        flat = _flat(cut, self.uplink_bits)
+        return (self.uplink_bits.take(flat) > 0.0) | (self.downlink_bits.take(flat) * self.link.downlink_s > 0.0)
+
+    def rows(self, index: Rows) -> "OwnCuts":
         """Some of the problems."""
         return OwnCuts(
-            self.fixed_s[index],
-            self.uplink_bits[index],
-            self.downlink_bits[index],
-            self.snr_hz[index],
-            self.seconds_per_downlink_bit[index],
-            self.bandwidth_hz[index],
+            self.fixed_s[index], self.uplink_bits[index], self.downlink_bits[index], self.link.rows(index)
         )
+
+
+def _flat(cut: NDArray[np.intp], table: Array) -> NDArray[np.intp]:
+    """Index each device's cut in the flattened (N, K, C) table."""
+    rows = np.arange(0, table.size, table.shape[-1]).reshape(cut.shape)
+    rows += cut
+    return rows
 
 
 def solve_exact(problem: RoundProblem) -> Solution:
@@ -85,18 +94,13 @@ def solve_exact(problem: RoundProblem) -> Solution:
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
     n, k, _ = problem.shape
-    instance = OwnCuts(
-        problem.fixed_s,
-        problem.uplink_bits,
-        problem.downlink_bits,
-        problem.uplink_snr_hz,
-        1.0 / problem.downlink_full_rate_bps,
-        problem.uplink_bandwidth_hz[:, None],
-    )
+    link = make_link(problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz)
+    instance = OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
     found = descend(instance, np.full((n, k), 1.0 / k))
-    _, _, _, needs = problem.at_cut(found.cut)
-    share, time = found.share, found.time_s
-    if not needs.all():
+    share = found.share
+    needs = instance.needs_band(found.cut)
+    if np.count_nonzero(needs) < needs.size:
         share = np.where(needs, share, 0.0)
-        share /= np.maximum(share.sum(axis=1), SMALLEST_SHARE)[:, None]
-    return Solution(Decision(found.cut, share), time.max(axis=1), found.lower_bound_s, found.iterations)
+        share /= np.maximum(share.sum(axis=1, keepdims=True), SMALLEST_SHARE)
+    latency = np.maximum.reduce(found.time_s, axis=1)
+    return Solution(Decision(found.cut, share), latency, found.lower_bound_s, found.iterations)
