@@ -14,6 +14,9 @@ from sfl_env.problem import Decision
 from sfl_env.radio import Array
 
 Actions = NDArray[Any]
+SMALLEST_TOTAL = 1e-300
+"""Stands for the total weight where no device takes part, so that all shares are zero."""
+
 BandwidthSplitter = Callable[[NDArray[np.intp], Conditions], Array]
 """Returns the shares (N, K) that suit the cuts (N, K) under the observed conditions."""
 
@@ -76,7 +79,7 @@ class ContinuousAction:
         values = _shaped(action, (*seen.active.shape, 2), "(cut, log-share) for every device")
         values = values.astype(np.float64)
         # One comparison that NaN fails too.
-        if not np.abs(values).max(initial=0.0) <= 1.0:
+        if not np.maximum.reduce(np.abs(values), axis=None) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
         bins = (values[..., 0] + 1.0) * (self.num_cuts / 2.0)
         cut = np.minimum(bins.astype(np.intp), self.num_cuts - 1)
@@ -172,8 +175,8 @@ class DiscreteAction:
 def _shares(weight: Array, seen: Conditions) -> Array:
     """Normalise weights over the devices that take part."""
     weight *= seen.active
-    total = weight.sum(axis=-1, keepdims=True)
-    weight /= np.maximum(total, np.finfo(np.float64).tiny)
+    total = np.add.reduce(weight, axis=-1, keepdims=True)
+    weight /= np.maximum(total, SMALLEST_TOTAL)
     return weight
 
 

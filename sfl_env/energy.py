@@ -20,7 +20,7 @@ class PowerDraw(NamedTuple):
 def energy_j(work: Workload, draw: PowerDraw, now: Conditions, cut: NDArray[np.intp], phases: Array) -> Array:
     """Energy of one round, (N, K): joules per FLOP computed plus transmit power over the air time.
 
-    Receiving and waiting are not charged.
+    Receiving and waiting are not charged. Every device is taken to take part.
 
     Parameters
     ----------
@@ -31,9 +31,8 @@ def energy_j(work: Workload, draw: PowerDraw, now: Conditions, cut: NDArray[np.i
     """
     sending: Array = phases[SMASHED_UPLOAD] + phases[MODEL_UPLOAD]
     sending *= draw.transmit_power_w
-    flops = (work.device_forward_flops + work.device_backward_flops).take(cut)
+    flops = work.device_flops.take(cut)
     flops *= now.samples
     flops *= draw.energy_j_per_flop
-    flops *= now.active
     sending += flops
     return sending

@@ -1,6 +1,7 @@
 """N episodes side by side: what the single and the vector environment both are, without Gymnasium's shells."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ class Episodes:
             )
         num_cuts = self.simulator.workload.num_cuts
         self.observation_encoder: ObservationEncoder = observation or DeviceRows(
-            num_cuts, with_battery=self.scenario.battery_j is not None
+            num_cuts, with_battery=self.simulator.has_batteries
         )
         self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
         self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
@@ -159,11 +160,16 @@ class Episodes:
         self._enter(self.simulator.step(self.state, outcome, rng))
         return Transition(
             observation=self._observe(),
-            reward=sum(terms.values(), start=np.zeros(self.n)),
-            terminated=~np.logical_or.reduce(self.true.active, axis=-1),
+            reward=reduce(np.add, terms.values()) if terms else np.zeros(self.n),
+            terminated=self._terminated(),
             truncated=self.state.round >= self.scenario.max_rounds,
             infos=infos,
         )
+
+    def _terminated(self) -> NDArray[np.bool_]:
+        if not self.simulator.has_batteries:
+            return np.zeros(self.n, dtype=np.bool_)
+        return ~self.true.active.any(axis=-1)
 
     def _infos(
         self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]

@@ -75,30 +75,27 @@ def phase_latency_s(
     Returns
     -------
     (7, N, K) array
-        In the order of :data:`PHASES`; 0 for a device that takes no part.
+        In the order of :data:`PHASES`, as if every device took part.
 
     Notes
     -----
     With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
     E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
     """
-    phases = np.empty((len(PHASES), *cut.shape))
+    phases = work.phase_units.take(cut, axis=1)
     up_s_per_bit = 1.0 / uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
     down_s_per_bit = 1.0 / (np.maximum(share, SMALLEST_SHARE) * now.downlink_full_rate_bps)
     s_per_flop = now.samples / now.compute_flops_per_s
-    model_bits = work.model_bits.take(cut)
-    np.multiply(model_bits, down_s_per_bit, out=phases[MODEL_DOWNLOAD])
-    np.multiply(model_bits, up_s_per_bit, out=phases[MODEL_UPLOAD])
-    np.multiply(work.device_forward_flops.take(cut), s_per_flop, out=phases[DEVICE_FORWARD])
-    s_per_flop *= now.backward_slowdown
-    np.multiply(work.device_backward_flops.take(cut), s_per_flop, out=phases[DEVICE_BACKWARD])
-    server_s_per_flop = now.samples * (1.0 / resources.server_flops_per_s)
-    np.multiply(work.server_flops.take(cut), server_s_per_flop, out=phases[SERVER_COMPUTE])
+    phases[MODEL_DOWNLOAD] *= down_s_per_bit
+    phases[DEVICE_FORWARD] *= s_per_flop
+    phases[SERVER_COMPUTE] *= now.samples * (1.0 / resources.server_flops_per_s)
+    phases[MODEL_UPLOAD] *= up_s_per_bit
     up_s_per_bit *= now.samples
+    phases[SMASHED_UPLOAD] *= up_s_per_bit
     down_s_per_bit *= now.samples
-    np.multiply(work.smashed_bits.take(cut), up_s_per_bit, out=phases[SMASHED_UPLOAD])
-    np.multiply(work.gradient_bits.take(cut), down_s_per_bit, out=phases[GRADIENT_DOWNLOAD])
-    phases *= now.active
+    phases[GRADIENT_DOWNLOAD] *= down_s_per_bit
+    s_per_flop *= now.backward_slowdown
+    phases[DEVICE_BACKWARD] *= s_per_flop
     return phases
 
 

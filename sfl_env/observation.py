@@ -1,5 +1,6 @@
 """What an agent sees: one row of scaled features for each device, and the way back to physical values."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,8 +21,8 @@ class View(NamedTuple):
 
     conditions: Conditions
     draw: PowerDraw
-    battery_fraction: Array  # (N, K) of the battery left; 1 for a device on mains power
-    round_fraction: Array  # (N,) of the episode's rounds that are over
+    charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
+    progress: Array  # (N,) share of the episode's rounds that are over
 
 
 class ObservationEncoder(Protocol):
@@ -50,24 +51,23 @@ class LogScale:
     low: float
     high: float
 
-    def encode(self, value: Array) -> Array:
-        """Scale values into [-1, 1]."""
-        span = np.log(self.high / self.low)
-        scaled: Array = np.log(value)
-        scaled *= 2.0 / span
-        scaled -= 1.0 + 2.0 * np.log(self.low) / span
-        np.maximum(scaled, -1.0, out=scaled)
-        np.minimum(scaled, 1.0, out=scaled)
-        return scaled
+    @property
+    def slope(self) -> float:
+        """How far a factor of e moves the scaled value."""
+        return 2.0 / math.log(self.high / self.low)
+
+    @property
+    def offset(self) -> float:
+        """The scaled value of 1."""
+        return -1.0 - self.slope * math.log(self.low)
 
     def decode(self, scaled: NDArray[np.floating]) -> Array:
         """Undo the scaling.
 
         Examples
         --------
-        >>> scale = LogScale(1e3, 1e9)
-        >>> float(scale.encode(np.array(1e6))), float(scale.decode(np.array(0.0)).round())
-        (0.0, 1000000.0)
+        >>> float(LogScale(1e3, 1e9).decode(np.array(0.0)).round())
+        1000000.0
         """
         fraction = (np.asarray(scaled, dtype=np.float64) + 1.0) / 2.0
         value: Array = self.low * np.exp(fraction * np.log(self.high / self.low))
@@ -81,6 +81,39 @@ BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
 SAMPLES = LogScale(1.0, 1e9)
 ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
 TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
+
+
+class LogScales:
+    """Several quantities scaled in one pass, each to a column of its own.
+
+    Examples
+    --------
+    >>> scales = LogScales(LogScale(1e3, 1e9), LogScale(1.0, 100.0))
+    >>> scales.encode(np.array([1e6, 1e12]), np.array([10.0, 1.0])).round(6) + 0.0
+    array([[ 0.,  0.],
+           [ 1., -1.]])
+    """
+
+    def __init__(self, *scales: LogScale) -> None:
+        self._slope = np.array([scale.slope for scale in scales])
+        self._offset = np.array([scale.offset for scale in scales])
+
+    def encode(self, *quantities: Array) -> Array:
+        """Return the scaled quantities along a new last axis, within [-1, 1]."""
+        scaled = np.empty((*quantities[0].shape, len(quantities)))
+        for column, values in enumerate(quantities):
+            scaled[..., column] = values
+        np.log(scaled, out=scaled)
+        scaled *= self._slope
+        scaled += self._offset
+        np.maximum(scaled, -1.0, out=scaled)
+        np.minimum(scaled, 1.0, out=scaled)
+        return scaled
+
+
+ROUND_SCALES = LogScales(UPLINK_SNR_HZ, COMPUTE_FLOPS_PER_S, DOWNLINK_FULL_RATE_BPS)
+EPISODE_SCALES = LogScales(BACKWARD_SLOWDOWN, SAMPLES)
+ENERGY_SCALES = LogScales(ENERGY_J_PER_FLOP, TRANSMIT_POWER_W)
 
 
 @dataclass(frozen=True)
@@ -129,25 +162,21 @@ class DeviceRows:
         """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
         now = view.conditions
         rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
-        rows[..., 4] = BACKWARD_SLOWDOWN.encode(now.backward_slowdown)
-        rows[..., 5] = SAMPLES.encode(now.samples)
+        rows[..., 4:6] = EPISODE_SCALES.encode(now.backward_slowdown, now.samples)
         rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            rows[..., 9] = ENERGY_J_PER_FLOP.encode(view.draw.energy_j_per_flop)
-            rows[..., 10] = TRANSMIT_POWER_W.encode(view.draw.transmit_power_w)
+            rows[..., 9:11] = ENERGY_SCALES.encode(view.draw.energy_j_per_flop, view.draw.transmit_power_w)
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
         """Fill in channel, free speed, progress and battery."""
         now = view.conditions
         rows = episode_rows.copy()
-        rows[..., 0] = UPLINK_SNR_HZ.encode(now.uplink_snr_hz)
-        rows[..., 1] = COMPUTE_FLOPS_PER_S.encode(now.compute_flops_per_s)
-        rows[..., 2] = DOWNLINK_FULL_RATE_BPS.encode(now.downlink_full_rate_bps)
-        rows[..., 3] = (view.round_fraction * 2.0 - 1.0)[:, None]
+        rows[..., :3] = ROUND_SCALES.encode(now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps)
+        rows[..., 3] = (view.progress * 2.0 - 1.0)[:, None]
         if self.with_battery:
             rows[..., 7] = now.active * 2.0 - 1.0
-            rows[..., 8] = view.battery_fraction * 2.0 - 1.0
+            rows[..., 8] = view.charge * 2.0 - 1.0
         return rows
 
     def decode(self, observation: Rows) -> Conditions:

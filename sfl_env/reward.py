@@ -15,7 +15,7 @@ class Outcome(NamedTuple):
     device_latency_s: Array  # (N, K)
     latency_s: Array  # (N,)
     energy_j: Array  # (N, K)
-    dropped_fraction: Array  # (N,) of the devices that are out after the round
+    charge: Array  # (N, K) of the battery left after the round, 0 to 1
 
 
 class Reward(Protocol):
@@ -54,5 +54,5 @@ class WeightedReward:
         if self.energy_per_j:
             terms["energy"] = outcome.energy_j.mean(axis=-1) * -self.energy_per_j
         if self.per_dropout:
-            terms["dropout"] = outcome.dropped_fraction * -self.per_dropout
+            terms["dropout"] = (outcome.charge == 0.0).mean(axis=-1) * -self.per_dropout
         return terms

@@ -26,12 +26,12 @@ class State(NamedTuple):
     """N simulated systems between two rounds; every array has the environment axis first."""
 
     devices: DeviceBatch
-    batch_size: NDArray[np.int64]  # (N, K) samples in a mini-batch
+    samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K)
     channel: Any  # with gain (N, K)
     past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
     availability: AvailabilityState
-    battery_j: Array  # (N, K) left; infinite on mains power
+    charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
 
 
@@ -88,7 +88,10 @@ class Simulator:
         self.noise_w_per_hz = 10.0 ** (
             (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
         )
-        self.battery_capacity_j = np.inf if scenario.battery_j is None else scenario.battery_j
+        self._downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
+        self.has_batteries = scenario.battery_j is not None
+        self._charge_per_j = 1.0 / scenario.battery_j if scenario.battery_j else 0.0
+        self._round_weight = 1.0 / scenario.max_rounds
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
         """Draw n systems at the start of their episodes.
@@ -108,12 +111,12 @@ class Simulator:
             channel = self.channel.step(channel, rng)
         return State(
             devices=devices,
-            batch_size=batch_size,
+            samples=np.multiply(batch_size, scenario.local_iterations, dtype=np.float64),
             deepest_cut=deepest_cut,
             channel=channel,
             past_gain=past,
             availability=self.availability.initial(rng, *shape),
-            battery_j=np.full(shape, self.battery_capacity_j),
+            charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
         )
 
@@ -135,29 +138,23 @@ class Simulator:
         return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
-        scenario, devices = self.scenario, state.devices
-        downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
+        devices = state.devices
         return Conditions(
             uplink_snr_hz=devices.transmit_power_w * gain * (1.0 / self.noise_w_per_hz),
             downlink_full_rate_bps=downlink_full_rate_bps(
-                gain, downlink_hz, scenario.base_station_power_w, self.noise_w_per_hz
+                gain, self._downlink_hz, self.scenario.base_station_power_w, self.noise_w_per_hz
             ),
             compute_flops_per_s=devices.compute_flops_per_s * state.availability.fraction,
             backward_slowdown=devices.backward_slowdown,
-            samples=np.multiply(state.batch_size, scenario.local_iterations, dtype=np.float64),
+            samples=state.samples,
             deepest_cut=state.deepest_cut,
-            active=state.battery_j > 0.0,
+            active=state.charge > 0.0,
         )
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
-        mains = self.scenario.battery_j is None
-        return View(
-            conditions=observed,
-            draw=self._draw(state),
-            battery_fraction=np.ones_like(state.battery_j) if mains else state.battery_j / self.battery_capacity_j,
-            round_fraction=np.divide(state.round, self.scenario.max_rounds),
-        )
+        progress = state.round * self._round_weight
+        return View(observed, self._draw(state), state.charge, progress)
 
     @staticmethod
     def _draw(state: State) -> PowerDraw:
@@ -166,19 +163,18 @@ class Simulator:
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
-        device_latency = phases.sum(axis=0)
         energy = energy_j(self.workload, self._draw(state), true, decision.cut, phases)
-        return Outcome(
-            phase_latency_s=phases,
-            device_latency_s=device_latency,
-            latency_s=(
-                synchronised_latency_s(phases)
-                if self.scenario.synchronised_phases
-                else device_latency.max(axis=-1)
-            ),
-            energy_j=energy,
-            dropped_fraction=(state.battery_j <= energy).mean(axis=-1),
-        )
+        charge = state.charge
+        if self.has_batteries:
+            phases *= true.active
+            energy *= true.active
+            charge = np.maximum(charge - energy * self._charge_per_j, 0.0)
+        device_latency = np.add.reduce(phases, axis=0)
+        if self.scenario.synchronised_phases:
+            latency = synchronised_latency_s(phases)
+        else:
+            latency = np.maximum.reduce(device_latency, axis=-1)
+        return Outcome(phases, device_latency, latency, energy, charge)
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
         """Move on to the next round: channel, free speed, batteries.
@@ -188,13 +184,13 @@ class Simulator:
         past = state.past_gain
         if self.scenario.csi_delay_rounds:
             past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
-        battery = state.battery_j
-        if self.scenario.battery_j is not None:
-            battery = np.maximum(battery - outcome.energy_j, 0.0)
-        return state._replace(
+        return State(
+            devices=state.devices,
+            samples=state.samples,
+            deepest_cut=state.deepest_cut,
             channel=self.channel.step(state.channel, rng),
             past_gain=past,
             availability=self.availability.step(state.availability, rng),
-            battery_j=battery,
+            charge=outcome.charge,
             round=state.round + 1,
         )

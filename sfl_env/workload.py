@@ -1,6 +1,7 @@
 """What one sample, and one round, costs at each cut: the DNN profile with the scenario's number formats."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,26 @@ class Workload:
     server_flops: Array  # (C,)
     static_bytes: Array  # (C,)
     sample_bytes: Array  # (C,)
+
+    @cached_property
+    def phase_units(self) -> Array:
+        """(7, C): bits or FLOPs of the phases in order, per sample where the phase is."""
+        return np.stack(
+            [
+                self.model_bits,
+                self.device_forward_flops,
+                self.smashed_bits,
+                self.server_flops,
+                self.gradient_bits,
+                self.device_backward_flops,
+                self.model_bits,
+            ]
+        )
+
+    @cached_property
+    def device_flops(self) -> Array:
+        """(C,): FLOPs of one sample on the device, forward and backward."""
+        return self.device_forward_flops + self.device_backward_flops
 
     @property
     def num_cuts(self) -> int:
