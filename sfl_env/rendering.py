@@ -25,7 +25,11 @@ _TIME_UNITS = ((1e-3, "µs", 1e6), (1.0, "ms", 1e3), (600.0, "s", 1.0), (36_000.
 _LONGEST_NAME = 16
 _MARGIN, _GAP = 0.15, 0.14  # inches
 _HEADING, _AXIS, _LEGEND = 0.62, 0.42, 0.30  # inches
+_SHARES, _PERCENT = 1.25, 0.52  # inches: the bars of the shares, and the numbers beside them
 _LARGEST_FONT, _SMALLEST_FONT = 9.0, 5.5  # points
+_CHARACTER = 0.0092  # inches a character is wide, for each point of its size
+_FEWEST_ROWS = 5  # rows that the timeline has room for at least, so that a lone device is no wall of colour
+_MANY = 60  # devices above which rows are too thin for gaps and outlines
 
 
 @dataclass(frozen=True)
@@ -151,28 +155,27 @@ def _draw_panel(figure: "Figure", picture: RoundPicture, top: float, bottom: flo
     width, height = (float(inches) for inches in figure.get_size_inches())
     num_devices = len(picture.cut)
     rows_inches = top - bottom - _HEADING - _AXIS
-    font = float(np.clip(rows_inches / num_devices * 72.0 * 0.62, _SMALLEST_FONT, _LARGEST_FONT))
+    row_points = rows_inches / max(num_devices, _FEWEST_ROWS) * 72.0
+    font = float(np.clip(0.7 * row_points, _SMALLEST_FONT, _LARGEST_FONT))
     labels = _device_labels(picture), _cut_labels(picture)
-    device_width, cut_width = (max(map(len, texts), default=0) * font * 0.0078 + _GAP for texts in labels)
-    left = _MARGIN + max(device_width, 0.55) + max(cut_width, 0.4)
-    share_width = 0.14 * width
-    right = width - _MARGIN - share_width - 0.45
+    device_width, cut_width = (max(0.4, max(map(len, texts)) * font * _CHARACTER) + _GAP for texts in labels)
+    left = _MARGIN + device_width + cut_width
+    right = width - _MARGIN - _PERCENT - _SHARES - _GAP
     fraction = (bottom + _AXIS) / height, rows_inches / height
     timeline = figure.add_axes((left / width, fraction[0], (right - left) / width, fraction[1]))
-    shares = figure.add_axes(((right + _GAP) / width, fraction[0], share_width / width, fraction[1]))
+    shares = figure.add_axes(((right + _GAP) / width, fraction[0], _SHARES / width, fraction[1]))
     unit, per_second = _time_unit(horizon_s)
     _draw_timeline(timeline, picture, horizon_s, per_second, font)
-    timeline.set_xlabel(f"time in the round ({unit})", fontsize=8, color=_GREY, labelpad=2)
+    if picture.straggler is not None:
+        timeline.set_xlabel(f"time in the round ({unit})", fontsize=8, color=_GREY, labelpad=2)
     _draw_shares(shares, picture, font)
     every = max(1, int(np.ceil(num_devices * _SMALLEST_FONT * 1.25 / 72.0 / rows_inches)))
-    at_cut, at_device = left - _GAP / 2, left - max(cut_width, 0.4) - _GAP / 2
-    for x, texts, name in ((at_device, labels[0], "device"), (at_cut, labels[1], "cut")):
-        figure.text(x / width, (top - _HEADING + 0.05) / height, name, ha="right", fontsize=8, color=_GREY)
+    heads_y = (top - _HEADING + 0.05) / height
+    for x, texts, name in ((_MARGIN, labels[0], "device"), (left - cut_width, labels[1], "cut")):
+        figure.text(x / width, heads_y, name, fontsize=8, color=_GREY)
         for row in range(0, num_devices, every):
             _draw_label(timeline, picture, row, (x - left) / (right - left), texts[row], font)
-    figure.text(
-        (right + _GAP) / width, (top - _HEADING + 0.05) / height, "share of the band", fontsize=8, color=_GREY
-    )
+    figure.text((right + _GAP) / width, heads_y, "share of the band", fontsize=8, color=_GREY)
     title_y = (top - 0.30) / height
     figure.text(_MARGIN / width, title_y, picture.heading, fontsize=12, weight="bold", color=_INK)
     figure.text(1.0 - _MARGIN / width, title_y, _summary(picture), ha="right", fontsize=10, color=_INK)
@@ -185,7 +188,6 @@ def _draw_label(axes: "Axes", picture: RoundPicture, row: int, x: float, text: s
         row,
         text,
         transform=axes.get_yaxis_transform(),
-        ha="right",
         va="center_baseline",
         fontsize=font,
         color=_MARK if straggles else _INK if picture.takes_part[row] or picture.note else _GREY,
@@ -197,23 +199,24 @@ def _draw_timeline(axes: "Axes", picture: RoundPicture, horizon_s: float, per_se
     num_devices = len(picture.cut)
     rows = np.arange(num_devices)
     _bare(axes, num_devices)
-    axes.spines["bottom"].set(visible=True, color=_GREY)
     # Room to the right of the longest round for the mark of its end.
     axes.set_xlim(0.0, (horizon_s or 1.0) * per_second * 1.02)
-    axes.tick_params(axis="x", bottom=True, labelbottom=True, labelsize=8, colors=_GREY, length=3)
-    axes.grid(axis="x", color=_FAINT, linewidth=0.8)
-    outline: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.3} if num_devices <= 60 else {}
+    if picture.straggler is not None:
+        axes.spines["bottom"].set(visible=True, color=_GREY)
+        axes.tick_params(axis="x", bottom=True, labelbottom=True, labelsize=8, colors=_GREY, length=3)
+        axes.grid(axis="x", color=_FAINT, linewidth=0.8)
+    outline: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.3} if num_devices <= _MANY else {}
     for phase, colour in enumerate(PHASE_COLOURS):
         axes.barh(
             rows,
             picture.duration_s[:, phase] * per_second,
             left=picture.start_s[:, phase] * per_second,
-            height=0.74,
+            height=_bar_height(num_devices),
             color=colour,
             **outline,
         )
     if not picture.note:
-        for row in np.flatnonzero(~picture.takes_part)[:60]:
+        for row in np.flatnonzero(~picture.takes_part)[:_MANY]:
             axes.text(
                 0.005,
                 row,
@@ -259,17 +262,22 @@ def _draw_shares(axes: "Axes", picture: RoundPicture, font: float) -> None:
     largest = float(share.max(initial=0.0)) or 1.0
     _bare(axes, num_devices)
     axes.set_xlim(0.0, largest)
-    axes.barh(np.arange(num_devices), np.full(num_devices, largest), height=0.74, color=_FAINT)
-    axes.barh(np.arange(num_devices), share, height=0.74, color="#8A8A8A")
+    rows, height = np.arange(num_devices), _bar_height(num_devices)
+    axes.barh(rows, np.full(num_devices, largest), height=height, color=_FAINT)
+    axes.barh(rows, share, height=height, color="#8A8A8A")
     if num_devices <= 45 and not picture.note:
         for row in range(num_devices):
             text = f"{share[row] * 100.0:.1f} %" if share[row] > 0.0 else "-"
             axes.text(largest * 1.04, row, text, va="center_baseline", fontsize=font, color=_INK, clip_on=False)
 
 
+def _bar_height(num_devices: int) -> float:
+    return 0.74 if num_devices <= _MANY else 1.0
+
+
 def _bare(axes: "Axes", num_devices: int) -> None:
     axes.set_axisbelow(True)
-    axes.set_ylim(num_devices - 0.4, -0.6)
+    axes.set_ylim(max(num_devices, _FEWEST_ROWS) - 0.4, -0.6)
     axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -319,9 +327,9 @@ def _summary(picture: RoundPicture) -> str:
     text = f"latency {_time_text(picture.latency_s)}"
     if picture.optimal_latency_s is None:
         return text
-    # What is above the optimum by rounding alone is not above it.
-    loss = max(round((picture.latency_s / picture.optimal_latency_s - 1.0) * 100.0, 1), 0.0)
-    return f"{text}   optimum {_time_text(picture.optimal_latency_s)} (+{loss:.1f} %)"
+    # Adding zero turns the -0.0 of a difference by rounding alone into 0.0.
+    loss = round((picture.latency_s / picture.optimal_latency_s - 1.0) * 100.0, 1) + 0.0
+    return f"{text}   optimum {_time_text(picture.optimal_latency_s)} ({loss:+.1f} %)"
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:
