@@ -1,21 +1,33 @@
 """Counting the FLOPs of real torch modules on the meta device, where nothing is computed."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def flop_counter() -> FlopCounterMode:
-    """Return torch's counter (1 multiply-accumulate = 2 FLOPs) with its grouped convolutions mended.
+@contextmanager
+def counted_flops() -> Iterator[FlopCounterMode]:
+    """Count what runs inside with torch's counter (1 multiply-accumulate = 2 FLOPs), mended in two ways.
 
     torch 2.13 counts the weight gradient of a convolution with ``groups`` groups ``groups`` times over,
-    which for a depthwise convolution is as many times as it has channels.
+    which for a depthwise convolution is as many times as it has channels. And attention is run as the matrix
+    products that it consists of, whichever fused kernel a machine may have.
     """
-    return FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward_flops}
-    )
+    mended = {torch.ops.aten.convolution_backward: _convolution_backward_flops}
+    with plain_attention(), FlopCounterMode(display=False, custom_mapping=mended) as counter:
+        yield counter
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Run attention as matrix products and a softmax."""
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def _convolution_backward_flops(

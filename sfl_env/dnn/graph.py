@@ -8,11 +8,8 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.fx.node import Argument
 
-from sfl_env.dnn.meta import first_line, sample_input, to_meta
+from sfl_env.dnn.meta import BATCHES, reason, sample_input, to_meta
 from sfl_env.errors import ProfileError
-
-BATCHES = (2, 3)
-"""Batch sizes that the graph is run with, to tell the batch size from other numbers in it."""
 
 
 def graph_blocks(module: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str, nn.Module]]:
@@ -76,7 +73,7 @@ def _traced(module: nn.Module) -> fx.Graph:
             # Tracing runs the user's own forward, which may raise anything at all.
             except Exception as error:
                 raise ProfileError(
-                    f"torch.fx cannot follow the forward of {type(module).__name__} ({first_line(error)}), so "
+                    f"torch.fx cannot follow the forward of {type(module).__name__} ({reason(error)}), so "
                     "its legal cuts cannot be found. Write it without control flow that depends on the data, "
                     "or pass an nn.Sequential of its blocks."
                 ) from error
@@ -125,7 +122,7 @@ def _values(
         except Exception as error:
             raise ProfileError(
                 f"{type(module).__name__} does not take an input of shape (batch, "
-                f"{', '.join(map(str, input_shape))}): {first_line(error)}"
+                f"{', '.join(map(str, input_shape))}): {reason(error)}."
             ) from error
         found.append(recorder.values)
     return found[0], found[1]
@@ -207,8 +204,9 @@ def _cut(module: nn.Module, graph: fx.Graph, values: dict[str, Any]) -> list[tup
         if crosses not in (None, steps[0], source, result) and _is_activation(values[crosses.name]):
             blocks.append((_name(crosses), _block(module, inside, source, crosses)))
             source, inside = crosses, []
-    blocks.append((_name(result), _block(module, inside, source, result)))
-    return blocks
+    if not blocks:
+        return [(type(module).__name__, module)]
+    return [*blocks, (_name(result), _block(module, inside, source, result))]
 
 
 def _is_activation(value: object) -> bool:

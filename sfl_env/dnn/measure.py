@@ -8,15 +8,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from sfl_env.dnn.catalogue import TABLES
-from sfl_env.dnn.flops import flop_counter
-from sfl_env.dnn.meta import sample_input, to_meta
+from sfl_env.dnn.flops import counted_flops, plain_attention
+from sfl_env.dnn.meta import BATCHES, META, sample_input, to_meta
 from sfl_env.dnn.networks import NETWORKS, build, network
 from sfl_env.dnn.profile import Array, DNNProfile
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError
-
-BATCHES = (2, 3)
-"""Batch sizes that are measured: the difference is one sample's part (batch normalisation refuses 1)."""
 
 
 def profile(module: nn.Module, input_shape: tuple[int, ...], name: str | None = None) -> DNNProfile:
@@ -113,12 +110,11 @@ def _measure(chain: nn.Sequential, input_shape: tuple[int, ...], batch: int) -> 
 
 def _flops(block: nn.Module, x: Tensor, *, input_gradient: bool) -> tuple[int, int]:
     """Return a block's forward and backward FLOPs."""
-    forward, backward = flop_counter(), flop_counter()
     # Cloned, since a block may start with a step in place, which autograd allows on no input of its own.
     x = x.detach().requires_grad_(input_gradient).clone()
-    with forward:
+    with counted_flops() as forward:
         y = block(x)
-    with backward:
+    with counted_flops() as backward:
         if y.requires_grad:
             y.backward(torch.empty_like(y))
     return forward.get_total_flops(), backward.get_total_flops()
@@ -135,7 +131,7 @@ class _SavedElements:
 
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         """Return the block's output."""
-        with saved_tensors_hooks(self._count, lambda tensor: tensor):
+        with plain_attention(), saved_tensors_hooks(self._count, lambda tensor: tensor):
             y: Tensor = block(x)
         return y
 
@@ -183,8 +179,15 @@ def _state_counts(chain: nn.Sequential) -> tuple[Array, Array]:
     return parameters, buffers
 
 
-def catalogue_profile(name: str) -> DNNProfile:
+def catalogue_profile(name: str, input_shape: tuple[int, ...] | None = None) -> DNNProfile:
     """Measure a network of the catalogue, with the normalisation that it has in the literature.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`~sfl_env.dnn.networks.NETWORKS`.
+    input_shape : tuple of int, optional
+        Shape of one sample; by default the one that the network is made for.
 
     Examples
     --------
@@ -192,9 +195,9 @@ def catalogue_profile(name: str) -> DNNProfile:
     5
     """
     entry = network(name)
-    with torch.device("meta"):
+    with META:
         module = build(name, norm=entry.literature_norm)
-    return profile(module, entry.input_shape, name)
+    return profile(module, entry.input_shape if input_shape is None else input_shape, name)
 
 
 def main() -> None:

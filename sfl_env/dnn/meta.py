@@ -9,6 +9,10 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 META = torch.device("meta")
 
+BATCHES = (2, 3)
+"""Batch sizes to run with: two, to tell what grows with the batch, and not 1, which batch normalisation
+refuses."""
+
 
 def to_meta(module: M) -> M:
     """Return a copy in training mode on the meta device; the weights themselves are never copied.
@@ -30,7 +34,8 @@ def sample_input(input_shape: tuple[int, ...], batch: int) -> Tensor:
     return torch.empty((batch, *input_shape), device=META)
 
 
-def first_line(error: BaseException) -> str:
-    """Return what an error of foreign code says, on one line."""
+def reason(error: BaseException) -> str:
+    """Return what an error of foreign code says, on one line and without its full stop."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    kind = type(error).__name__
+    return f"{kind}: {lines[0].rstrip('.')}" if lines else kind

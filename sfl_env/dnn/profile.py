@@ -86,7 +86,7 @@ class DNNProfile:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        object.__setattr__(self, "input_shape", checked_shape(self.input_shape))
         object.__setattr__(self, "cut_names", _checked_cut_names(self.cut_names))
         for field in ARRAY_FIELDS:
             values = _checked_array(field, getattr(self, field), self.cut_names)
@@ -236,7 +236,8 @@ def _check_name(name: object) -> None:
         raise ProfileError(f"name is {name!r}; it has to be a text that is not empty.")
 
 
-def _checked_shape(shape: object) -> tuple[int, ...]:
+def checked_shape(shape: object) -> tuple[int, ...]:
+    """Return the shape of one sample as plain integers, after checking that it is one."""
     wanted = "it has to be one or more whole numbers of at least 1, such as (3, 32, 32)."
     if not isinstance(shape, list | tuple) or not shape:
         raise ProfileError(f"input_shape is {shape!r}; {wanted}")

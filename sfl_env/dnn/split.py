@@ -6,20 +6,18 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sfl_env.dnn.flops import flop_counter
+from sfl_env.dnn.flops import counted_flops
 from sfl_env.dnn.graph import graph_blocks
-from sfl_env.dnn.meta import first_line, sample_input, to_meta
+from sfl_env.dnn.meta import BATCHES, reason, sample_input, to_meta
+from sfl_env.dnn.profile import checked_shape
 from sfl_env.errors import ProfileError
-
-BATCH = 2
-"""Samples that are sent through the hollow network to see its shapes; batch normalisation refuses 1."""
 
 
 def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
     """Split a network into blocks, so that every legal cut lies between two of them.
 
-    An ``nn.Sequential`` is cut between its children, whatever these are made of (one that has a single child
-    which is an ``nn.Sequential`` too, between the children of that). Any other module is traced with
+    An ``nn.Sequential`` is cut between its children, whatever these are made of (if it has a single child, that
+    child is split in its place). Any other module is traced with
     ``torch.fx`` and cut wherever exactly one floating-point tensor crosses, so that a residual block is never
     cut inside. Of these places the ones stay that
 
@@ -52,9 +50,11 @@ def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
     >>> [name for name, _ in as_chain(layers, (2, 3)).named_children()]
     ['2', '3']
     """
-    blocks = _blocks(module, input_shape)
+    if not isinstance(module, nn.Module):
+        raise ProfileError(f"The network is a {type(module).__name__}; it has to be a torch.nn.Module.")
     what = type(module).__name__
-    if len(blocks) == 1:
+    blocks = _blocks(module, checked_shape(input_shape))
+    if len(blocks) < 2:
         raise ProfileError(
             f"{what} has no legal cut: no place inside it is crossed by exactly one tensor. Pass an "
             "nn.Sequential of its blocks, or let its blocks hand on one tensor each."
@@ -81,11 +81,9 @@ class _Block(NamedTuple):
 
 def _blocks(module: nn.Module, input_shape: tuple[int, ...]) -> list[_Block]:
     """Return the blocks between all places to consider, under names of their own."""
-    while (children := _children(module)) is not None:
-        if len(children) > 1 or _children(children[0].module) is None:
-            break
+    while (children := _children(module)) is not None and len(children) == 1:
         module = children[0].module
-    named = children if children is not None else graph_blocks(module, input_shape)
+    named = graph_blocks(module, input_shape) if children is None else children
     taken: dict[str, int] = {}
     blocks = []
     for name, block in named:
@@ -142,7 +140,7 @@ def _trained_state(module: nn.Module) -> set[int]:
 def _with_costly_steps(what: str, blocks: Sequence[_Block], input_shape: tuple[int, ...]) -> list[_Block]:
     """Join blocks so that each has FLOPs and the first has parameters, cutting where least is sent."""
     hollow = to_meta(nn.ModuleList(block.module for block in blocks))
-    x = sample_input(input_shape, BATCH)
+    x = sample_input(input_shape, BATCHES[0])
     costly_before = 0
     cut_after: dict[int, tuple[int, int]] = {}  # costly blocks before the cut: elements sent, block's number
     has_parameters = False
@@ -160,15 +158,14 @@ def _with_costly_steps(what: str, blocks: Sequence[_Block], input_shape: tuple[i
 
 def _run(what: str, name: str, block: nn.Module, x: Tensor) -> tuple[Tensor, int]:
     """Return the output and the forward FLOPs of a block on the meta device."""
-    counter = flop_counter()
     try:
-        with counter:
+        with counted_flops() as counter:
             y = block(x)
     # The user's own network runs here, which may raise anything at all.
     except Exception as error:
         raise ProfileError(
-            f"Block {name!r} of {what} does not take {tuple(x.shape)}, which it gets for a batch of {BATCH}: "
-            f"{first_line(error)}. Check the input shape."
+            f"Block {name!r} of {what} does not take {tuple(x.shape)}, which it gets for a batch of {BATCHES[0]} "
+            f"({reason(error)}). Check the input shape."
         ) from error
     if not isinstance(y, Tensor):
         raise ProfileError(

@@ -1,0 +1,175 @@
+"""A profile is refused unless it is whole and its numbers can belong to one network."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import ProfileError
+
+TOY = {
+    "name": "toy",
+    "input_shape": (30,),
+    "cut_names": ("first", "second"),
+    "device_forward_flops": [300, 400],
+    "device_backward_flops": [300, 500],
+    "server_forward_flops": [100, 0],
+    "server_backward_flops": [200, 0],
+    "smashed_elements": [5, 0],
+    "device_parameters": [150, 200],
+    "device_buffers": [0, 3],
+    "device_activation_elements": [30, 35],
+}
+ARRAYS = tuple(key for key in TOY if key not in ("name", "input_shape", "cut_names"))
+
+
+def toy(**changes: object) -> DNNProfile:
+    return DNNProfile(**{**TOY, **changes})
+
+
+def stored(tmp_path: Path, **changes: object) -> Path:
+    path = tmp_path / "toy.json"
+    path.write_text(json.dumps({**toy().to_dict(), **changes}))
+    return path
+
+
+def test_profile_survives_its_file(tmp_path: Path) -> None:
+    profile = toy(device_activation_elements=[30.5, 35])
+    profile.to_json(tmp_path / "toy.json")
+    assert DNNProfile.from_json(tmp_path / "toy.json") == profile
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
+
+
+def test_equal_profiles_have_equal_hashes() -> None:
+    assert toy() == toy()
+    assert hash(toy()) == hash(toy())
+    assert toy() != toy(device_buffers=[0, 4])
+
+
+def test_arrays_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        toy().device_parameters[0] = 1.0
+    given = np.array([150.0, 200.0])
+    profile = toy(device_parameters=given)
+    given[0] = 7.0
+    assert profile.device_parameters[0] == 150.0
+
+
+@pytest.mark.parametrize("field", ARRAYS)
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
+def test_impossible_number_is_named(field: str, bad: float) -> None:
+    with pytest.raises(ProfileError, match=rf"{field}\[1\] \(cut 'second'\)"):
+        toy(**{field: [TOY[field][0], bad]})
+
+
+@pytest.mark.parametrize("field", ARRAYS)
+@pytest.mark.parametrize("bad", [[1.0], [1.0, 2.0, 3.0], [[1.0, 2.0]], 1.0, "many", [1.0, "x"], [1.0, [2.0]]])
+def test_wrong_length_is_named(field: str, bad: object) -> None:
+    with pytest.raises(ProfileError, match=field):
+        toy(**{field: bad})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"smashed_elements": [5, 1]}, r"smashed_elements\[1\] is 1"),
+        ({"smashed_elements": [0, 0]}, r"smashed_elements\[0\] \(cut 'first'\) is 0"),
+        ({"server_forward_flops": [100, 1]}, r"server_forward_flops\[1\] is 1"),
+        ({"server_backward_flops": [100, 1]}, r"server_backward_flops\[1\] is 1"),
+        ({"device_parameters": [201, 200]}, r"device_parameters\[1\] .* cannot fall"),
+        ({"server_forward_flops": [101, 0]}, r"whole network has 400"),
+        ({"name": ""}, "name is ''"),
+        ({"input_shape": (3, 0)}, "input_shape"),
+        ({"input_shape": ()}, "input_shape"),
+        ({"input_shape": (2.5,)}, "input_shape"),
+        ({"cut_names": ()}, "cut_names"),
+        ({"cut_names": ("first", "first")}, r"cut_names\[1\]"),
+        ({"cut_names": ("first", 2)}, r"cut_names\[1\]"),
+    ],
+)
+def test_contradiction_is_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ProfileError, match=message):
+        toy(**changes)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.7, 0.99])
+def test_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
+    path = stored(tmp_path)
+    text = path.read_text()
+    path.write_text(text[: int(kept * len(text))])
+    with pytest.raises(ProfileError, match=r"toy\.json is not whole JSON .* truncated"):
+        DNNProfile.from_json(path)
+
+
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "toy.json").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ProfileError, match=r"toy\.json is not whole JSON"):
+        DNNProfile.from_json(tmp_path / "toy.json")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "3", "null", '"toy"'])
+def test_file_without_an_object_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "toy.json").write_text(content)
+    with pytest.raises(ProfileError, match="JSON object"):
+        DNNProfile.from_json(tmp_path / "toy.json")
+
+
+@pytest.mark.parametrize("schema", [None, "sfl-env/dnn-profile/0", 1])
+def test_other_schema_is_refused(tmp_path: Path, schema: object) -> None:
+    with pytest.raises(ProfileError, match=r"toy\.json is broken: schema is .*sfl-env/dnn-profile/1"):
+        DNNProfile.from_json(stored(tmp_path, schema=schema))
+
+
+@pytest.mark.parametrize("field", TOY)
+def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
+    path = stored(tmp_path)
+    content = json.loads(path.read_text())
+    del content[field]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ProfileError, match=rf"toy\.json is broken: the field '{field}' is missing"):
+        DNNProfile.from_json(path)
+
+
+def test_unknown_field_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"'device_bufers' is unknown .did you mean 'device_buffers'"):
+        DNNProfile.from_json(stored(tmp_path, device_bufers=[0, 3]))
+
+
+@pytest.mark.parametrize("bad", [[-5, 0], [float("nan"), 0], [5], "five", None, {"first": 5}])
+def test_broken_number_in_a_file_is_named(tmp_path: Path, bad: object) -> None:
+    with pytest.raises(ProfileError, match=r"toy\.json is broken: smashed_elements"):
+        DNNProfile.from_json(stored(tmp_path, smashed_elements=bad))
+
+
+def test_unreadable_and_unwritable_places_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"none\.json cannot be read"):
+        DNNProfile.from_json(tmp_path / "none.json")
+    with pytest.raises(ProfileError, match="cannot be written"):
+        toy().to_json(tmp_path / "nowhere" / "toy.json")
+
+
+def test_failed_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = stored(tmp_path)
+    before = path.read_text()
+
+    def full_disk(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(ProfileError, match="No space left"):
+        toy(name="other").to_json(path)
+    assert path.read_text() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["toy.json"]
+
+
+def test_single_cut_is_a_profile() -> None:
+    whole = {field: [TOY[field][1]] for field in ARRAYS}
+    assert DNNProfile(name="toy", input_shape=(30,), cut_names=("second",), **whole).num_cuts == 1
+
+
+def test_fields_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        toy().name = "other"
