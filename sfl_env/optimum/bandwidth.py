@@ -20,7 +20,7 @@ class FixedCuts:
     uplink_bits: Array  # (N, K)
     downlink_bits: Array  # (N, K)
     link: Link
-    cut: NDArray[np.intp]  # (N, K): all zero, there is nothing to choose
+    entry: NDArray[np.intp]  # (N, K): all zero, there is nothing to choose
 
     @property
     def entries_per_problem(self) -> int:
@@ -33,13 +33,17 @@ class FixedCuts:
         time = self.uplink_bits * toll.up
         time += self.downlink_bits * toll.down
         time += self.fixed_s
-        return Evaluation(time, self.cut, toll)
+        return Evaluation(time, self.entry, toll)
 
     def slope_s(self, now: Evaluation) -> Array:
         """Minus the derivative of the times by the logarithm of the share."""
         slope: Array = self.uplink_bits * now.toll.up_slope()
         slope += self.downlink_bits * now.toll.down
         return slope
+
+    def cut(self, now: Evaluation) -> NDArray[np.intp]:
+        """Nothing was chosen."""
+        return now.entry
 
     def rows(self, index: Rows) -> "FixedCuts":
         """Some of the problems."""
@@ -48,7 +52,7 @@ class FixedCuts:
             self.uplink_bits[index],
             self.downlink_bits[index],
             self.link.rows(index),
-            self.cut[index],
+            self.entry[index],
         )
 
 
@@ -94,15 +98,15 @@ def split_band(
     (array([[0.5, 0.5, 0. ]]), array([[2., 2., 5.]]), array([5.]))
     """
     link = make_link(uplink_snr_hz, downlink_full_rate_bps, uplink_bandwidth_hz)
-    cut = np.zeros(fixed_s.shape, dtype=np.intp)
+    entry = np.zeros(fixed_s.shape, dtype=np.intp)
     needs = (uplink_bits > 0.0) | (downlink_bits * link.downlink_s > 0.0)
     if np.count_nonzero(needs) == needs.size:
         start = np.full(needs.shape, 1.0 / needs.shape[1])
-        return descend(FixedCuts(fixed_s, uplink_bits, downlink_bits, link, cut), start)
+        return descend(FixedCuts(fixed_s, uplink_bits, downlink_bits, link, entry), start)
     # Nobody waits for a device that is ready at once, so those without need of the band are never given any.
     computing = np.where(needs, fixed_s, 0.0)
     start = needs / np.maximum(np.add.reduce(needs, axis=1), 1)[:, None]
-    split = descend(FixedCuts(computing, uplink_bits, downlink_bits, link, cut), start)
+    split = descend(FixedCuts(computing, uplink_bits, downlink_bits, link, entry), start)
     without = np.where(needs, 0.0, fixed_s)
     bound = np.where(needs.any(axis=1), split.lower_bound_s, 0.0)
     return split._replace(

@@ -16,7 +16,7 @@ from sfl_env.optimum.equalise import next_shares
 from sfl_env.optimum.link import Rows, Toll
 from sfl_env.radio import Array
 
-RELATIVE_TOLERANCE = 1e-11
+RELATIVE_TOLERANCE = 1e-10
 """The descent ends when slowest and fastest device differ by less than this."""
 
 ROUNDING = 1e-13
@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
     """Times at given shares."""
 
     time_s: Array  # (N, K)
-    cut: NDArray[np.intp]  # (N, K): what each device chose
+    entry: NDArray[np.intp]  # (N, K): what each device chose, as an index into the flattened tables
     toll: Toll
 
 
@@ -57,6 +57,10 @@ class Instance(Protocol):
 
     def slope_s(self, now: Evaluation) -> Array:
         """Minus the derivative of the times by the logarithm of the share."""
+        ...
+
+    def cut(self, now: Evaluation) -> NDArray[np.intp]:
+        """The cuts that the devices chose."""
         ...
 
     def rows(self, index: Rows) -> Self:
@@ -116,7 +120,7 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
         settled = slowest - fastest <= RELATIVE_TOLERANCE * fastest
         count = np.count_nonzero(settled)
         if count == n:
-            return _optimum(share, now, fastest, iteration)
+            return _optimum(instance, share, now, fastest, iteration)
         shares = next_shares(
             share,
             now.time_s,
@@ -125,7 +129,7 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
         )
         if 4 * count >= n:
             # Recursion is no deeper than log(n) to the base 4/3: each level has lost a quarter of its rows.
-            result = _optimum(share, now, fastest, iteration)
+            result = _optimum(instance, share, now, fastest, iteration)
             rest = np.flatnonzero(~settled)
             for whole, part in zip(
                 result, _descend_chunk(instance.rows(rest), shares[rest], iteration), strict=True
@@ -136,9 +140,9 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
     return _bisect(instance, share)
 
 
-def _optimum(share: Array, now: Evaluation, bound: Array, iteration: int) -> Optimum:
+def _optimum(instance: Instance, share: Array, now: Evaluation, bound: Array, iteration: int) -> Optimum:
     iterations = np.full(len(bound), iteration)
-    return Optimum(share, now.time_s, now.cut, bound * (1.0 - ROUNDING), iterations)
+    return Optimum(share, now.time_s, instance.cut(now), bound * (1.0 - ROUNDING), iterations)
 
 
 def _fastest(share: Array, time_s: Array) -> Array:
@@ -153,4 +157,4 @@ def _bisect(instance: Instance, share: Array) -> Optimum:
     """Solve by bisection what the descent could not."""
     start = np.full(share.shape, 1.0 / share.shape[1])
     best, bound = bracketed_shares(lambda shares: instance.evaluate(shares).time_s, start)
-    return _optimum(best, instance.evaluate(best), bound, MAX_ITERATIONS + 1)
+    return _optimum(instance, best, instance.evaluate(best), bound, MAX_ITERATIONS + 1)

@@ -46,25 +46,22 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     """
     if np.count_nonzero(slope_s) < slope_s.size:
         return _next_shares_with_idle(share, time_s, slope_s, inner_steps)
+    # A product with ones sums the rows in half the time that a reduction takes on a small array.
+    ones = np.ones(share.shape[1])
     # Newton for all shares at once; a single share is at most 1, which bounds the common time from below too.
     sensitivity = share / slope_s
-    tau = np.vecdot(sensitivity, time_s) / np.add.reduce(sensitivity, axis=1)
-    alone = time_s - slope_s * (1.0 - share)
-    tau = np.maximum(tau, np.maximum.reduce(alone, axis=1))
-    stretch = (tau[:, None] - time_s) / slope_s
+    tau = (sensitivity * time_s).dot(ones) / sensitivity.dot(ones)
+    alone = np.maximum.reduce(time_s - slope_s * (1.0 - share), axis=1)
+    stretch = (np.maximum(tau, alone)[:, None] - time_s) / slope_s
     stretch += 1.0
     for _ in range(inner_steps):
         np.maximum(stretch, share, out=stretch)
         eased = share / stretch
-        total = np.add.reduce(eased, axis=1)
-        eased /= stretch
-        eased /= slope_s
-        shift = total * (total - 1.0) / np.add.reduce(eased, axis=1)
+        total = eased.dot(ones)
+        shift = total * (total - 1.0) / (eased / (stretch * slope_s)).dot(ones)
         stretch += shift[:, None] / slope_s
-    np.maximum(stretch, share, out=stretch)
-    moved: Array = share / stretch
-    np.maximum(moved, SMALLEST_SHARE, out=moved)
-    moved /= np.add.reduce(moved, axis=1, keepdims=True)
+    moved: Array = share / np.maximum(stretch, share)
+    moved /= moved.dot(ones)[:, None]
     return moved
 
 
