@@ -1,19 +1,130 @@
 """The single environment: a batch of one behind Gymnasium's interface."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.episodes import Episodes
+from sfl_env.episodes import Episodes, ProblemAccess
 from sfl_env.screen import Frame, picture_of, screen
 
 
-class SFLEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
-    """DOCSTRING."""
+class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
+    r"""Rounds of split federated learning over a shared wireless band: choose every device's cut and share.
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 2}  # type: ignore[misc]
+    ## Description
+
+    K devices train one network together. In each round every device downloads its part of the network, the
+    layers up to its *cut*, runs E mini-batches through it, sends the activations at the cut (the *smashed
+    data*) over the radio, gets their gradients back and uploads its part for averaging. The server runs
+    the other layers. Devices differ in speed, memory and channel, and both speed and channel change from
+    round to round. An agent chooses each device's cut and its share of the band; the round lasts as long
+    as the slowest device, the *straggler*. ``docs/model.md`` has the formulae.
+
+    ## Action Space
+
+    By ``action_mode``:
+
+    | mode | space | meaning |
+    |---|---|---|
+    | ``"continuous"`` | ``Box(-1, 1, (K, 2), float32)`` | column 0 falls into one of C equal bins: the cut; column 1 times 5 is the logarithm of the device's weight, and shares are weights over their sum (softmax), so one share can be e^10 times another |
+    | ``"cut"`` | ``MultiDiscrete([C] * K)`` | the cuts; the band is split optimally for what is observed |
+    | ``"discrete"`` | ``MultiDiscrete([C] * K + [16] * K)`` | the cuts, then a level of each device's log-weight, -5 to 5 |
+
+    A cut whose device side does not fit into the device's memory is replaced by the deepest that fits, and
+    ``info["cut_limited"]`` says so.
+
+    ## Observation Space
+
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 7, or 11 with batteries:
+
+    | column | feature | scale from -1 to 1 |
+    |---|---|---|
+    | 0 | received uplink power over noise density, p g / N0 | logarithmic, 1 to 1e15 Hz |
+    | 1 | speed that the device has free now | logarithmic, 1e6 to 1e15 FLOP/s |
+    | 2 | downlink rate with the whole band | logarithmic, 1e2 to 1e13 bit/s |
+    | 3 | progress of the episode (same in every row) | linear, first to last round |
+    | 4 | slowdown of the backward pass | logarithmic, 0.1 to 100 |
+    | 5 | samples a round | logarithmic, 1 to 1e9 |
+    | 6 | deepest cut that fits the memory | linear, first to last cut |
+    | 7 | takes part (with batteries) | -1 or 1 |
+    | 8 | battery left (with batteries) | linear, empty to full |
+    | 9 | energy of a FLOP (with batteries) | logarithmic, 1e-14 to 1e-6 J |
+    | 10 | transmit power (with batteries) | logarithmic, 1e-5 to 100 W |
+
+    With ``csi_delay_rounds`` above 0, columns 0 and 2 are those of an earlier round.
+
+    ## Rewards
+
+    The sum of named terms, listed in ``info["reward_terms"]``. By default there is one: minus the round's
+    seconds over a fixed reference of the scenario, ``reference_latency_s``, so the undiscounted return is
+    minus the total time in units of the reference. ``energy_weight`` and ``dropout_weight`` add terms.
+
+    ## Starting State
+
+    Devices are drawn from the scenario's population and placed uniformly over the cell's area; shadowing,
+    fading and free speed start in their stationary distributions; batteries are full.
+
+    ## Episode End
+
+    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_j``).
+
+    ## Information
+
+    | key | shape | meaning |
+    |---|---|---|
+    | ``latency_s`` | | length of the round |
+    | ``device_latency_s`` | (K,) | each device's seconds |
+    | ``phase_latency_s`` | (K, 7) | of these, model download, device forward, smashed upload, server compute, gradient download, device backward, model upload |
+    | ``cut`` | (K,) | index of the cut taken, from 0 |
+    | ``cut_limited`` | (K,) | whether a deeper cut was asked for than fits |
+    | ``bandwidth_share`` | (K,) | share of the band |
+    | ``energy_j`` | (K,) | each device's energy |
+    | ``reward_terms`` | | dictionary of the reward's terms |
+    | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it |
+
+    ## Arguments
+
+    Parameters
+    ----------
+    render_mode : {None, "rgb_array", "human"}
+        How :meth:`render` shows the last round.
+    action_mode : {"continuous", "cut", "discrete"}
+        The action space.
+    info_optimum : bool
+        Adds the optimum of every round to the infos, at the price of solving it.
+    scenario : Scenario, optional
+        The system; fields given as keywords override it.
+    profile, channel, population, observation, action, reward
+        Objects that replace single parts; see ``docs/extending.md``.
+    **fields
+        Fields of :class:`~sfl_env.scenario.Scenario`, such as ``num_devices``, ``model``, ``bandwidth_hz``;
+        ``docs/scenario.md`` lists them all.
+
+    Raises
+    ------
+    ScenarioError
+        For an unknown field, or a value out of range.
+
+    ## Version History
+
+    * v0: initial version
+
+    Examples
+    --------
+    >>> import gymnasium as gym, sfl_env
+    >>> env = gym.make("SFL-v0", num_devices=30, model="resnet18", bandwidth_hz=50e6)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation.shape
+    (30, 7)
+    >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    >>> bool(info["latency_s"] == info["device_latency_s"].max())
+    True
+    """
+
+    # Gymnasium declares it on the class without ClassVar.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 2}  # noqa: RUF012
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
         self.episodes = Episodes(1, **options)

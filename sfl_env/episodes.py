@@ -169,7 +169,7 @@ class Episodes:
     def _terminated(self) -> NDArray[np.bool_]:
         if not self.simulator.has_batteries:
             return np.zeros(self.n, dtype=np.bool_)
-        return ~self.true.active.any(axis=-1)
+        return np.asarray(~self.true.active.any(axis=-1))
 
     def _infos(
         self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]
@@ -202,3 +202,27 @@ class Episodes:
         """Return the joint problem that observations (N, K, F) tell of."""
         seen = self.observation_encoder.decode(observation)
         return round_problem(self.simulator.workload, self.simulator.resources, seen)
+
+
+class ProblemAccess:
+    """What both environments show of their episodes besides Gymnasium's interface."""
+
+    episodes: Episodes
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is simulated."""
+        return self.episodes.scenario
+
+    @property
+    def profile(self) -> DNNProfile:
+        """The network's costs at each cut."""
+        return self.episodes.simulator.profile
+
+    def observed_problem(self) -> RoundProblem:
+        """Return the coming round's joint problem as far as it is observed."""
+        return self.episodes.observed_problem()
+
+    def true_problem(self) -> RoundProblem:
+        """Return the coming round's joint problem under the true conditions."""
+        return self.episodes.true_problem()

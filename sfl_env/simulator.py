@@ -153,7 +153,7 @@ class Simulator:
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
-        progress = state.round * self._round_weight
+        progress = np.multiply(state.round, self._round_weight, dtype=np.float64)
         return View(observed, self._draw(state), state.charge, progress)
 
     @staticmethod

@@ -7,15 +7,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from sfl_env.episodes import Episodes, Transition
+from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
-from sfl_env.problem import RoundProblem
-from sfl_env.scenario import Scenario
 
 BoolArray = NDArray[np.bool_]
 
 
-class SFLVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
+class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
     """Many environments stepped at once, without a Python loop over them.
 
     What :class:`~sfl_env.env.SFLEnv` is for one environment this is for N: the same spaces, rewards and
@@ -80,19 +78,6 @@ class SFLVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
 
-    @property
-    def scenario(self) -> Scenario:
-        """The scenario that is simulated."""
-        return self.episodes.scenario
-
-    def observed_problem(self) -> RoundProblem:
-        """Return the present rounds' joint problems as far as observed."""
-        return self.episodes.observed_problem()
-
-    def true_problem(self) -> RoundProblem:
-        """Return the present rounds' joint problems under the true conditions."""
-        return self.episodes.true_problem()
-
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
@@ -104,7 +89,8 @@ class SFLVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
             If the mask is not a boolean array of that shape with at least one entry set.
         """
         if isinstance(seed, list):
-            seed = None if None in seed else int(np.random.SeedSequence(seed).generate_state(1)[0])
+            given = [number for number in seed if number is not None]
+            seed = int(np.random.SeedSequence(given).generate_state(1)[0]) if len(given) == len(seed) else None
         super().reset(seed=seed)
         mask = (options or {}).get("reset_mask")
         if mask is None:
