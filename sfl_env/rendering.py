@@ -29,6 +29,7 @@ _SHARES, _PERCENT = 1.25, 0.52  # inches: the bars of the shares, and the number
 _LARGEST_FONT, _SMALLEST_FONT = 9.0, 5.5  # points
 _CHARACTER = 0.0092  # inches a character is wide, for each point of its size
 _FEWEST_ROWS = 5  # rows that the timeline has room for at least, so that a lone device is no wall of colour
+_TOGETHER = 1e-6  # devices whose ends differ by less than this, relatively, finish together
 _MANY = 60  # devices above which rows are too thin for gaps and outlines
 
 
@@ -76,11 +77,11 @@ class RoundPicture:
         return takes_part
 
     @property
-    def straggler(self) -> int | None:
-        """Index of the device that finishes last; None where none takes part."""
-        if not self.takes_part.any():
-            return None
-        return int(np.argmax((self.start_s + self.duration_s).max(axis=-1)))
+    def stragglers(self) -> tuple[int, ...]:
+        """Indices of the devices that finish last: several where they do so together, none in an empty round."""
+        end_s = (self.start_s + self.duration_s).max(axis=-1)
+        last = self.takes_part & (end_s >= end_s.max() * (1.0 - _TOGETHER))
+        return tuple(np.flatnonzero(last).tolist())
 
 
 def schedule(phase_latency_s: Array, *, synchronised: bool) -> tuple[Array, Array]:
@@ -166,7 +167,7 @@ def _draw_panel(figure: "Figure", picture: RoundPicture, top: float, bottom: flo
     shares = figure.add_axes(((right + _GAP) / width, fraction[0], _SHARES / width, fraction[1]))
     unit, per_second = _time_unit(horizon_s)
     _draw_timeline(timeline, picture, horizon_s, per_second, font)
-    if picture.straggler is not None:
+    if picture.stragglers:
         timeline.set_xlabel(f"time in the round ({unit})", fontsize=8, color=_GREY, labelpad=2)
     _draw_shares(shares, picture, font)
     every = max(1, int(np.ceil(num_devices * _SMALLEST_FONT * 1.25 / 72.0 / rows_inches)))
@@ -182,7 +183,7 @@ def _draw_panel(figure: "Figure", picture: RoundPicture, top: float, bottom: flo
 
 
 def _draw_label(axes: "Axes", picture: RoundPicture, row: int, x: float, text: str, font: float) -> None:
-    straggles = row == picture.straggler
+    straggles = picture.stragglers == (row,)
     axes.text(
         x,
         row,
@@ -201,7 +202,7 @@ def _draw_timeline(axes: "Axes", picture: RoundPicture, horizon_s: float, per_se
     _bare(axes, num_devices)
     # Room to the right of the longest round for the mark of its end.
     axes.set_xlim(0.0, (horizon_s or 1.0) * per_second * 1.02)
-    if picture.straggler is not None:
+    if picture.stragglers:
         axes.spines["bottom"].set(visible=True, color=_GREY)
         axes.tick_params(axis="x", bottom=True, labelbottom=True, labelsize=8, colors=_GREY, length=3)
         axes.grid(axis="x", color=_FAINT, linewidth=0.8)
@@ -236,24 +237,26 @@ def _draw_timeline(axes: "Axes", picture: RoundPicture, horizon_s: float, per_se
 
 def _mark_end(axes: "Axes", picture: RoundPicture, per_second: float) -> None:
     """Mark the round's end, who caused it, and when the optimum would have ended."""
-    straggler = picture.straggler
-    if straggler is None:
+    stragglers = picture.stragglers
+    if not stragglers:
         return
+    limit = axes.get_xlim()[1]
     end = picture.latency_s * per_second
     axes.axvline(end, color=_MARK, linewidth=1.4)
-    axes.plot([end], [straggler], marker="<", color=_MARK, markersize=7, clip_on=False)
+    if len(stragglers) == 1:
+        axes.plot([end], stragglers, marker="<", color=_MARK, markersize=7, clip_on=False)
+        text = f"round ends (straggler: {stragglers[0]})"
+    else:
+        text = f"round ends ({len(stragglers)} devices together)"
     above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "fontsize": 8, "va": "bottom"}
-    axes.text(end, 1.015, f"round ends (straggler: {straggler})", ha=_side(axes, end), color=_MARK, **above)
-    if picture.optimal_latency_s is not None and picture.optimal_latency_s < picture.latency_s:
+    to_the_left = end > 0.5 * limit
+    axes.text(end, 1.015, text, ha="right" if to_the_left else "left", color=_MARK, **above)
+    if picture.optimal_latency_s is not None and picture.optimal_latency_s < end / per_second * (1.0 - _TOGETHER):
         optimum = picture.optimal_latency_s * per_second
         axes.axvline(optimum, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        if optimum < 0.68 * axes.get_xlim()[1]:
+        # Not where it would run into the other text.
+        if optimum < end - (0.39 if to_the_left else 0.08) * limit:
             axes.text(optimum, 1.015, "optimum", ha="center", color=_INK, **above)
-
-
-def _side(axes: "Axes", x: float) -> str:
-    """Return on which side of x a text has room."""
-    return "right" if x > 0.5 * axes.get_xlim()[1] else "left"
 
 
 def _draw_shares(axes: "Axes", picture: RoundPicture, font: float) -> None:
@@ -322,7 +325,7 @@ def _shortened(name: str) -> str:
 
 
 def _summary(picture: RoundPicture) -> str:
-    if picture.straggler is None:
+    if not picture.stragglers:
         return ""
     text = f"latency {_time_text(picture.latency_s)}"
     if picture.optimal_latency_s is None:

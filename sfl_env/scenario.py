@@ -21,7 +21,7 @@ def _choice(default: str, choices: tuple[str, ...], about: str) -> Any:
     return field(default=default, metadata={"choices": choices, "about": about})
 
 
-def _plain(default: Any, about: str, unit: str = "", low: float = 0.0, high: float = math.inf) -> Any:
+def _plain(default: Any, about: str, unit: str = "", low: float | None = None, high: float = math.inf) -> Any:
     """Declare any other field; for tuples of numbers the range is that of each entry."""
     return field(default=default, metadata={"about": about, "unit": unit, "low": low, "high": high})
 
@@ -90,7 +90,7 @@ class Scenario:
         ("pi-zero-2", "raspberry-pi-4", "flagship-phone", "jetson-nano", "laptop"),
         "types in the population, by their catalogue names",
     )
-    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0, 1.0, 1.0), "how frequent each type is")
+    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0, 1.0, 1.0), "how frequent each type is", low=0.0)
     compute_spread: float = _number(1.5, 1.0, 1e3, "", "speeds are log-uniform within this factor up and down")
     availability_levels: tuple[float, ...] = _plain(
         (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", low=1e-6, high=1.0
@@ -192,7 +192,13 @@ def describe_fields() -> list[tuple[str, str, str, str, str]]:
 def _range_text(metadata: typing.Mapping[str, Any]) -> str:
     if "choices" in metadata:
         return ", ".join(metadata["choices"])
-    return f"{metadata['low']:g} to {metadata['high']:g}" if "low" in metadata else ""
+    if metadata["low"] is None:
+        return ""
+    return (
+        f"{metadata['low']:g} to {metadata['high']:g}"
+        if math.isfinite(metadata["high"])
+        else f"at least {metadata['low']:g}"
+    )
 
 
 def _checked(name: str, value: Any, hint: Any, metadata: typing.Mapping[str, Any]) -> Any:

@@ -65,9 +65,15 @@ def test_every_phase_of_every_device_has_its_bar() -> None:
 def test_the_straggler_ends_where_the_round_ends() -> None:
     shown = picture()
     ends = shown.start_s[:, -1] + shown.duration_s[:, -1]
-    assert shown.straggler is not None
-    assert ends[shown.straggler] == pytest.approx(shown.latency_s, rel=1e-12)
-    assert f"round ends (straggler: {shown.straggler})" in texts(drawn(shown))
+    assert ends[list(shown.stragglers)] == pytest.approx([shown.latency_s], rel=1e-12)
+    assert f"round ends (straggler: {shown.stragglers[0]})" in texts(drawn(shown))
+
+
+def test_of_devices_that_finish_together_none_is_blamed() -> None:
+    start_s, duration_s = schedule(np.array([[1.0] * 7, [0.5] * 7, [1.0 + 1e-12] * 7]), synchronised=False)
+    shown = picture(3, latency_s=7.0, start_s=start_s, duration_s=duration_s)
+    assert shown.stragglers == (0, 2)
+    assert "round ends (2 devices together)" in texts(drawn(shown))
 
 
 def test_texts_tell_round_latency_optimum_cuts_and_shares() -> None:
@@ -149,7 +155,7 @@ def test_an_idle_device_is_said_to_take_no_part() -> None:
     shown = picture(3, start_s=start_s, duration_s=duration_s, bandwidth_share=np.array([0.5, 0.0, 0.5]))
     found = texts(drawn(shown))
     assert found.count("takes no part") == 1
-    assert shown.straggler == 0
+    assert shown.stragglers == (0, 2)
 
 
 def test_the_colours_differ_in_every_kind_of_colour_vision() -> None:
@@ -203,7 +209,7 @@ def test_the_picture_of_an_environment_is_its_last_round() -> None:
     env = sfl_env.SFLEnv(num_devices=3, info_optimum=True)
     env.reset(seed=0)
     before = picture_of(env.episodes, None)
-    assert before.straggler is None
+    assert before.stragglers == ()
     assert before.note in texts(drawn(before))
     for count in (1, 2):
         *_, info = env.step(np.zeros((3, 2), np.float32))
