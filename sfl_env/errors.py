@@ -44,6 +44,10 @@ class RunError(SFLError):
     """A run's folder exists already, is no run's folder, or does not fit what is asked of it."""
 
 
+class SolverError(SFLError):
+    """An option of a solver is out of range."""
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
 

@@ -141,6 +141,17 @@ class RoundProblem:
         receives = (self.downlink_bits > 0.0) & np.isfinite(self.downlink_full_rate_bps)[..., None]
         return (self.uplink_bits > 0.0) | receives
 
+    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "RoundProblem":
+        """Some of the N rounds."""
+        return RoundProblem(
+            self.fixed_s[index],
+            self.uplink_bits[index],
+            self.downlink_bits[index],
+            self.uplink_snr_hz[index],
+            self.downlink_full_rate_bps[index],
+            self.uplink_bandwidth_hz[index],
+        )
+
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
         index = cut[..., None]

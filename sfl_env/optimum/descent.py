@@ -153,6 +153,14 @@ def _fastest(share: Array, time_s: Array) -> Array:
     return fastest
 
 
+def proven_bound_s(share: Array, time_s: Array) -> Array:
+    """(N,): what the times at shares that sum to 1 prove to be out of reach, seconds.
+
+    Infinite where no device holds a share, which proves nothing.
+    """
+    return _fastest(share, time_s) * (1.0 - ROUNDING)
+
+
 def _bisect(instance: Instance, share: Array) -> Optimum:
     """Solve by bisection what the descent could not."""
     start = np.full(share.shape, 1.0 / share.shape[1])

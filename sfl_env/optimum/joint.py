@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.optimum.descent import Evaluation, descend
+from sfl_env.optimum.descent import Evaluation, descend, proven_bound_s
 from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
 from sfl_env.problem import Decision, RoundProblem
@@ -58,6 +58,51 @@ def _first_entries(table: Array) -> NDArray[np.intp]:
     return np.arange(0, table.size, table.shape[-1]).reshape(table.shape[:-1])
 
 
+def _instance(problem: RoundProblem) -> OwnCuts:
+    link = make_link(problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz)
+    return OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
+
+
+def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Array]:
+    """Find each device's own best cut at given shares, and what these prove.
+
+    Parameters
+    ----------
+    problem : RoundProblem
+        N rounds of K devices with C cuts each.
+    share : (N, K) array
+        Shares of the band; each row sums to 1, or is zero throughout.
+
+    Returns
+    -------
+    cut : (N, K) integer array
+        Each device's best cut, the shallowest of equals.
+    lower_bound_s : (N,) array
+        No decision, with whatever cuts and shares, is faster than this.
+
+    Examples
+    --------
+    >>> problem = RoundProblem(
+    ...     fixed_s=[[[1.0, 2.0], [1.0, 9.0]]],
+    ...     uplink_bits=[[[2e6, 0.0], [2e6, 0.0]]],
+    ...     downlink_bits=np.zeros((1, 2, 2)),
+    ...     uplink_snr_hz=[[3e6, 3e6]],
+    ...     downlink_full_rate_bps=[[np.inf, np.inf]],
+    ...     uplink_bandwidth_hz=[2e6],
+    ... )
+    >>> cut, lower_bound_s = best_cuts(problem, np.array([[0.5, 0.5]]))
+    >>> cut, lower_bound_s.round(9)
+    (array([[0, 0]]), array([2.]))
+    """
+    instance = _instance(problem)
+    with np.errstate(all="ignore"):
+        now = instance.evaluate(share)
+    computing = problem.fixed_s.min(axis=-1).max(axis=-1)
+    held = proven_bound_s(share, now.time_s)
+    bound = np.where((share > 0.0).any(axis=1), np.maximum(held, computing), computing)
+    return instance.cut(now), bound
+
+
 def solve_exact(problem: RoundProblem) -> Solution:
     """Find the cuts and the split of the band under which the round ends first.
 
@@ -91,12 +136,11 @@ def solve_exact(problem: RoundProblem) -> Solution:
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
     n, k, _ = problem.shape
-    link = make_link(problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz)
-    instance = OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
+    instance = _instance(problem)
     found = descend(instance, np.full((n, k), 1.0 / k))
     cut, share = found.cut, found.share
     entry = _first_entries(problem.fixed_s) + cut
-    needs = problem.uplink_bits.take(entry) + problem.downlink_bits.take(entry) * link.downlink_s > 0.0
+    needs = problem.uplink_bits.take(entry) + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0
     if np.count_nonzero(needs) < needs.size:
         share = np.where(needs, share, 0.0)
         share /= np.maximum(share.sum(axis=1, keepdims=True), SMALLEST_SHARE)
