@@ -1,5 +1,6 @@
 """How an agent's action becomes a decision, and a decision an action."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,7 +56,7 @@ class ContinuousAction:
     >>> from sfl_env.latency import Conditions
     >>> encoder = ContinuousAction(num_cuts=4)
     >>> wanted = Decision(cut=np.array([[0, 3]]), bandwidth_share=np.array([[0.25, 0.75]]))
-    >>> seen = Conditions(*[None] * 5, deepest_cut=np.array([[3, 3]]), active=np.array([[True, True]]))
+    >>> seen = Conditions(None, None, None, None, np.ones((1, 2)), np.array([[3, 3]]), None)
     >>> got = encoder.decode(encoder.encode(wanted), seen)
     >>> got.cut, got.bandwidth_share.round(6)
     (array([[0, 3]]), array([[0.25, 0.75]]))
@@ -76,13 +77,14 @@ class ContinuousAction:
         DecisionError
             Naming the device and what was wrong: shape, NaN, or a number outside [-1, 1].
         """
-        values = _shaped(action, (*seen.active.shape, 2), "(cut, log-share) for every device")
+        values = _shaped(action, (*seen.samples.shape, 2), "(cut, log-share) for every device")
         values = values.astype(np.float64)
         # One comparison that NaN fails too.
         if not np.maximum.reduce(np.abs(values), axis=None) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
-        bins = (values[..., 0] + 1.0) * (self.num_cuts / 2.0)
-        cut = np.minimum(bins.astype(np.intp), self.num_cuts - 1)
+        # A hair below C / 2, so that 1 falls into the last bin.
+        bins = (values[..., 0] + 1.0) * math.nextafter(self.num_cuts / 2.0, 0.0)
+        cut = bins.astype(np.intp)
         weight = np.exp(values[..., 1] * self.share_log_range)
         return Decision(cut, _shares(weight, seen))
 
@@ -121,7 +123,7 @@ class CutAction:
 
     def decode(self, action: Actions, seen: Conditions) -> Decision:
         """Return the decision of (N, K) cut indices."""
-        cut = _indices(action, seen.active.shape, "a cut for every device", self.num_cuts)
+        cut = _indices(action, seen.samples.shape, "a cut for every device", self.num_cuts)
         return Decision(cut, self.split(np.minimum(cut, seen.deepest_cut), seen))
 
     def encode(self, decision: Decision) -> Actions:
@@ -158,7 +160,7 @@ class DiscreteAction:
 
     def decode(self, action: Actions, seen: Conditions) -> Decision:
         """Return the decision of (N, 2 K) indices."""
-        n, k = seen.active.shape
+        n, k = seen.samples.shape
         values = _shaped(action, (n, 2 * k), "K cuts, then K share levels")
         cut = _indices(values[:, :k], (n, k), "K cuts", self.num_cuts)
         level = _indices(values[:, k:], (n, k), "K share levels", self.num_levels)
@@ -174,7 +176,8 @@ class DiscreteAction:
 
 def _shares(weight: Array, seen: Conditions) -> Array:
     """Normalise weights over the devices that take part."""
-    weight *= seen.active
+    if seen.active is not None:
+        weight *= seen.active
     total = np.add.reduce(weight, axis=-1, keepdims=True)
     weight /= np.maximum(total, SMALLEST_TOTAL)
     return weight
@@ -184,6 +187,7 @@ def _centred_log(share: Array, log_range: float) -> Array:
     """Log-shares over log_range, shifted to lie around zero, or at least with the largest at 1."""
     held = share > 0.0
     log_share = np.log(np.where(held, share, 1.0))
+    held |= ~np.logical_or.reduce(held, axis=-1, keepdims=True)  # no device takes part: any weights do
     highest = np.where(held, log_share, -np.inf).max(axis=-1, keepdims=True)
     lowest = np.where(held, log_share, np.inf).min(axis=-1, keepdims=True)
     middle = np.maximum((highest + lowest) / 2.0, highest - log_range)

@@ -18,7 +18,7 @@ def channel(scenario: Scenario) -> Channel:
     Examples
     --------
     >>> channel(Scenario(path_loss="macro", mobility="gauss-markov")).path_loss
-    ClassicMacro()
+    ClassicMacro(shadowing_std=8.0)
     """
     return Channel(
         _path_loss(scenario),

@@ -167,7 +167,7 @@ class Episodes:
         )
 
     def _terminated(self) -> NDArray[np.bool_]:
-        if not self.simulator.has_batteries:
+        if self.true.active is None:
             return np.zeros(self.n, dtype=np.bool_)
         return np.asarray(~self.true.active.any(axis=-1))
 

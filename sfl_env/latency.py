@@ -20,15 +20,9 @@ PHASES = (
 )
 """The phases in the order in which a device goes through them."""
 
-(
-    MODEL_DOWNLOAD,
-    DEVICE_FORWARD,
-    SMASHED_UPLOAD,
-    SERVER_COMPUTE,
-    GRADIENT_DOWNLOAD,
-    DEVICE_BACKWARD,
-    MODEL_UPLOAD,
-) = range(len(PHASES))
+SMASHED_UPLOAD, SERVER_COMPUTE, MODEL_UPLOAD = (
+    PHASES.index(name) for name in ("smashed_upload", "server_compute", "model_upload")
+)
 
 
 class Conditions(NamedTuple):
@@ -40,11 +34,11 @@ class Conditions(NamedTuple):
     backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
-    active: NDArray[np.bool_]  # (N, K) takes part; a device with an empty battery does not
+    active: NDArray[np.bool_] | None  # (N, K) takes part, its battery is not empty; None: all always do
 
     def at_every_cut(self) -> "Conditions":
         """Return the arrays as (N, K, 1), to be broadcast against the cuts."""
-        return Conditions._make(values[..., None] for values in self)
+        return Conditions._make(values if values is None else values[..., None] for values in self)
 
 
 class Resources(NamedTuple):
@@ -83,19 +77,21 @@ def phase_latency_s(
     E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
     """
     phases = work.phase_units.take(cut, axis=1)
+    # Views of the rows, to be scaled in place.
+    model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = phases
     up_s_per_bit = 1.0 / uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
     down_s_per_bit = 1.0 / (np.maximum(share, SMALLEST_SHARE) * now.downlink_full_rate_bps)
     s_per_flop = now.samples / now.compute_flops_per_s
-    phases[MODEL_DOWNLOAD] *= down_s_per_bit
-    phases[DEVICE_FORWARD] *= s_per_flop
-    phases[SERVER_COMPUTE] *= now.samples * (1.0 / resources.server_flops_per_s)
-    phases[MODEL_UPLOAD] *= up_s_per_bit
+    model_download *= down_s_per_bit
+    forward *= s_per_flop
+    server *= now.samples * (1.0 / resources.server_flops_per_s)
+    model_upload *= up_s_per_bit
     up_s_per_bit *= now.samples
-    phases[SMASHED_UPLOAD] *= up_s_per_bit
+    smashed_upload *= up_s_per_bit
     down_s_per_bit *= now.samples
-    phases[GRADIENT_DOWNLOAD] *= down_s_per_bit
+    gradient_download *= down_s_per_bit
     s_per_flop *= now.backward_slowdown
-    phases[DEVICE_BACKWARD] *= s_per_flop
+    backward *= s_per_flop
     return phases
 
 
@@ -137,11 +133,13 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     fixed_s = work.device_forward_flops.take(cut) * s_per_flop
     fixed_s += work.device_backward_flops.take(cut) * (s_per_flop * now.backward_slowdown)
     fixed_s += work.server_flops.take(cut) * (now.samples * (1.0 / resources.server_flops_per_s))
-    fixed_s *= now.active
-    fixed_s[cut > now.deepest_cut] = np.inf
     model_bits = work.model_bits.take(cut)
-    uplink_bits = (now.samples * work.smashed_bits.take(cut) + model_bits) * now.active
-    downlink_bits = (now.samples * work.gradient_bits.take(cut) + model_bits) * now.active
+    uplink_bits = now.samples * work.smashed_bits.take(cut) + model_bits
+    downlink_bits = now.samples * work.gradient_bits.take(cut) + model_bits
+    if now.active is not None:
+        for cost in (fixed_s, uplink_bits, downlink_bits):
+            cost *= now.active
+    fixed_s[cut > now.deepest_cut] = np.inf
     return BandDemand(fixed_s, uplink_bits, downlink_bits)
 
 

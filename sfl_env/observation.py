@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sfl_env.energy import PowerDraw
+from sfl_env.devices.population import DeviceBatch
 from sfl_env.errors import DecisionError
 from sfl_env.latency import Conditions
 from sfl_env.radio import Array
@@ -20,7 +20,7 @@ class View(NamedTuple):
     """What may be known before a round is decided; the channel may be an old one."""
 
     conditions: Conditions
-    draw: PowerDraw
+    devices: DeviceBatch
     charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
     progress: Array  # (N,) share of the episode's rounds that are over
 
@@ -83,32 +83,34 @@ ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
 TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
 
 
+# Arrays, since NumPy takes longer over Python numbers.
+LOWEST, HIGHEST = np.array(-1.0), np.array(1.0)
+
+
 class LogScales:
     """Several quantities scaled in one pass, each to a column of its own.
 
     Examples
     --------
     >>> scales = LogScales(LogScale(1e3, 1e9), LogScale(1.0, 100.0))
-    >>> scales.encode(np.array([1e6, 1e12]), np.array([10.0, 1.0])).round(6) + 0.0
-    array([[ 0.,  0.],
-           [ 1., -1.]])
+    >>> scales.encode(np.array([[1e6, 1e12]]), np.array([[10.0, 1.0]])).round(6) + 0.0
+    array([[[ 0.,  0.],
+            [ 1., -1.]]])
     """
 
     def __init__(self, *scales: LogScale) -> None:
-        self._slope = np.array([scale.slope for scale in scales])
-        self._offset = np.array([scale.offset for scale in scales])
+        self._slope = np.array([scale.slope for scale in scales])[:, None, None]
+        self._offset = np.array([scale.offset for scale in scales])[:, None, None]
 
     def encode(self, *quantities: Array) -> Array:
-        """Return the scaled quantities along a new last axis, within [-1, 1]."""
-        scaled = np.empty((*quantities[0].shape, len(quantities)))
-        for column, values in enumerate(quantities):
-            scaled[..., column] = values
+        """Return the scaled (N, K) quantities along a new last axis, within [-1, 1]."""
+        scaled = np.array(quantities)
         np.log(scaled, out=scaled)
         scaled *= self._slope
         scaled += self._offset
-        np.maximum(scaled, -1.0, out=scaled)
-        np.minimum(scaled, 1.0, out=scaled)
-        return scaled
+        np.maximum(scaled, LOWEST, out=scaled)
+        np.minimum(scaled, HIGHEST, out=scaled)
+        return scaled.transpose(1, 2, 0)
 
 
 ROUND_SCALES = LogScales(UPLINK_SNR_HZ, COMPUTE_FLOPS_PER_S, DOWNLINK_FULL_RATE_BPS)
@@ -165,7 +167,7 @@ class DeviceRows:
         rows[..., 4:6] = EPISODE_SCALES.encode(now.backward_slowdown, now.samples)
         rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            rows[..., 9:11] = ENERGY_SCALES.encode(view.draw.energy_j_per_flop, view.draw.transmit_power_w)
+            rows[..., 9:11] = ENERGY_SCALES.encode(view.devices.energy_j_per_flop, view.devices.transmit_power_w)
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
@@ -174,7 +176,7 @@ class DeviceRows:
         rows = episode_rows.copy()
         rows[..., :3] = ROUND_SCALES.encode(now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps)
         rows[..., 3] = (view.progress * 2.0 - 1.0)[:, None]
-        if self.with_battery:
+        if now.active is not None:
             rows[..., 7] = now.active * 2.0 - 1.0
             rows[..., 8] = view.charge * 2.0 - 1.0
         return rows
@@ -200,5 +202,5 @@ class DeviceRows:
             backward_slowdown=BACKWARD_SLOWDOWN.decode(rows[..., 4]),
             samples=SAMPLES.decode(rows[..., 5]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
-            active=rows[..., 7] > 0.0 if self.with_battery else np.ones(rows.shape[:2], dtype=np.bool_),
+            active=rows[..., 7] > 0.0 if self.with_battery else None,
         )

@@ -1,9 +1,13 @@
 """Rates of the shared band: frequency-division multiple access (FDMA) in both directions."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+BITS_PER_NAT = 1.0 / math.log(2.0)
 
 SMALLEST_SHARE = 1e-200
 """A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
@@ -38,7 +42,7 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
     """
     held_hz = np.maximum(share, SMALLEST_SHARE) * bandwidth_hz
     rate: Array = held_hz * np.log1p(snr_hz / held_hz)
-    rate *= 1.0 / np.log(2.0)
+    rate *= BITS_PER_NAT
     return rate
 
 
@@ -98,5 +102,5 @@ def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noi
     2000000.0
     """
     rate: Array = np.log1p(gain * (power_w / (noise_w_per_hz * bandwidth_hz)))
-    rate *= bandwidth_hz / np.log(2.0)
+    rate *= bandwidth_hz * BITS_PER_NAT
     return rate

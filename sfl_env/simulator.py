@@ -11,7 +11,7 @@ from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, DeviceSampler
 from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.energy import PowerDraw, energy_j
+from sfl_env.energy import energy_j
 from sfl_env.errors import ScenarioError
 from sfl_env.latency import Conditions, Resources, phase_latency_s, synchronised_latency_s
 from sfl_env.observation import View
@@ -148,24 +148,20 @@ class Simulator:
             backward_slowdown=devices.backward_slowdown,
             samples=state.samples,
             deepest_cut=state.deepest_cut,
-            active=state.charge > 0.0,
+            active=state.charge > 0.0 if self.has_batteries else None,
         )
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
         progress = np.multiply(state.round, self._round_weight, dtype=np.float64)
-        return View(observed, self._draw(state), state.charge, progress)
-
-    @staticmethod
-    def _draw(state: State) -> PowerDraw:
-        return PowerDraw(state.devices.energy_j_per_flop, state.devices.transmit_power_w)
+        return View(observed, state.devices, state.charge, progress)
 
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
-        energy = energy_j(self.workload, self._draw(state), true, decision.cut, phases)
+        energy = energy_j(self.workload, state.devices, true, decision.cut, phases)
         charge = state.charge
-        if self.has_batteries:
+        if true.active is not None:
             phases *= true.active
             energy *= true.active
             charge = np.maximum(charge - energy * self._charge_per_j, 0.0)

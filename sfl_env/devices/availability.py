@@ -106,9 +106,9 @@ class MarkovAvailability:
 
     def step(self, state: AvailabilityState, rng: np.random.Generator) -> AvailabilityState:
         """Levels one round later."""
-        draws = rng.random(state.fraction.shape)
+        draws = rng.random(state.fraction.size)
         # One number says both whether a device switches (it is below p) and, scaled back by p, where to.
-        switched = np.flatnonzero(draws < self.switch_probability)
+        (switched,) = (draws < self.switch_probability).nonzero()
         if not switched.size:
             return state
         fraction = state.fraction.copy()
