@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -32,16 +33,16 @@ def graph_blocks(module: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[
     ProfileError
         If torch.fx cannot follow the network, or the network does not take such an input.
     """
-    graph = _traced(module)
-    values = _values(module, graph, input_shape)
+    root, graph = _traced(module)
+    values = _values(root, graph, input_shape)
     _free_from_sizes(graph, values)
-    return _cut(module, graph, values[0])
+    return _cut(root, graph, values[0])
 
 
 class _OneInput(nn.Module):
     """Calls a network with one input, so that its optional arguments keep their defaults."""
 
-    PREFIX = "network"
+    PREFIX = "network."
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -49,6 +50,17 @@ class _OneInput(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.network(x)
+
+    @property
+    def kind(self) -> str:
+        """The network's class, for messages."""
+        return type(self.network).__name__
+
+
+class _Tracer(fx.Tracer):
+    """Follows buffers too, so that none is frozen at the value it has while tracing."""
+
+    proxy_buffer_attributes = True
 
 
 @contextmanager
@@ -63,30 +75,30 @@ def _mode(module: nn.Module, *, training: bool) -> Iterator[None]:
             part.training = was_training
 
 
-def _traced(module: nn.Module) -> fx.Graph:
-    """Return the network's graph, the same in training and in evaluation."""
+def _traced(module: nn.Module) -> tuple[_OneInput, fx.Graph]:
+    """Return the network's graph, the same in training and in evaluation, and the module that it refers to."""
     graphs = []
     for training in (True, False):
+        root = _OneInput(module)
         with _mode(module, training=training):
             try:
-                graph = fx.Tracer().trace(_OneInput(module))
+                graph = _Tracer().trace(root)
             # Tracing runs the user's own forward, which may raise anything at all.
             except Exception as error:
                 raise ProfileError(
-                    f"torch.fx cannot follow the forward of {type(module).__name__} ({reason(error)}), so "
-                    "its legal cuts cannot be found. Write it without control flow that depends on the data, "
-                    "or pass an nn.Sequential of its blocks."
+                    f"torch.fx cannot follow the forward of {root.kind} ({reason(error)}), so its legal cuts "
+                    "cannot be found. Write it without control flow that depends on the data, or pass an "
+                    "nn.Sequential of its blocks."
                 ) from error
         graph.eliminate_dead_code(_has_effect)
         graphs.append(graph)
     train, evaluation = (str(graph.python_code("self").src) for graph in graphs)
     if train != evaluation:
         raise ProfileError(
-            f"The forward of {type(module).__name__} does something else in training than in evaluation "
-            "outside of its submodules. Use modules such as nn.Dropout instead of functions with "
-            "self.training."
+            f"The forward of {root.kind} does something else in training than in evaluation outside of its "
+            "submodules. Use modules such as nn.Dropout instead of functions with self.training."
         )
-    return graphs[0]
+    return root, graph
 
 
 def _has_effect(node: fx.Node) -> bool:
@@ -109,10 +121,10 @@ class _Recorder(fx.Interpreter):
 
 
 def _values(
-    module: nn.Module, graph: fx.Graph, input_shape: tuple[int, ...]
+    root: _OneInput, graph: fx.Graph, input_shape: tuple[int, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the value of each node, by its name, for both batch sizes; tensors are on the meta device."""
-    recorder = _Recorder(to_meta(fx.GraphModule(_OneInput(module), copy.deepcopy(graph))))
+    recorder = _Recorder(to_meta(fx.GraphModule(root, copy.deepcopy(graph))))
     found = []
     for batch in BATCHES:
         recorder.values = {}
@@ -121,8 +133,8 @@ def _values(
         # The user's own network runs here, which may raise anything at all.
         except Exception as error:
             raise ProfileError(
-                f"{type(module).__name__} does not take an input of shape (batch, "
-                f"{', '.join(map(str, input_shape))}): {reason(error)}."
+                f"{root.kind} does not take an input of shape (batch, {', '.join(map(str, input_shape))}): "
+                f"{reason(error)}."
             ) from error
         found.append(recorder.values)
     return found[0], found[1]
@@ -190,23 +202,23 @@ def _crossings(steps: list[fx.Node]) -> Iterator[list[fx.Node]]:
         yield alive
 
 
-def _cut(module: nn.Module, graph: fx.Graph, values: dict[str, Any]) -> list[tuple[str, nn.Module]]:
+def _cut(root: _OneInput, graph: fx.Graph, values: dict[str, Any]) -> list[tuple[str, nn.Module]]:
     steps = _steps(graph)
     source, output = steps[0], steps[-1]
     result = output.args[0]
     if not (isinstance(result, fx.Node) and isinstance(values[result.name], Tensor)):
-        raise ProfileError(f"{type(module).__name__} has to return one tensor; it returns {result}.")
+        raise ProfileError(f"{root.kind} has to return one tensor; it returns {result}.")
     blocks: list[tuple[str, nn.Module]] = []
     inside: list[fx.Node] = []
     for step, alive in zip(steps[:-1], _crossings(steps), strict=False):
         inside.append(step)
         crosses = alive[0] if len(alive) == 1 else None
         if crosses not in (None, steps[0], source, result) and _is_activation(values[crosses.name]):
-            blocks.append((_name(crosses), _block(module, inside, source, crosses)))
+            blocks.append((_name(crosses), _block(root, inside, source, crosses)))
             source, inside = crosses, []
     if not blocks:
-        return [(type(module).__name__, module)]
-    return [*blocks, (_name(result), _block(module, inside, source, result))]
+        return [(root.kind, root.network)]
+    return [*blocks, (_name(result), _block(root, inside, source, result))]
 
 
 def _is_activation(value: object) -> bool:
@@ -223,22 +235,24 @@ def _name(node: fx.Node) -> str:
 
 
 def _path(target: str) -> str:
-    return target.removeprefix(_OneInput.PREFIX).removeprefix(".")
+    return f"{target}.".removeprefix(_OneInput.PREFIX).rstrip(".")
 
 
-def _block(module: nn.Module, steps: Iterable[fx.Node], source: fx.Node, result: fx.Node) -> fx.GraphModule:
+def _block(root: _OneInput, steps: Iterable[fx.Node], source: fx.Node, result: fx.Node) -> fx.GraphModule:
     """Return the steps as a module from one tensor to one; constants are fetched into it."""
     graph = fx.Graph()
     copies = {source: graph.placeholder("x")}
+    parts: dict[str, Any] = {}
 
     def fetch(node: fx.Node) -> fx.Node:
         if node not in copies:
             copies[node] = graph.node_copy(node, fetch)
             if node.op in ("call_module", "get_attr"):
                 copies[node].target = _path(str(node.target))
+                parts[_path(str(node.target))] = attrgetter(str(node.target))(root)
         return copies[node]
 
     for step in steps:
         fetch(step)
     graph.output(fetch(result))
-    return fx.GraphModule(module, graph, class_name=type(module).__name__)
+    return fx.GraphModule(parts, graph, class_name=root.kind)

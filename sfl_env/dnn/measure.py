@@ -43,8 +43,8 @@ def profile(module: nn.Module, input_shape: tuple[int, ...], name: str | None = 
     -----
     FLOPs are those of :class:`torch.utils.flop_counter.FlopCounterMode`. The server's backward pass includes
     the gradient of the smashed data, the device's none of the raw input. Activation elements are what
-    autograd saves on the device side, tensors of one storage counted once, parameters and buffers not
-    at all, and attention as the plain matrix products that it consists of.
+    autograd saves on the device side: tensors of one storage count once, parameters and buffers not at all, a
+    mask or an index as one element, and attention as the plain matrix products that it consists of.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def test_attention_is_counted_as_its_matrix_products() -> None:
     assert costs.device_backward_flops[1] - costs.device_backward_flops[0] == 2 * attention
 
 
-@pytest.mark.parametrize(("name", "cut"), [("resnet18", 3), ("mobilenetv2", 5), ("transformer", 4)])
+@pytest.mark.parametrize(("name", "cut"), [("resnet18", 3), ("transformer", 4)])
 def test_sides_cost_what_they_cost_when_run_apart(name: str, cut: int) -> None:
     """The profile adds up blocks; here each side is run as a whole, as in a round."""
     with torch.device("meta"):
@@ -107,7 +107,7 @@ layers = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(layers, st.lists(st.integers(1, 12), min_size=11, max_size=11), st.booleans())
 def test_random_network_keeps_its_totals(kinds: list[str], widths: list[int], bias: bool) -> None:
     chain = nn.Sequential(nn.Linear(widths[0], widths[1], bias=bias))
