@@ -1,1 +1,29 @@
-"""Reference solvers and heuristic policies for sfl-env."""
+"""Reference solvers and heuristic policies for sfl-env.
+
+Examples
+--------
+>>> import gymnasium as gym, sfl_env, sfl_baselines
+>>> env = gym.make("SFL-v0", num_devices=4)
+>>> policy = sfl_baselines.make("alternating", env)
+>>> observation, _ = env.reset(seed=0)
+>>> action, _ = policy.predict(observation)
+>>> env.action_space.contains(action)
+True
+"""
+
+from sfl_baselines.alternating import AlternatingSolution, solve_alternating
+from sfl_baselines.policies import OraclePolicy, Policy, RulePolicy, make, names
+from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact
+
+__all__ = [
+    "AlternatingSolution",
+    "OraclePolicy",
+    "Policy",
+    "RulePolicy",
+    "Solution",
+    "allocate_bandwidth",
+    "make",
+    "names",
+    "solve_alternating",
+    "solve_exact",
+]

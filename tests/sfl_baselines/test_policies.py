@@ -1,0 +1,193 @@
+"""Baseline policies see what an agent sees and act as an agent acts, in every environment."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import sfl_baselines
+from sfl_baselines.policies import ABOUT
+from stable_baselines3.common.evaluation import evaluate_policy
+
+import sfl_env
+from sfl_env.action import ContinuousAction
+from sfl_env.episodes import ACTION_MODES
+from sfl_env.errors import PolicyError
+from sfl_env.observation import DeviceRows
+from sfl_env.presets import PRESETS
+
+IDS = sorted(PRESETS)
+LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]
+CURRENT_CSI_IDS = [name for name in LATENCY_IDS if not PRESETS[name].fields.get("csi_delay_rounds")]
+
+
+def rounds(env_id: str, policy: str, count: int = 5, n: int = 8, **fields: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the rounds' true optima and what the policy came to, (n,) each."""
+    envs = gym.make_vec(env_id, num_envs=n, **fields)
+    decide = sfl_baselines.make(policy, envs)
+    observation, _ = envs.reset(seed=7)
+    for _ in range(count):
+        optimum_s = sfl_baselines.solve_exact(envs.unwrapped.true_problem()).latency_s
+        action, _ = decide.predict(observation)
+        observation, _, _, _, infos = envs.step(action)
+        yield optimum_s, infos
+
+
+@pytest.mark.parametrize("mode", ACTION_MODES)
+@pytest.mark.parametrize("env_id", IDS)
+def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
+    env = gym.make(env_id, action_mode=mode, max_rounds=3)
+    envs = gym.make_vec(env_id, num_envs=3, action_mode=mode, max_rounds=3)
+    for name in sfl_baselines.names():
+        observation, _ = env.reset(seed=1)
+        observations, _ = envs.reset(seed=1)
+        single, batch = sfl_baselines.make(name, env), sfl_baselines.make(name, envs)
+        for _ in range(2):
+            action, state = single.predict(observation)
+            assert env.action_space.contains(action), name
+            assert state is None
+            observation, _, _, _, info = env.step(action)
+            assert np.isfinite(info["latency_s"]), name
+            actions, _ = batch.predict(observations)
+            assert envs.action_space.contains(actions), name
+            observations, _, _, _, infos = envs.step(actions)
+            assert np.isfinite(infos["latency_s"]).all(), name
+            assert not infos["cut_limited"].any(), name
+
+
+@pytest.mark.parametrize("env_id", CURRENT_CSI_IDS)
+def test_a_solver_loses_nothing_by_acting_through_the_public_spaces(env_id: str) -> None:
+    for optimum_s, infos in rounds(env_id, "exact"):
+        assert (infos["latency_s"] / optimum_s - 1 < 1e-5).all()
+
+
+@pytest.mark.parametrize("name", sfl_baselines.names())
+@pytest.mark.parametrize("env_id", LATENCY_IDS)
+def test_nothing_beats_the_optimum(env_id: str, name: str) -> None:
+    for optimum_s, infos in rounds(env_id, name, count=3):
+        assert (infos["latency_s"] >= optimum_s * (1 - 1e-9)).all()
+
+
+def test_alternating_is_exact_where_all_devices_are_equalised() -> None:
+    for (_, alternating), (_, exact) in zip(
+        rounds("SFL-v0", "alternating"), rounds("SFL-v0", "exact"), strict=True
+    ):
+        finished_s = exact["device_latency_s"]
+        assert np.ptp(finished_s, axis=-1).max() < 1e-4 * finished_s.max()
+        np.testing.assert_allclose(alternating["latency_s"], exact["latency_s"], rtol=1e-6)
+
+
+def test_the_oracle_beats_the_optimum_for_an_old_channel() -> None:
+    for (optimum_s, oracle), (_, exact) in zip(
+        rounds("SFL-StaleCSI-v0", "oracle"), rounds("SFL-StaleCSI-v0", "exact"), strict=True
+    ):
+        np.testing.assert_allclose(oracle["latency_s"], optimum_s, rtol=1e-5)
+        assert oracle["latency_s"].mean() < 0.99 * exact["latency_s"].mean()
+
+
+@pytest.mark.parametrize("name", ["exact", "oracle", "federated", "random"])
+def test_sb3s_evaluate_policy_runs_baselines(name: str) -> None:
+    env = gym.make("SFL-v0", max_rounds=4)
+    policy = sfl_baselines.make(name, env)
+    env.reset(seed=0)
+    mean, deviation = evaluate_policy(policy, env, n_eval_episodes=2, warn=False)
+    assert mean < 0
+    assert deviation > 0
+
+
+@pytest.mark.parametrize("name", sfl_baselines.names())
+def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str) -> None:
+    # Whole networks on the devices would empty all small batteries in one round.
+    envs = gym.make_vec("SFL-Battery-v0", num_envs=4, battery_j=400.0 if name == "federated" else 10.0)
+    episodes = envs.unwrapped.episodes
+    decide = sfl_baselines.make(name, envs)
+    observation, _ = envs.reset(seed=0)
+    rounds_with_some_out = 0
+    for _ in range(100):
+        active = episodes.true.active
+        rounds_with_some_out += int((active.any(axis=-1) & ~active.all(axis=-1)).any())
+        optimum_s = sfl_baselines.solve_exact(episodes.true_problem()).latency_s
+        # Past the environment's interface, which would start new episodes before all batteries are empty.
+        transition = episodes.step(decide.predict(observation)[0], envs.unwrapped.np_random)
+        observation, infos = transition.observation, transition.infos
+        assert (infos["bandwidth_share"][~active] == 0).all()
+        assert (infos["latency_s"] >= optimum_s * (1 - 1e-9)).all()
+    assert rounds_with_some_out
+    assert not episodes.true.active.any()
+
+
+def test_the_single_environment_and_a_batch_of_one_are_decided_alike() -> None:
+    env = gym.make("SFL-v0")
+    observation, _ = env.reset(seed=5)
+    for name in ABOUT:
+        policy = sfl_baselines.make(name, env, seed=3)
+        again = sfl_baselines.make(name, env, seed=3)
+        np.testing.assert_array_equal(policy.predict(observation)[0], again.predict(observation[None])[0][0])
+
+
+def test_the_same_cut_means_the_same_cut() -> None:
+    fields: dict[str, Any] = {"device_types": ("laptop",), "device_weights": (1.0,)}
+    num_cuts = gym.make("SFL-v0", **fields).unwrapped.episodes.simulator.workload.num_cuts
+    for _, infos in rounds("SFL-v0", "common-cut", **fields):
+        assert (infos["cut"] == infos["cut"][:, :1]).all()
+    for _, infos in rounds("SFL-v0", "federated", **fields):
+        assert (infos["cut"] == num_cuts - 1).all()
+    for _, infos in rounds("SFL-v0", "shallow", **fields):
+        assert (infos["cut"] == 0).all()
+    for _, infos in rounds("SFL-v0", "equal-bandwidth", **fields):
+        np.testing.assert_allclose(infos["bandwidth_share"], 0.1)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(PolicyError, match=r"'exat' \(did you mean 'exact'\?\); known are oracle, "):
+        sfl_baselines.make("exat", gym.make("SFL-v0"))
+
+
+def test_environments_of_other_packages_are_refused() -> None:
+    with pytest.raises(PolicyError, match=r"CartPole.*no environment of sfl_env's"):
+        sfl_baselines.make("exact", gym.make("CartPole-v1"))
+
+
+def test_an_oracle_decides_all_of_its_environment_at_once() -> None:
+    envs = gym.make_vec("SFL-v0", num_envs=3)
+    observation, _ = envs.reset(seed=0)
+    with pytest.raises(PolicyError, match="given 2 observations and its environment runs 3"):
+        sfl_baselines.make("oracle", envs).predict(observation[:2])
+
+
+class OneWay(DeviceRows):
+    """An encoder of features that cannot be turned back."""
+
+    def decode(self, observation: Any) -> Any:
+        raise NotImplementedError
+
+
+class ActionWithoutEncode:
+    """An action encoder that agents can use and solvers cannot."""
+
+    def __init__(self, num_cuts: int) -> None:
+        inner = ContinuousAction(num_cuts)
+        self.space, self.decode = inner.space, inner.decode
+
+
+def test_encoders_without_a_way_back_are_named() -> None:
+    num_cuts = gym.make("SFL-v0").unwrapped.episodes.simulator.workload.num_cuts
+    env = gym.make("SFL-v0", observation=OneWay(num_cuts, with_battery=False))
+    observation, _ = env.reset(seed=0)
+    with pytest.raises(PolicyError, match=r"observation encoder OneWay has no decode\(\)"):
+        sfl_baselines.make("exact", env).predict(observation)
+    with pytest.raises(PolicyError, match=r"action encoder ActionWithoutEncode has no encode\(\)"):
+        sfl_baselines.make("exact", gym.make("SFL-v0", action=ActionWithoutEncode(num_cuts)))
+
+
+def test_a_users_rule_becomes_a_policy() -> None:
+    env = gym.make("SFL-v0", num_devices=4)
+
+    def last_cut(problem: sfl_env.RoundProblem) -> sfl_env.Decision:
+        n, k, _ = problem.shape
+        return sfl_env.Decision(np.zeros((n, k), dtype=int), np.full((n, k), 1 / k))
+
+    observation, _ = env.reset(seed=0)
+    action, _ = sfl_baselines.RulePolicy(env, last_cut).predict(observation)
+    np.testing.assert_allclose(env.step(action)[4]["bandwidth_share"], 0.25)
