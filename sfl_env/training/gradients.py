@@ -1,0 +1,117 @@
+"""Gradients of replicas of a network, each on its own mini-batch: the formulations that fit any network."""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sfl_env.training.weights import Weights
+
+
+class Batch(NamedTuple):
+    """One mini-batch for each of R replicas; shorter ones are padded with samples that weigh nothing."""
+
+    inputs: Tensor  # (R, n, ...)
+    labels: Tensor  # (R, n)
+    sample_weight: Tensor  # (R, n), 1 / n_k for a sample, 0 for padding
+    sizes: tuple[int, ...]  # (R,) n_k
+
+    def part(self, replicas: slice) -> "Batch":
+        """Return the mini-batches of some of the replicas."""
+        return Batch(
+            self.inputs[replicas], self.labels[replicas], self.sample_weight[replicas], self.sizes[replicas]
+        )
+
+
+class Gradients(NamedTuple):
+    """What one step gives."""
+
+    loss: Tensor  # (R,) mean loss of each replica's mini-batch
+    gradients: Weights  # stacked
+
+
+class GradientMethod(Protocol):
+    """Computes the gradients of R replicas; running statistics in ``buffers`` are updated in place."""
+
+    def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
+        """Return each replica's loss and gradients, from stacked parameters and buffers."""
+        ...
+
+
+Forward = Callable[[Weights, Weights, Tensor], Tensor]
+"""Logits (R, n, classes) of all replicas, from stacked parameters, stacked buffers and inputs."""
+
+
+class BatchedGradients:
+    """One forward and one backward pass for all replicas: the gradient of a sum is that of its own term.
+
+    Parameters
+    ----------
+    forward : callable
+        Computes all replicas' logits at once.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+
+    def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
+        """Return each replica's loss and gradients."""
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        logits = self._forward(leaves, buffers, batch.inputs)
+        each = functional.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
+        loss = (each.view_as(batch.sample_weight) * batch.sample_weight).sum(dim=1)
+        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()))
+        return Gradients(loss.detach(), dict(zip(leaves, gradients, strict=True)))
+
+
+def vmapped(chain: nn.Module) -> Forward:
+    """Return the forward pass of any network over stacked weights, through ``torch.func``."""
+
+    def one(parameters: Weights, buffers: Weights, inputs: Tensor) -> Tensor:
+        logits: Tensor = functional_call(chain, (parameters, buffers), (inputs,))
+        return logits
+
+    over_replicas = torch.vmap(one, randomness="different")
+
+    def forward(parameters: Weights, buffers: Weights, inputs: Tensor) -> Tensor:
+        # The fused attention kernels have no batching rule; the plain matrix products do.
+        with sdpa_kernel(SDPBackend.MATH):
+            logits: Tensor = over_replicas(parameters, buffers, inputs)
+        return logits
+
+    return forward
+
+
+class SingleGradients:
+    """One replica by itself.
+
+    The samples that pad its batch are left out, so that layers which mix samples (batch normalisation) see
+    the real ones alone.
+
+    Parameters
+    ----------
+    chain : nn.Module
+        The network.
+    """
+
+    def __init__(self, chain: nn.Module) -> None:
+        # A call swaps a module's tensors for those it is given, so each thread needs a module of its own; on
+        # the meta device it takes no memory.
+        self._chain = copy.deepcopy(chain).to("meta")
+
+    def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
+        """Return the one replica's loss and gradients."""
+        leaves = {name: tensor[0].detach().requires_grad_() for name, tensor in parameters.items()}
+        state = {name: tensor[0] for name, tensor in buffers.items()}
+        (size,) = batch.sizes
+        logits = functional_call(self._chain, (leaves, state), (batch.inputs[0, :size],))
+        loss = functional.cross_entropy(logits, batch.labels[0, :size])
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        return Gradients(
+            loss.detach()[None], {name: own[None] for name, own in zip(leaves, gradients, strict=True)}
+        )

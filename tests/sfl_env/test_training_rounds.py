@@ -1,0 +1,237 @@
+"""The identities of split federated training, with networks and cuts drawn at random."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sfl_env.dnn.measure import profile
+from sfl_env.errors import TrainingError
+from sfl_env.training.data import TensorData
+from sfl_env.training.fused import METHODS, FusedExecutor
+from sfl_env.training.message_passing import MessagePassingExecutor, NumberFormats
+from sfl_env.training.plan import LocalTraining, RoundPlan
+from sfl_env.workload import workload
+
+SEEDS = range(6)
+CLASSES = 4
+
+
+class Residual(nn.Module):
+    """A block that is no plain chain of layers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+def random_chain(rng, *, batch_norm=False, residual=False):
+    """Blocks of random layers for pictures of 2x6x6."""
+    width = int(rng.integers(1, 4)) * 2
+    blocks = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
+    for _ in range(rng.integers(1, 3)):
+        layers = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
+        layers += [nn.GroupNorm(2, width)] * int(rng.integers(0, 2))
+        layers += [nn.BatchNorm2d(width)] * batch_norm
+        layers += [[nn.ReLU(), nn.GELU(), nn.Tanh()][rng.integers(0, 3)]]
+        layers += [Residual(width)] * residual
+        blocks.append(nn.Sequential(*layers))
+    blocks[-1].append([nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2)][rng.integers(0, 3)])
+    blocks.append(nn.Sequential(nn.Flatten(), nn.LazyLinear(5), nn.ReLU()))
+    blocks.append(nn.Linear(5, CLASSES, bias=bool(rng.integers(0, 2))))
+    chain = nn.Sequential(*blocks).double()
+    chain(torch.zeros(2, 2, 6, 6, dtype=torch.float64))
+    return chain
+
+
+def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **chain):
+    """A network, data, and the plan of a round."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    network = random_chain(rng, **chain)
+    labels = torch.as_tensor(rng.integers(0, CLASSES, 60))
+    features = torch.as_tensor(rng.normal(size=(60, 2, 6, 6)))
+    data = TensorData("random", features, labels, features[:5], labels[:5], CLASSES)
+    sizes = [3] * num_devices if equal_batches else rng.integers(2, 6, num_devices).tolist()
+    plan = RoundPlan(
+        round=7,
+        devices=tuple(range(num_devices)),
+        cut=torch.as_tensor(rng.integers(0, len(network), num_devices)),
+        samples=torch.as_tensor(rng.integers(5, 30, num_devices), dtype=torch.float64),
+        batches=tuple(torch.as_tensor(rng.integers(0, 60, (iterations, size))) for size in sizes),
+        seed=0,
+    )
+    return network, data, plan
+
+
+def local_training(seed, server):
+    if seed % 2:
+        return LocalTraining(server=server, optimizer="adam", learning_rate=0.01, weight_decay=0.01)
+    return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
+
+
+def start(network):
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def assert_close(left, right, tolerance=1e-9):
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.allclose(tensor, right[name], rtol=0.0, atol=tolerance), name
+
+
+def federated_average(network, data, plan, local):
+    """FedAvg as its paper has it: whole copies, one device after another, no split."""
+    total = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
+    initial = start(network)
+    for samples, batches in zip(plan.samples / plan.samples.sum(), plan.batches, strict=True):
+        network.load_state_dict(initial)
+        optimizer = local.make_optimizer(list(network.parameters()))
+        for batch in batches:
+            optimizer.zero_grad()
+            functional.cross_entropy(network(data.train_features[batch]), data.train_labels[batch]).backward()
+            optimizer.step()
+        for name, parameter in network.named_parameters():
+            total[name] += samples * parameter.detach()
+    network.load_state_dict(initial)
+    return total
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed):
+    network, data, plan = random_case(seed)
+    local = local_training(seed, "replicated")
+    expected = federated_average(network, data, plan, local)
+    for executor in (FusedExecutor, MessagePassingExecutor):
+        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed):
+    network, data, plan = random_case(seed)
+    plan = plan._replace(cut=torch.full_like(plan.cut, len(network) - 1))
+    local = local_training(seed, "shared")
+    expected = federated_average(network, data, plan, local)
+    for executor in (FusedExecutor, MessagePassingExecutor):
+        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed):
+    network, data, plan = random_case(seed, iterations=1, equal_batches=True)
+    plan = plan._replace(cut=plan.cut.clamp_max(len(network) - 2), samples=torch.ones_like(plan.samples))
+    local = local_training(seed, "shared")
+    split = FusedExecutor(network, data, local).run(start(network), plan).weights
+    initial = start(network)
+    large = torch.cat([batch[0] for batch in plan.batches])
+    optimizer = local.make_optimizer(list(network.parameters()))
+    functional.cross_entropy(network(data.train_features[large]), data.train_labels[large]).backward()
+    optimizer.step()
+    stepped = start(network)
+    network.load_state_dict(initial)
+    on_server = [name for name in stepped if int(name.split(".")[0]) > int(plan.cut.max())]
+    assert on_server
+    assert_close({n: split[n] for n in on_server}, {n: stepped[n] for n in on_server})
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_executors_and_all_methods_agree(seed, server):
+    network, data, plan = random_case(seed)
+    local = local_training(seed, server)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in METHODS:
+        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        assert_close(fused.weights, split.weights)
+        assert torch.allclose(fused.device_loss, split.device_loss, rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_executors_agree_on_a_network_with_branches(server):
+    network, data, plan = random_case(3, residual=True)
+    local = local_training(0, server)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in ("vmap", "loop"):
+        assert_close(FusedExecutor(network, data, local, method).run(start(network), plan).weights, split.weights)
+    with pytest.raises(TrainingError, match="cannot be grouped"):
+        FusedExecutor(network, data, local, "grouped")
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("equal_batches", [True, False])
+def test_running_statistics_are_averaged_and_batches_counted(server, equal_batches):
+    network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
+    local = LocalTraining(server=server, learning_rate=0.05)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in METHODS if equal_batches else (None,):
+        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        assert_close(fused.weights, split.weights)
+    counters = [tensor for name, tensor in split.weights.items() if name.endswith("num_batches_tracked")]
+    assert counters
+    assert all(
+        int(counter) == int(start(network)[name]) + plan.iterations
+        for counter, name in zip(
+            counters, [n for n in split.weights if n.endswith("num_batches_tracked")], strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
+    network, data, plan = random_case(2, num_devices=5)
+    local = LocalTraining(server=server)
+    at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
+    monkeypatch.setattr("sfl_env.training.fused.ACTIVATION_BYTES", 40_000)
+    executor = FusedExecutor(network, data, local, "grouped")
+    assert 1 <= executor.choose((5,) * 5).at_once < 5
+    assert_close(executor.run(start(network), plan).weights, at_once.weights)
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bits_counted_are_bits_charged(seed, server):
+    network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
+    formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
+    costs = workload(
+        profile(copy.deepcopy(network).float(), data.input_shape), **formats._asdict(), optimizer_slots=1
+    )
+    executor = MessagePassingExecutor(network, data, LocalTraining(server=server), formats)
+    traffic = executor.run(start(network), plan).traffic
+    cut = plan.cut.numpy()
+    samples = np.array([batch.numel() for batch in plan.batches])
+    assert traffic.uplink_bits.tolist() == list(samples * costs.smashed_bits[cut] + costs.model_bits[cut])
+    assert traffic.downlink_bits.tolist() == list(samples * costs.gradient_bits[cut] + costs.model_bits[cut])
+
+
+def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped():
+    network, data, _ = random_case(0)
+    assert FusedExecutor(network, data, LocalTraining()).choose((4,) * 4).method == "grouped"
+    network, data, _ = random_case(0, residual=True)
+    executor = FusedExecutor(network, data, LocalTraining())
+    assert executor.choose((4,) * 4).method == "vmap"
+    assert executor.choose((1_000_000,) * 4) == ("loop", 1)
+
+
+@pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
+def test_a_loss_that_is_not_a_number_names_round_and_device(executor):
+    network, data, plan = random_case(0)
+    data.train_features[plan.batches[2][1, 0]] = float("nan")
+    before = start(network)
+    kept = {name: tensor.clone() for name, tensor in before.items()}
+    culprits = [k for k, b in enumerate(plan.batches) if torch.isnan(data.train_features[b]).any()]
+    with pytest.raises(TrainingError, match=rf"device [{''.join(map(str, culprits))}] .* round 7"):
+        executor(network, data, LocalTraining()).run(before, plan)
+    assert all(torch.equal(before[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
+def test_a_last_step_that_overflows_names_round_and_device(executor):
+    network, data, plan = random_case(0, iterations=1)
+    with pytest.raises(TrainingError, match=r"of device \d stopped being finite in the last step of round 7"):
+        executor(network, data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(start(network), plan)
