@@ -98,10 +98,12 @@ def _measure(chain: nn.Sequential, input_shape: tuple[int, ...], batch: int) -> 
     x = sample_input(input_shape, batch)
     for index, block in enumerate(chain):
         forward, inner_backward = _flops(block, x, input_gradient=True)
-        _, backward = _flops(block, x, input_gradient=x.requires_grad)
         costs.forward_flops[index] = forward
-        costs.backward_flops[index] = backward
         costs.inner_backward_flops[index] = inner_backward
+        # Behind the first trained block the input asks for its gradient on the device too.
+        costs.backward_flops[index] = (
+            inner_backward if x.requires_grad else _flops(block, x, input_gradient=False)[1]
+        )
         x = saved.run(block, x)
         costs.output_elements[index] = x.numel()
         costs.saved_elements[index] = saved.elements

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -17,9 +18,9 @@ def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
     """Split a network into blocks, so that every legal cut lies between two of them.
 
     An ``nn.Sequential`` is cut between its children, whatever these are made of (if it has a single child, that
-    child is split in its place). Any other module is traced with
-    ``torch.fx`` and cut wherever exactly one floating-point tensor crosses, so that a residual block is never
-    cut inside. Of these places the ones stay that
+    child is split in its place). Any other module is traced with ``torch.fx`` and cut wherever exactly one
+    floating-point tensor crosses, so that a residual block is never cut inside. Of these places the ones stay
+    that
 
     - have no parameter on both sides (tied weights belong to one side),
     - leave parameters on the device (else the raw input would be sent), and
@@ -43,6 +44,11 @@ def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
     ------
     ProfileError
         If the network has no legal cut, cannot be traced or does not take such an input.
+
+    Notes
+    -----
+    A block may begin with a step in place, which autograd refuses on a leaf: who feeds a block a detached
+    tensor that requires a gradient has to hand it on as a clone or another non-leaf.
 
     Examples
     --------
@@ -84,11 +90,13 @@ def _blocks(module: nn.Module, input_shape: tuple[int, ...]) -> list[_Block]:
     while (children := _children(module)) is not None and len(children) == 1:
         module = children[0].module
     named = graph_blocks(module, input_shape) if children is None else children
-    taken: dict[str, int] = {}
+    taken = set(dir(nn.Sequential()))  # a child cannot be called like a method, as steps such as ``to`` are
     blocks = []
     for name, block in named:
-        taken[name] = taken.get(name, 0) + 1
-        blocks.append(_Block(name if taken[name] == 1 else f"{name}_again{taken[name]}", block))
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = next(candidate for candidate in chain((name,), numbered) if candidate not in taken)
+        taken.add(free)
+        blocks.append(_Block(free, block))
     return blocks
 
 

@@ -217,6 +217,22 @@ def test_step_in_place_is_not_lost() -> None:
     assert_computes_the_same(InPlace(), (4,))
 
 
+def test_cuts_have_names_of_their_own() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.append, self.layer, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 2)
+            self.squash = nn.Sigmoid()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.squash(self.append(x)).contiguous()
+            return self.last(self.squash(self.layer(x)).to(torch.float32))
+
+    names = cut_names(Named(), (4,))
+    assert names == ("contiguous", "to_2", "last")
+    assert_computes_the_same(Named(), (4,))
+
+
 def test_tuple_between_layers_is_taken_apart() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
@@ -257,6 +273,11 @@ class Pair(Dense):
         return self.first(x), self.second(x)
 
 
+class Uncopied(Dense):
+    def __deepcopy__(self, memo: object) -> "Uncopied":
+        raise RuntimeError("one of a kind.")
+
+
 TIED = nn.Linear(4, 4)
 
 
@@ -275,6 +296,8 @@ TIED = nn.Linear(4, 4)
         (Pair(), "Pair has to return one tensor"),
         (nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3)), r"Block '1' .* does not take \(2, 3\)"),
         (nn.Sequential(nn.LSTM(4, 3), nn.Linear(3, 3)), "Block '0' of Sequential returns a tuple"),
+        (nn.Sequential(nn.LazyLinear(3), nn.Linear(3, 3)), "run the network on one batch first"),
+        (nn.Sequential(Uncopied(), nn.Linear(4, 3)), "cannot be copied .RuntimeError: one of a kind"),
         (Network([], width=5).first.weight, "is a Parameter; it has to be a torch.nn.Module"),
     ],
 )

@@ -5,7 +5,7 @@ pooling), and a residual block is one block, since two tensors cross its inside.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -43,12 +43,14 @@ class Network:
     input_shape: tuple[int, ...]
     num_classes: int
     literature_norm: Norm | None
-    default_norm: Norm | None = field(init=False)
 
-    def __post_init__(self) -> None:
-        # Running statistics are no parameters, so averaging parameters alone would leave them behind.
-        stateless = "group" if self.literature_norm == "batch" else self.literature_norm
-        object.__setattr__(self, "default_norm", stateless)
+    @property
+    def default_norm(self) -> Norm | None:
+        """The normalisation that :func:`build` gives it; none with running statistics.
+
+        These are no parameters, so averaging the parameters of copies would leave them behind.
+        """
+        return "group" if self.literature_norm == "batch" else self.literature_norm
 
 
 SMALL, LARGE = (3, 32, 32), (3, 224, 224)
