@@ -113,7 +113,11 @@ class Episodes:
 
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
-        self._enter(self.simulator.initial(rng, self.n))
+        return self.begin(self.simulator.initial(rng, self.n))
+
+    def begin(self, state: State) -> Rows:
+        """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F)."""
+        self._enter(state)
         view = self.simulator.view(self.state, self.observed)
         self._episode_rows = self.observation_encoder.per_episode(view)
         return self.observation_encoder.per_round(view, self._episode_rows)

@@ -109,6 +109,11 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], BoolArray, BoolArray, dict[str, Any]]:
         """Carry out one round of every environment; see :class:`gymnasium.vector.VectorEnv`."""
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._over.any():
+            raise ScenarioError(
+                f"Environment {int(np.argmax(self._over))} was stepped after its episode's end; with autoreset "
+                "disabled, call reset(options={'reset_mask': terminated | truncated}) first."
+            )
         done = self.episodes.step(np.asarray(actions), self.np_random)
         if self._over.any():
             done = self._start_over(done)
@@ -122,11 +127,6 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _start_over(self, done: Transition) -> Transition:
         """Replace the meaningless round of episodes that were over by their successors' start."""
-        if self.autoreset_mode == AutoresetMode.DISABLED:
-            raise ScenarioError(
-                f"Environment {int(np.argmax(self._over))} was stepped after its episode's end; with autoreset "
-                "disabled, call reset(options={'reset_mask': terminated | truncated}) first."
-            )
         going_on = ~self._over
         return done._replace(
             observation=self.episodes.restart(self._over, self.np_random),
@@ -137,7 +137,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _restart_at_once(self, done: Transition) -> tuple[Transition, dict[str, Any]]:
         ended = self._over
-        infos = masked(done.infos, np.ones(self.num_envs, dtype=np.bool_))
+        infos = masked(done.infos, ~ended)
         infos |= {
             "final_obs": done.observation,
             "_final_obs": ended,
