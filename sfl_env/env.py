@@ -166,12 +166,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         Returns
         -------
         (540, 960, 3) array or None
-            The picture in render mode ``"rgb_array"``.
-
-        Raises
-        ------
-        RenderError
-            In render mode ``"human"`` where no window can be opened.
+            The picture in render mode ``"rgb_array"``. Render mode ``"human"`` shows it in a window after
+            every round, and warns once where none can be opened.
         """
         if self._screen is None:
             return None

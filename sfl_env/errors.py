@@ -25,7 +25,7 @@ class ProfileError(SFLError):
 
 
 class RenderError(SFLError):
-    """A render mode is unknown or cannot work here."""
+    """A render mode is unknown."""
 
 
 class DataError(SFLError):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium import logger
 from numpy.typing import NDArray
 
 from sfl_env.devices.population import Population
@@ -47,48 +48,30 @@ class Pixels:
 
 
 class Window:
-    """Shows pictures in a window of their own, which opens with the first one."""
+    """Shows pictures in a window of their own, which opens with the first one.
+
+    Where none can be opened it says so once, and how to mend that, and shows nothing.
+    """
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._possible = True
 
     def show(self, picture: RoundPicture) -> None:
-        """Draw the picture into the window.
-
-        Raises
-        ------
-        RenderError
-            If matplotlib has no way to open a window here.
-        """
+        """Draw the picture into the window."""
+        if not self._possible:
+            return
         from matplotlib import pyplot
 
         if self._number is None or not pyplot.fignum_exists(self._number):
-            self._open()
+            self._number = _open_window()
+            self._possible = self._number is not None
+            if self._number is None:
+                return
         figure = pyplot.figure(self._number)
         draw_round(figure, picture)
         figure.canvas.draw_idle()
         figure.canvas.flush_events()
-
-    def _open(self) -> None:
-        import matplotlib
-        from matplotlib import pyplot
-        from matplotlib.backends.registry import BackendFilter, backend_registry
-
-        # The first figure makes matplotlib look for a backend that works here.
-        figure = pyplot.figure(figsize=FIGURE_SIZE_INCHES, dpi=DOTS_PER_INCH)
-        backend = matplotlib.get_backend()
-        registry: Any = backend_registry
-        if backend.lower() in registry.list_builtin(BackendFilter.NON_INTERACTIVE):
-            pyplot.close(figure)
-            raise RenderError(
-                f"render_mode 'human' needs a window, and matplotlib's backend here, {backend!r}, opens none. "
-                "Where there is no display, use render_mode='rgb_array'; where there is one, install a window "
-                "toolkit (such as PySide6) or set the environment variable MPLBACKEND to an interactive backend."
-            )
-        self._number = int(figure.number)
-        if figure.canvas.manager is not None:
-            figure.canvas.manager.set_window_title("sfl-env")
-        pyplot.show(block=False)
 
     def close(self) -> None:
         """Close the window."""
@@ -97,6 +80,38 @@ class Window:
 
             pyplot.close(self._number)
             self._number = None
+
+
+def _open_window() -> int | None:
+    """Return the number of a new figure that has a window; warn and return None where there can be none."""
+    import matplotlib
+    from matplotlib import pyplot
+    from matplotlib.backends.registry import BackendFilter, backend_registry
+
+    try:
+        # The first figure makes matplotlib look for a backend that works here.
+        figure = pyplot.figure(figsize=FIGURE_SIZE_INCHES, dpi=DOTS_PER_INCH)
+    except ImportError as error:
+        _warn_of_no_window(str(error))
+        return None
+    backend = matplotlib.get_backend()
+    registry: Any = backend_registry  # matplotlib types no method of it
+    if backend.lower() in registry.list_builtin(BackendFilter.NON_INTERACTIVE):
+        pyplot.close(figure)
+        _warn_of_no_window(f"matplotlib's backend here, {backend!r}, opens none")
+        return None
+    if figure.canvas.manager is not None:
+        figure.canvas.manager.set_window_title("sfl-env")
+    pyplot.show(block=False)
+    return int(figure.number)
+
+
+def _warn_of_no_window(why: str) -> None:
+    logger.warn(
+        f"render_mode 'human' needs a window: {why}. Rounds are not shown. Where there is no display, use "
+        "render_mode='rgb_array'; where there is one, install a window toolkit (such as PySide6) or set the "
+        "environment variable MPLBACKEND to an interactive backend."
+    )
 
 
 def screen(render_mode: str | None) -> Screen | None:

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from matplotlib import colors, pyplot
+from matplotlib import colors, pyplot, rcParams
 from matplotlib.figure import Figure
 
 import sfl_env
@@ -295,11 +295,18 @@ def test_a_window_follows_the_rounds_and_closes(
     env.close()
 
 
-def test_without_a_display_the_error_tells_the_mend(no_figures_left: None) -> None:
-    pyplot.switch_backend("agg")
+@pytest.mark.parametrize("backend", ["agg", "module://no_such_backend"])
+def test_without_a_window_one_warning_tells_the_mend_and_the_episode_goes_on(
+    backend: str, monkeypatch: pytest.MonkeyPatch, no_figures_left: None
+) -> None:
+    pyplot.close("all")
+    monkeypatch.setitem(rcParams, "backend", backend)
+    monkeypatch.setattr(pyplot, "_backend_mod", None)
     env = sfl_env.SFLEnv(render_mode="human", num_devices=2)
-    with pytest.raises(RenderError, match="use render_mode='rgb_array'"):
+    with pytest.warns(UserWarning, match="use render_mode='rgb_array'"):
         env.reset(seed=0)
+    env.step(np.zeros((2, 2), np.float32))
+    env.close()
 
 
 def test_nothing_is_imported_for_drawing_until_something_is_drawn() -> None:
