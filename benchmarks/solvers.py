@@ -262,14 +262,14 @@ def scip_table(time_limit_s: float) -> list[Table]:
     """Compare with SCIP on the joint problem, once each: it takes seconds to minutes."""
     rows = []
     for k, c in ((2, 3), (3, 4), (4, 6), (10, 12)):
-        problem = without_downlink(realistic_problems(1, k, "resnet18", seed=2, num_cuts=c))
+        problem = realistic_problems(1, k, "resnet18", seed=2, num_cuts=c)
         ours = solve_exact(problem)
         begin = time.perf_counter()
         for _ in range(100):
             solve_exact(problem)
         ours_s = (time.perf_counter() - begin) / 100
         latency_s, bound_s, seconds = scip_s(problem, time_limit_s)
-        finished = seconds < 0.98 * time_limit_s
+        finished = seconds < 0.98 * time_limit_s and np.isfinite(latency_s)
         if finished:
             _agree(f"SCIP, K = {k}", latency_s, ours.latency_s[0])
         rows.append(
