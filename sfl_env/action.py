@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from sfl_env.problem import Decision
 from sfl_env.radio import Array
 
 Actions = NDArray[Any]
-SMALLEST_TOTAL = 1e-300
+SMALLEST_TOTAL = np.array(1e-300)
 """Stands for the total weight where no device takes part, so that all shares are zero."""
 
 BandwidthSplitter = Callable[[NDArray[np.intp], Conditions], Array]
@@ -65,6 +66,11 @@ class ContinuousAction:
     num_cuts: int
     share_log_range: float = 5.0
 
+    @cached_property
+    def _scale(self) -> Array:
+        """What the columns are multiplied by; a hair below C / 2, so that 1 falls into the last bin."""
+        return np.array([math.nextafter(self.num_cuts / 2.0, 0.0), self.share_log_range])
+
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, 2), float32)``."""
         return spaces.Box(-1.0, 1.0, (num_devices, 2), np.float32)
@@ -82,10 +88,9 @@ class ContinuousAction:
         # One comparison that NaN fails too.
         if not np.maximum.reduce(np.abs(values), axis=None) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
-        # A hair below C / 2, so that 1 falls into the last bin.
-        bins = (values[..., 0] + 1.0) * math.nextafter(self.num_cuts / 2.0, 0.0)
-        cut = bins.astype(np.intp)
-        weight = np.exp(values[..., 1] * self.share_log_range)
+        values *= self._scale
+        cut = (values[..., 0] + self._scale[0]).astype(np.intp)
+        weight = np.exp(values[..., 1])
         return Decision(cut, _shares(weight, seen))
 
     def encode(self, decision: Decision) -> Actions:

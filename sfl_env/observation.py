@@ -22,7 +22,7 @@ class View(NamedTuple):
     conditions: Conditions
     devices: DeviceBatch
     charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
-    progress: Array  # (N,) share of the episode's rounds that are over
+    progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
 
 
 class ObservationEncoder(Protocol):
@@ -175,7 +175,7 @@ class DeviceRows:
         now = view.conditions
         rows = episode_rows.copy()
         rows[..., :3] = ROUND_SCALES.encode(now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps)
-        rows[..., 3] = (view.progress * 2.0 - 1.0)[:, None]
+        rows[..., 3] = view.progress[:, None]
         if now.active is not None:
             rows[..., 7] = now.active * 2.0 - 1.0
             rows[..., 8] = view.charge * 2.0 - 1.0

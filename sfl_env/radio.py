@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-BITS_PER_NAT = 1.0 / math.log(2.0)
-
 SMALLEST_SHARE = 1e-200
 """A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
+
+# Arrays without axes: NumPy takes them up faster than Python's numbers, which counts where K is small.
+_BITS_PER_NAT = np.array(1.0 / math.log(2.0))
+_SMALLEST_SHARE = np.array(SMALLEST_SHARE)
 
 
 def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> Array:
@@ -40,9 +42,9 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
     >>> float(uplink_rate_bps(np.array([0.5]), 2e6, np.array([3e6]))[0])
     2000000.0
     """
-    held_hz = np.maximum(share, SMALLEST_SHARE) * bandwidth_hz
+    held_hz = np.maximum(share, _SMALLEST_SHARE) * bandwidth_hz
     rate: Array = held_hz * np.log1p(snr_hz / held_hz)
-    rate *= BITS_PER_NAT
+    rate *= _BITS_PER_NAT
     return rate
 
 
@@ -102,5 +104,5 @@ def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noi
     2000000.0
     """
     rate: Array = np.log1p(gain * (power_w / (noise_w_per_hz * bandwidth_hz)))
-    rate *= bandwidth_hz * BITS_PER_NAT
+    rate *= bandwidth_hz * _BITS_PER_NAT
     return rate

@@ -91,7 +91,9 @@ class Simulator:
         self._downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = 1.0 / scenario.battery_j if scenario.battery_j else 0.0
-        self._round_weight = 1.0 / scenario.max_rounds
+        self._progress_per_round = 2.0 / scenario.max_rounds
+        # An array without axes, which NumPy takes up faster than a Python number.
+        self._per_noise_hz_per_w = np.array(1.0 / self.noise_w_per_hz)
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
         """Draw n systems at the start of their episodes.
@@ -140,7 +142,7 @@ class Simulator:
     def _conditions(self, state: State, gain: Array) -> Conditions:
         devices = state.devices
         return Conditions(
-            uplink_snr_hz=devices.transmit_power_w * gain * (1.0 / self.noise_w_per_hz),
+            uplink_snr_hz=devices.transmit_power_w * gain * self._per_noise_hz_per_w,
             downlink_full_rate_bps=downlink_full_rate_bps(
                 gain, self._downlink_hz, self.scenario.base_station_power_w, self.noise_w_per_hz
             ),
@@ -153,8 +155,7 @@ class Simulator:
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
-        progress = np.multiply(state.round, self._round_weight, dtype=np.float64)
-        return View(observed, state.devices, state.charge, progress)
+        return View(observed, state.devices, state.charge, state.round * self._progress_per_round - 1.0)
 
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""

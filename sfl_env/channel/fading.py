@@ -10,7 +10,7 @@ import numpy as np
 from sfl_env.radio import Array
 from sfl_env.ranges import require_range
 
-SMALLEST_POWER = 1e-30
+SMALLEST_POWER = np.array(1e-30)
 """Added to every fading power, far below its rounding, so that a gain is never exactly zero."""
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -80,8 +80,8 @@ class Rayleigh:
         require_range("correlation", self.correlation, -1.0, 1.0)
 
     @cached_property
-    def _innovation_std(self) -> float:
-        return math.sqrt(0.5 * (1.0 - self.correlation**2))
+    def _step_factors(self) -> tuple[Array, Array]:
+        return _step_factors(math.sqrt(0.5), self.correlation)
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> ScatterState:
         """Fading from the stationary distribution."""
@@ -91,9 +91,7 @@ class Rayleigh:
 
     def step(self, state: ScatterState, rng: np.random.Generator) -> ScatterState:
         """Fading of the next round."""
-        scatter = rng.standard_normal(state.scatter.shape)
-        scatter *= self._innovation_std
-        scatter += state.scatter * self.correlation
+        scatter = _next_scatter(state.scatter, self._step_factors, rng)
         return _rayleigh_state(scatter)
 
 
@@ -134,16 +132,16 @@ class Rician:
         require_range("correlation", self.correlation, -1.0, 1.0)
 
     @cached_property
-    def _steady_amplitude(self) -> float:
-        return math.sqrt(self.k_factor / (self.k_factor + 1.0))
+    def _steady_amplitude(self) -> Array:
+        return np.array(math.sqrt(self.k_factor / (self.k_factor + 1.0)))
 
     @cached_property
     def _scatter_std(self) -> float:
         return math.sqrt(0.5 / (self.k_factor + 1.0))
 
     @cached_property
-    def _innovation_std(self) -> float:
-        return self._scatter_std * math.sqrt(1.0 - self.correlation**2)
+    def _step_factors(self) -> tuple[Array, Array]:
+        return _step_factors(self._scatter_std, self.correlation)
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> ScatterState:
         """Fading from the stationary distribution."""
@@ -153,9 +151,7 @@ class Rician:
 
     def step(self, state: ScatterState, rng: np.random.Generator) -> ScatterState:
         """Fading of the next round."""
-        scatter = rng.standard_normal(state.scatter.shape)
-        scatter *= self._innovation_std
-        scatter += state.scatter * self.correlation
+        scatter = _next_scatter(state.scatter, self._step_factors, rng)
         return self._state(scatter)
 
     def _state(self, scatter: Array) -> ScatterState:
@@ -189,6 +185,20 @@ class NoFading:
     def step(self, state: SteadyState, rng: np.random.Generator) -> SteadyState:
         """Return the state as it is."""
         return state
+
+
+def _step_factors(scatter_std: float, correlation: float) -> tuple[Array, Array]:
+    """Factors of the innovation and of the past; arrays without axes, which NumPy takes up fastest."""
+    return np.array(scatter_std * math.sqrt(1.0 - correlation**2)), np.array(correlation)
+
+
+def _next_scatter(scatter: Array, factors: tuple[Array, Array], rng: np.random.Generator) -> Array:
+    """First-order Gauss-Markov step of both parts of the scattered amplitude."""
+    innovation, past = factors
+    following = rng.standard_normal(scatter.shape)
+    following *= innovation
+    following += scatter * past
+    return following
 
 
 def _rayleigh_state(scatter: Array) -> ScatterState:
