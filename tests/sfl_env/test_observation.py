@@ -1,5 +1,6 @@
 """What agents see tells the problem that they are to solve."""
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,32 @@ def test_an_observation_decodes_to_the_observed_problem(env_id: str) -> None:
         for name in observed.__dataclass_fields__:
             np.testing.assert_allclose(getattr(shown, name), getattr(observed, name), rtol=1e-5, err_msg=name)
         observation, *_ = env.step(env.action_space.sample())
+
+
+def test_columns_are_on_the_documented_scales() -> None:
+    def log(value: np.ndarray, low: float, high: float) -> np.ndarray:
+        scaled: np.ndarray = 2.0 * np.log(value / low) / math.log(high / low) - 1.0
+        return scaled
+
+    env = make("SFL-Battery-v0", battery_j=1e5, max_rounds=8, model="vgg16-224", batch_size=2)
+    env.reset(seed=0)
+    observation, *_, info = env.step(env.action_space.sample())
+    state, problem = env.episodes.state, env.true_problem()
+    devices = state.devices
+    expected = [
+        log(problem.uplink_snr_hz[0], 1.0, 1e15),
+        log((devices.compute_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),
+        log(problem.downlink_full_rate_bps[0], 1e2, 1e13),
+        np.full(10, 2.0 * 1 / 8 - 1.0),
+        log(devices.backward_slowdown[0], 0.1, 100.0),
+        log(np.full(10, 2.0 * env.scenario.local_iterations), 1.0, 1e9),
+        2.0 * (np.isfinite(problem.fixed_s[0]).sum(axis=-1) - 1) / (env.profile.num_cuts - 1) - 1.0,
+        np.ones(10),
+        2.0 * (1.0 - info["energy_j"] / env.scenario.battery_j) - 1.0,
+        log(devices.energy_j_per_flop[0], 1e-14, 1e-6),
+        log(devices.transmit_power_w[0], 1e-5, 1e2),
+    ]
+    np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
 
 
 def test_devices_that_have_left_are_seen_to_have_left() -> None:
