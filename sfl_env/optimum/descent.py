@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.optimum.bracket import bracketed_shares
-from sfl_env.optimum.equalise import next_shares
+from sfl_env.optimum.equalise import next_shares, refined_shares
 from sfl_env.optimum.link import Rows, Toll
 from sfl_env.radio import Array
 
@@ -24,6 +24,9 @@ ROUNDING = 1e-13
 
 MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
+
+UNCHECKED_ITERATIONS = 2
+"""First iterations, after which hardly any problem has settled: looking costs more than another one saves."""
 
 HASTY_ITERATIONS = 5
 """Iterations with a single Newton step for the common time, which nearly always are all."""
@@ -115,18 +118,16 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
     n = len(share)
     for iteration in range(done_before + 1, MAX_ITERATIONS + 1):
         now = instance.evaluate(share)
+        if iteration <= UNCHECKED_ITERATIONS:
+            share = next_shares(share, now.time_s, instance.slope_s(now), inner_steps=1)
+            continue
         slowest = np.maximum.reduce(now.time_s, axis=1)
         fastest = _fastest(share, now.time_s)
-        settled = slowest - fastest <= RELATIVE_TOLERANCE * fastest
+        settled = slowest <= (1.0 + RELATIVE_TOLERANCE) * fastest
         count = np.count_nonzero(settled)
         if count == n:
             return _optimum(instance, share, now, fastest, iteration)
-        shares = next_shares(
-            share,
-            now.time_s,
-            instance.slope_s(now),
-            inner_steps=1 if iteration <= HASTY_ITERATIONS else PATIENT_INNER_STEPS,
-        )
+        shares = _step(share, now.time_s, instance.slope_s(now), iteration)
         if 4 * count >= n:
             # Recursion is no deeper than log(n) to the base 4/3: each level has lost a quarter of its rows.
             result = _optimum(instance, share, now, fastest, iteration)
@@ -138,6 +139,13 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
             return result
         share = shares
     return _bisect(instance, share)
+
+
+def _step(share: Array, time_s: Array, slope_s: Array, iteration: int) -> Array:
+    if iteration <= HASTY_ITERATIONS:
+        refined = refined_shares(share, time_s, slope_s)
+        return next_shares(share, time_s, slope_s, inner_steps=1) if refined is None else refined
+    return next_shares(share, time_s, slope_s, PATIENT_INNER_STEPS)
 
 
 def _optimum(instance: Instance, share: Array, now: Evaluation, bound: Array, iteration: int) -> Optimum:

@@ -1,6 +1,7 @@
 """The globally optimal cuts and shares of the band, together."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,7 @@ class OwnCuts:
         table = self.uplink_bits * toll.up[..., None]
         table += self.downlink_bits * toll.down[..., None]
         table += self.fixed_s
-        entry = _first_entries(table)
-        entry += table.argmin(axis=-1)
+        entry = _first_entries(table.shape) + table.argmin(axis=-1)
         return Evaluation(table.take(entry), entry, toll)
 
     def slope_s(self, now: Evaluation) -> Array:
@@ -44,7 +44,7 @@ class OwnCuts:
 
     def cut(self, now: Evaluation) -> NDArray[np.intp]:
         """The cuts that the devices chose."""
-        return now.entry - _first_entries(self.fixed_s)
+        return now.entry - _first_entries(self.fixed_s.shape)
 
     def rows(self, index: Rows) -> "OwnCuts":
         """Some of the problems."""
@@ -53,9 +53,11 @@ class OwnCuts:
         )
 
 
-def _first_entries(table: Array) -> NDArray[np.intp]:
-    """(N, K): where each device's row starts in the flattened (N, K, C) table."""
-    return np.arange(0, table.size, table.shape[-1]).reshape(table.shape[:-1])
+@lru_cache(maxsize=32)
+def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
+    """(N, K): where each device's row starts in a flattened (N, K, C) table."""
+    n, k, c = shape
+    return np.arange(0, n * k * c, c).reshape(n, k)
 
 
 def _instance(problem: RoundProblem) -> OwnCuts:
@@ -139,7 +141,7 @@ def solve_exact(problem: RoundProblem) -> Solution:
     instance = _instance(problem)
     found = descend(instance, np.full((n, k), 1.0 / k))
     cut, share = found.cut, found.share
-    entry = _first_entries(problem.fixed_s) + cut
+    entry = _first_entries(problem.shape) + cut
     needs = problem.uplink_bits.take(entry) + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0
     if np.count_nonzero(needs) < needs.size:
         share = np.where(needs, share, 0.0)
