@@ -1,0 +1,98 @@
+"""An actor-critic policy that shares one small network among all devices."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from sfl_agents.policies.distributions import Choices, CutAndShare, for_space
+from sfl_agents.policies.rows import RowNetworks, StandardisedRows
+
+
+class DevicePolicy(ActorCriticPolicy):
+    """Decide for every device from its own row and what the rows have in common.
+
+    A flat network over (K, F) has to learn for each of the K places anew what a weak device needs, and knows
+    nothing about a cell with its devices renumbered. This one is equivariant: renumbering the devices
+    renumbers the decisions, so K devices give K examples a round, and the same weights serve any K.
+
+    Parameters
+    ----------
+    observation_space : Box
+        (K, F), one row a device.
+    action_space : Box or MultiDiscrete
+        One of the environment's.
+    lr_schedule : callable
+        Learning rate.
+    num_cuts : int, optional
+        C; needed for continuous actions.
+    net_arch : list of int
+        Width of each layer, for actor and critic alike.
+    activation_fn : type of torch.nn.Module
+        Non-linearity.
+    log_std_init : float
+        Logarithm of the deviation that the log-share's column starts with (continuous actions).
+    **kwargs
+        As for :class:`stable_baselines3.common.policies.ActorCriticPolicy`.
+
+    Raises
+    ------
+    TrainingError
+        If the action space is none of the environment's.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *,
+        num_cuts: int | None = None,
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        log_std_init: float = -2.0,
+        **kwargs: Any,
+    ) -> None:
+        self.num_cuts = num_cuts
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=net_arch or [64, 64],
+            activation_fn=activation_fn,
+            log_std_init=log_std_init,
+            **(kwargs | {"features_extractor_class": StandardisedRows}),
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | {"num_cuts": self.num_cuts}
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        devices, columns = self.observation_space.shape or (0, 0)
+        assert isinstance(self.net_arch, list)
+        networks = RowNetworks(columns, self.net_arch, self.activation_fn)
+        self.mlp_extractor = networks  # type: ignore[assignment]  # same interface, rows kept apart
+        distribution = for_space(self.action_space, devices, self.num_cuts)
+        self.action_dist = distribution
+        self.action_net = distribution.proba_distribution_net(networks.latent_dim_pi)
+        if isinstance(distribution, CutAndShare):
+            self.log_std = nn.Parameter(torch.tensor(float(self.log_std_init)))
+        self.value_net = nn.Linear(networks.latent_dim_vf, 1)
+        # Gains as in Stable-Baselines3: hardly any preference at the start.
+        for module, gain in ((networks, np.sqrt(2.0)), (self.action_net, 0.01), (self.value_net, 1.0)):
+            for layer in module.modules():
+                self.init_weights(layer, gain=float(gain))
+        options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
+        params = self.action_net(latent_pi)
+        if isinstance(self.action_dist, CutAndShare):
+            return self.action_dist.proba_distribution(params, self.log_std)
+        assert isinstance(self.action_dist, Choices)
+        return self.action_dist.proba_distribution(params)

@@ -1,0 +1,1 @@
+"""Training of Stable-Baselines3 agents on the environment as it is."""

@@ -1,0 +1,167 @@
+"""Training settings: YAML files in the package, one per algorithm and environment id."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm
+from sfl_env.episodes import ACTION_MODES
+from sfl_env.errors import TrainingError, nearest_name
+
+REWARDS = ("raw", "log", "normalised")
+"""What the algorithm is given as reward; see :class:`Settings`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an agent is trained.
+
+    Parameters
+    ----------
+    total_steps : int
+        Rounds to train for, over all environments.
+    num_envs : int
+        Environments side by side.
+    action_mode : str
+        One of :data:`sfl_env.episodes.ACTION_MODES`.
+    policy : str
+        ``DevicePolicy`` shares one network among all devices (PPO and A2C); ``MlpPolicy`` is
+        Stable-Baselines3's own, over all rows end to end.
+    policy_kwargs : mapping
+        Arguments of the policy.
+    reward : str
+        ``raw``: the environment's own. ``normalised``: divided by the running deviation of the return
+        (Stable-Baselines3's ``VecNormalize``). ``log``: minus the logarithm of minus the reward, so that a
+        per cent more latency costs the same in a short round as in a long one; where the observation settles
+        the round, the best action is the same.
+    learning_rate : float
+        At the start.
+    final_learning_rate : float
+        At the end; in between it falls linearly.
+    hyperparameters : mapping
+        Other arguments of the algorithm's class.
+
+    Raises
+    ------
+    TrainingError
+        For a value out of its range.
+    """
+
+    total_steps: int
+    num_envs: int = 64
+    action_mode: str = "continuous"
+    policy: str = "MlpPolicy"
+    policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reward: str = "normalised"
+    learning_rate: float = 3e-4
+    final_learning_rate: float = 3e-4
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "num_envs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise TrainingError(f"{name} is {value!r}; it has to be a whole number of at least 1.")
+        for name in ("learning_rate", "final_learning_rate"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+                # YAML reads 3e-4 as text; it wants 3.0e-4.
+                raise TrainingError(f"{name} is {value!r}; it has to be a number from 0 to 1, such as 0.0003.")
+        _check_choice("action_mode", self.action_mode, ACTION_MODES)
+        _check_choice("policy", self.policy, tuple(POLICIES))
+        _check_choice("reward", self.reward, REWARDS)
+        for name in ("policy_kwargs", "hyperparameters"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise TrainingError(
+                    f"{name} is {getattr(self, name)!r}; it has to be a mapping of names to values."
+                )
+
+    def check_for(self, algo: str) -> None:
+        """Raise unless an algorithm can use the policy and the actions.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot, or is not known.
+        """
+        algorithm(algo)
+        if algo in ON_POLICY:
+            return
+        if self.policy == "DevicePolicy":
+            raise TrainingError(f"DevicePolicy is for {' and '.join(ON_POLICY)}; {algo} takes policy: MlpPolicy.")
+        if self.action_mode != "continuous":
+            raise TrainingError(
+                f"{algo} acts in continuous spaces only; action_mode {self.action_mode!r} needs "
+                f"{' or '.join(ON_POLICY)}."
+            )
+
+    def replace(self, **changes: Any) -> "Settings":
+        """Return settings with some values changed; those that are None stay."""
+        return dataclasses.replace(self, **{name: v for name, v in changes.items() if v is not None})
+
+
+def load(algo: str, env_id: str, path: Path | None = None) -> Settings:
+    """Return the settings for an algorithm on an environment id.
+
+    Parameters
+    ----------
+    algo : str
+        Name of an algorithm.
+    env_id : str
+        Registered id; an id without a file of its own takes the algorithm's ``default.yml``.
+    path : pathlib.Path, optional
+        A file of one's own instead.
+
+    Raises
+    ------
+    TrainingError
+        For an unknown algorithm, a file that cannot be read, an unknown entry or a value out of range.
+
+    Examples
+    --------
+    >>> load("ppo", "SFL-v0").policy
+    'DevicePolicy'
+    """
+    algorithm(algo)
+    if path is not None:
+        return _parse(_read(path), str(path))
+    folder = resources.files("sfl_agents") / "settings" / algo
+    own = folder / f"{env_id.rpartition(':')[2]}.yml"
+    file = own if own.is_file() else folder / "default.yml"
+    return _parse(file.read_text(encoding="utf-8"), f"settings/{algo}/{file.name}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read as settings: {error}.") from error
+
+
+def _parse(text: str, where: str) -> Settings:
+    try:
+        entries = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TrainingError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(entries, dict) or "total_steps" not in entries:
+        raise TrainingError(f"{where} has to map names to values, total_steps among them.")
+    known = [item.name for item in dataclasses.fields(Settings)]
+    for name in entries:
+        if name not in known:
+            raise TrainingError(
+                f"{where} has the unknown entry {name!r}{nearest_name(str(name), known)}; known are "
+                f"{', '.join(known)}."
+            )
+    return Settings(**entries)
+
+
+def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise TrainingError(
+            f"{name} is {value!r}; it has to be one of {', '.join(known)}{nearest_name(str(value), known)}."
+        )

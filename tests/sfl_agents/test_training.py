@@ -1,0 +1,307 @@
+"""`sfl train`: settings, learning, checkpoints and what the user is told."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sfl_agents import agent, cli, runs
+from sfl_agents.environments import make_batch
+from sfl_agents.training import checkpoints, settings
+from sfl_agents.training.algorithms import ALGORITHMS
+from sfl_agents.training.checkpoints import Milestone
+from sfl_agents.training.evaluation import evaluate
+from sfl_agents.training.rewards import training_env
+from sfl_agents.training.settings import Settings
+from sfl_agents.training.train import AGENT, Job, train
+
+from sfl_env.errors import ScenarioError, TrainingError
+from sfl_env.presets import PRESETS
+
+SMALL = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
+FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
+TINY = Settings(
+    total_steps=64,
+    num_envs=4,
+    policy="DevicePolicy",
+    policy_kwargs={"net_arch": [8]},
+    hyperparameters={"n_steps": 8, "batch_size": 16, "n_epochs": 1},
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def job(algo="ppo", chosen=TINY, **changes):
+    return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
+
+
+def run_of(path, **flags):
+    return runs.start(path, "train", {"algo": "ppo"}, **flags)
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
+def test_every_algorithm_has_settings_for_every_id(algo, env_id):
+    assert settings.load(algo, env_id).total_steps > 0
+
+
+def test_independent_rounds_are_not_discounted_into_each_other():
+    for algo in ALGORITHMS:
+        assert settings.load(algo, "SFL-v0").hyperparameters["gamma"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"total_steps": 0}, "total_steps is 0; it has to be a whole number of at least 1"),
+        ({"total_steps": 10, "learning_rate": "3e-4"}, "learning_rate is '3e-4'; it has to be a number"),
+        ({"total_steps": 10, "polcy": "MlpPolicy"}, r"unknown entry 'polcy' \(did you mean 'policy'\?\)"),
+        ({"total_steps": 10, "policy": "CnnPolicy"}, "policy is 'CnnPolicy'; it has to be one of DevicePolicy"),
+        ({"total_steps": 10, "reward": "logs"}, r"did you mean 'log'\?"),
+        ({"total_steps": 10, "hyperparameters": [1]}, "it has to be a mapping"),
+        ({"policy": "MlpPolicy"}, "total_steps among them"),
+        ([1, 2], "total_steps among them"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path, entries, message):
+    file = tmp_path / "own.yml"
+    file.write_text(yaml.safe_dump(entries))
+    with pytest.raises(TrainingError, match=message):
+        settings.load("ppo", "SFL-v0", file)
+
+
+def test_settings_that_the_algorithm_cannot_use_are_told():
+    with pytest.raises(TrainingError, match="DevicePolicy is for a2c and ppo"):
+        job("sac")
+    with pytest.raises(TrainingError, match="acts in continuous spaces only"):
+        job("td3", Settings(total_steps=10, action_mode="cut"))
+
+
+def test_files_that_are_no_settings_are_told(tmp_path):
+    file = tmp_path / "own.yml"
+    file.write_text("total_steps: [")
+    with pytest.raises(TrainingError, match="not valid YAML"):
+        settings.load("ppo", "SFL-v0", file)
+    with pytest.raises(TrainingError, match="cannot be read"):
+        settings.load("ppo", "SFL-v0", tmp_path / "missing.yml")
+
+
+def test_unknown_hyperparameters_are_told(tmp_path):
+    wrong = TINY.replace(hyperparameters={"n_stepz": 8})
+    with pytest.raises(TrainingError, match="n_stepz"):
+        train(job(chosen=wrong), run_of(tmp_path))
+
+
+def test_unknown_fields_and_seeds_are_told():
+    with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
+        Job("ppo", "SFL-v0", TINY, {"num_device": 3})
+    with pytest.raises(ScenarioError, match="--seed is -1"):
+        Job("ppo", "SFL-v0", TINY, seed=-1)
+
+
+def test_log_reward_ranks_actions_as_the_environments_own():
+    batch = make_batch("SFL-v0", 4, SMALL, autoreset_mode="SameStep")
+    env = training_env(batch, "log", gamma=0.0)
+    env.seed(0)
+    env.reset()
+    for _ in range(5):
+        reward, done, infos = env.step(np.zeros((4, 3, 2), dtype=np.float32))[1:]
+        own = env.venv.batch_infos["reward_terms"]["latency"]
+        np.testing.assert_allclose(np.exp(-reward), -own, rtol=1e-5)
+    assert done.all()
+    assert infos[0]["episode"]["l"] == 5
+
+
+def test_log_reward_refuses_rewards_that_are_not_below_zero():
+    batch = make_batch("SFL-v0", 2, SMALL | {"latency_weight": 0.0}, autoreset_mode="SameStep")
+    env = training_env(batch, "log", gamma=0.0)
+    env.reset()
+    with pytest.raises(TrainingError, match="reward: normalised"):
+        env.step(np.zeros((2, 3, 2), dtype=np.float32))
+
+
+def test_the_optimum_scores_one_and_a_poor_policy_more():
+    class Middle:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return np.zeros((len(observation), 3, 2), dtype=np.float32), state
+
+    import sfl_baselines
+
+    batch = make_batch("SFL-v0", 3, SMALL, info_optimum=True)
+    best = evaluate(sfl_baselines.make("exact", batch), batch)
+    assert best.mean_ratio == pytest.approx(1.0, abs=1e-5)
+    poor = evaluate(Middle(), batch)
+    assert poor.mean_ratio > best.mean_ratio
+    assert poor.mean_return < best.mean_return
+    assert evaluate(Middle(), batch) == poor
+
+
+def test_evaluation_counts_an_episode_that_terminates_once():
+    class Middle:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+            return np.zeros((len(observation), 3, 2), dtype=np.float32), state
+
+    fields = SMALL | {"battery_j": 1e-6}
+    batch = make_batch("SFL-v0", 2, fields)
+    batch.reset(seed=0)
+    result = evaluate(Middle(), batch, seed=0)
+    batch.reset(seed=0)
+    _, reward, terminated, _, _ = batch.step(np.zeros((2, 3, 2), dtype=np.float32))
+    assert terminated.all()
+    assert result.mean_return == pytest.approx(reward.mean())
+
+
+def test_learning_beats_the_start(tmp_path):
+    learner = Settings(
+        total_steps=4096,
+        num_envs=32,
+        policy="DevicePolicy",
+        policy_kwargs={"net_arch": [32]},
+        reward="log",
+        learning_rate=5e-3,
+        hyperparameters={"n_steps": 8, "batch_size": 128, "n_epochs": 4, "gamma": 0.0, "gae_lambda": 0.0},
+    )
+    seen = []
+    work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
+    chosen = train(work, run_of(tmp_path), on_milestone=seen.append)
+    assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
+    assert chosen.mean_ratio >= 1.0
+
+
+@pytest.mark.parametrize("algo", ["a2c", "sac"])
+def test_other_algorithms_and_the_plain_network_train(tmp_path, algo):
+    hyper = {"learning_starts": 8, "buffer_size": 100} if algo == "sac" else {"n_steps": 8}
+    plain = Settings(total_steps=32, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper)
+    run = runs.start(tmp_path, "train", {"algo": algo})
+    train(job(algo, plain), run)
+    trained = agent.load(tmp_path, make_batch("SFL-v0", 2, SMALL))
+    assert type(trained) is ALGORITHMS[algo]
+
+
+@pytest.mark.parametrize("reward", ["normalised", "log"])
+def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
+    def stop(milestone):
+        if milestone.steps:
+            raise KeyboardInterrupt
+
+    work = job(chosen=TINY.replace(reward=reward))
+    with pytest.raises(KeyboardInterrupt):
+        train(work, run_of(tmp_path), on_milestone=stop)
+    assert not (tmp_path / AGENT).exists()
+    assert not runs.is_complete(tmp_path)
+    seen = []
+    train(work, run_of(tmp_path, resume=True), on_milestone=seen.append)
+    assert [entry.steps for entry in seen] == [64]
+    assert runs.is_complete(tmp_path)
+    with (tmp_path / "evaluations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["steps"]) for row in rows] == [0, 32, 64]
+    assert float(rows[2]["training_s"]) > float(rows[1]["training_s"])
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
+    def stop(milestone):
+        if milestone.steps:
+            raise KeyboardInterrupt
+
+    hyper = {"learning_starts": 8, "buffer_size": 400}
+    work = job("sac", Settings(total_steps=64, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper))
+    run = runs.start(tmp_path, "train", {"algo": "sac"})
+    with pytest.raises(KeyboardInterrupt):
+        train(work, run, on_milestone=stop)
+    train(work, runs.start(tmp_path, "train", {"algo": "sac"}, resume=True))
+    model = ALGORITHMS["sac"].load(checkpoints.latest(tmp_path) / checkpoints.MODEL)
+    model.load_replay_buffer(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER)
+    assert model.replay_buffer.size() == 64 // 4
+
+
+def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
+    work = job()
+    train(work, run_of(tmp_path))
+    whole = checkpoints.latest(tmp_path)
+    broken = tmp_path / checkpoints.FOLDER / f"{runs.PARTIAL}-999"
+    broken.mkdir()
+    (broken / checkpoints.MODEL).write_text("half")
+    assert checkpoints.latest(tmp_path) == whole
+
+
+def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
+    found = [Milestone(i, 0.0, value, 1.0, None) for i, value in enumerate([-3.0, -1.0, -2.0])]
+    assert checkpoints.best(found).steps == 1
+
+
+def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
+    out = tmp_path / "run"
+    small = ["--fields", "num_devices=3", "max_rounds=5", "--num-envs", "4", "--out", str(out)]
+    command = [sys.executable, "-c", "import sys; from sfl_agents.cli import main; sys.exit(main())", "train"]
+    process = subprocess.Popen(
+        [*command, *small, "--total-steps", "1000000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while checkpoints.latest(out) is None and time.monotonic() < deadline:
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert checkpoints.latest(out) is not None
+    assert not (out / AGENT).exists()
+    assert not runs.is_complete(out)
+    with pytest.raises(Exception, match="has not ended"):
+        agent.load(out, make_batch("SFL-v0", 1, {"num_devices": 3}))
+
+
+def test_the_command_trains_and_says_where(tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ["train", "--total-steps", "512", "--num-envs", "16", "--out", str(out), *FIELDS]
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "x the optimum" in captured.out
+    assert str(out) in captured.out
+    config = json.loads((out / "config.json").read_text())
+    assert config["settings"]["settings"]["policy"] == "DevicePolicy"
+    assert config["settings"]["fields"] == SMALL
+    assert (out / AGENT).is_file()
+    assert cli.main(arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--algo", "dqn"], "known: a2c, ddpg, ppo, sac, td3"),
+        (["--env-id", "SFL-v9"], "known are SFL-v0"),
+        (["--fields", "num_device=3"], "did you mean 'num_devices'"),
+        (["--fields", "num_devices"], "name=value"),
+        (["--fields", "num_devices=0"], "it has to be from 1 to 100000"),
+        (["--fields", "action_mode=cut"], "Unknown scenario field 'action_mode'"),
+        (["--action-mode", "cuts"], "did you mean 'cut'"),
+        (["--algo", "sac", "--action-mode", "cut"], "continuous spaces only"),
+        (["--total-steps", "0"], "total_steps is 0"),
+        (["--num-envs", "0"], "num_envs is 0"),
+        (["--threads", "0"], "--threads is 0"),
+        (["--seed", "-1"], "--seed is -1"),
+        (["--resume", "--overwrite"], "exclude each other"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_leave_no_folder(tmp_path, capsys, arguments, message):
+    out = tmp_path / "run"
+    assert cli.main(["train", "--out", str(out), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert not out.exists()
