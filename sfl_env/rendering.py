@@ -28,6 +28,7 @@ _HEADING, _AXIS, _LEGEND = 0.62, 0.42, 0.30  # inches
 _SHARES, _PERCENT = 1.25, 0.52  # inches: the bars of the shares, and the numbers beside them
 _LARGEST_FONT, _SMALLEST_FONT = 9.0, 5.5  # points
 _CHARACTER = 0.0092  # inches a character is wide, for each point of its size
+_WIDEST_CHARACTER = 0.014  # of the timeline's width, for a character above it
 _FEWEST_ROWS = 5  # rows that the timeline has room for at least, so that a lone device is no wall of colour
 _TOGETHER = 1e-6  # devices whose ends differ by less than this, relatively, finish together
 _MANY = 60  # devices above which rows are too thin for gaps and outlines
@@ -254,9 +255,11 @@ def _mark_end(axes: "Axes", picture: RoundPicture, per_second: float) -> None:
     if picture.optimal_latency_s is not None and picture.optimal_latency_s < end / per_second * (1.0 - _TOGETHER):
         optimum = picture.optimal_latency_s * per_second
         axes.axvline(optimum, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
-        # Not where it would run into the other text.
-        if optimum < end - (0.39 if to_the_left else 0.08) * limit:
-            axes.text(optimum, 1.015, "optimum", ha="center", color=_INK, **above)
+        # Left of its line, where it does not run into the other text.
+        taken = end - (_WIDEST_CHARACTER * len(text) * limit if to_the_left else 0.0)
+        if optimum < taken:
+            side = "right" if optimum > _WIDEST_CHARACTER * len("optimum") * limit else "left"
+            axes.text(optimum, 1.015, "optimum", ha=side, color=_INK, **above)
 
 
 def _draw_shares(axes: "Axes", picture: RoundPicture, font: float) -> None:
