@@ -86,8 +86,9 @@ def make_batch(
         )
     try:
         envs = gym.make_vec(env_id, num_envs=num_envs, **options, **(fields or {}))
-    except (gym.error.Error, ImportError) as error:
-        raise ScenarioError(f"No environment {env_id!r}: {error}") from error
+    except (gym.error.Error, ImportError, TypeError) as error:
+        # A type error comes from environments of other packages, which do not know these options.
+        raise ScenarioError(f"{env_id} cannot be made as an environment of sfl_env's: {error}") from error
     core = envs.unwrapped
     if not isinstance(core, SFLVectorEnv):
         episodes_of(core)

@@ -14,7 +14,11 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
 COMMANDS = {
+    "benchmark": "sfl_agents.cli.benchmark:Benchmark",
+    "evaluate": "sfl_agents.cli.evaluate:Evaluate",
     "profile": "sfl_agents.cli.profile:Profile",
+    "solve": "sfl_agents.cli.solve:Solve",
+    "train": "sfl_agents.cli.train:Train",
 }
 """Subcommand to the dataclass of its arguments, as ``module:class``. Its fields and their docstrings become the
 arguments and their help, and its ``run`` does the work. All these modules are imported to show the help, so
