@@ -107,8 +107,8 @@ def page() -> str:
         f"{EVERY}th of {ROUNDS} rounds. The costs say by how much the total time exceeds the optimum's: "
         "*equal bandwidth* (each device its own best cut), *common cut* (the best single cut for all, optimal "
         "band), *on device* (the deepest cut that fits, optimal band), *shallow* (first cut, optimal band). "
-        f"*Ruled* is the share of device-rounds in which one device would need over {ALONE:.0%} of the optimal round even "
-        "with the whole band to itself, so that its channel alone would decide.",
+        f"*Ruled* is the share of device-rounds in which one device would need over {ALONE:.0%} of the optimal "
+        "round even with the whole band to itself, so that its channel alone would decide.",
         "",
         "| id | optimal round | cuts that are optimal for a tenth of the devices or more | equal bandwidth | "
         "common cut | on device | shallow | ruled |",

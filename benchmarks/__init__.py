@@ -1,0 +1,1 @@
+"""Speed measured side by side; ``make speed`` runs it all."""
