@@ -1,0 +1,76 @@
+"""PPO's rounds a second, training included: one batched environment against eight single ones.
+
+Run ``python -m benchmarks.learning``. Both sides collect rollouts of the same size and train on them with the same
+policy and the same settings, those of ``sfl train --algo ppo``; only where the rollouts come from differs.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import torch
+from sfl_agents.training import settings
+from sfl_agents.vec_env import SFLVecEnv
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from benchmarks.timing import Case, Row, as_text, measure
+
+ENV_ID = "SFL-v0"
+
+
+def dummy(num_envs: int) -> VecEnv:
+    """Single environments, one after another."""
+    return DummyVecEnv([lambda: gym.make(ENV_ID)] * num_envs)
+
+
+def adapter(num_envs: int) -> VecEnv:
+    """One batched environment."""
+    return SFLVecEnv(gym.make_vec(ENV_ID, num_envs=num_envs, autoreset_mode="SameStep"))
+
+
+def training(env: VecEnv) -> Case:
+    """Collect one rollout and train on it."""
+    hyperparameters = dict(settings.load("ppo", ENV_ID).hyperparameters)
+    rollout = settings.load("ppo", ENV_ID).num_envs * hyperparameters["n_steps"]
+    hyperparameters["n_steps"] = rollout // env.num_envs
+    model = PPO("MlpPolicy", env, seed=0, device="cpu", **hyperparameters)
+    return Case(lambda: model.learn(rollout), units=rollout, unit="round")
+
+
+def collecting(env: VecEnv) -> Case:
+    """Step with the same actions throughout, without any learning."""
+    env.reset()
+    actions = [env.action_space.sample() for _ in range(env.num_envs)]
+    batch = torch.stack([torch.as_tensor(action) for action in actions]).numpy()
+    return Case(lambda: env.step(batch), units=env.num_envs, unit="round")
+
+
+def table(rounds: int) -> list[Row]:
+    """All measures over the eight single environments' training."""
+    cases = {
+        "PPO, 8 single environments (DummyVecEnv)": training(dummy(8)),
+        "PPO, adapter with 64": training(adapter(64)),
+        "PPO, adapter with 256": training(adapter(256)),
+        "stepping only, 8 single environments": collecting(dummy(8)),
+        "stepping only, adapter with 64": collecting(adapter(64)),
+    }
+    return measure(cases, "PPO, 8 single environments (DummyVecEnv)", rounds)
+
+
+def main() -> None:
+    """Print the table and write it as JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="turns that everything takes")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = table(arguments.rounds)
+    print(as_text(rows))
+    if arguments.out:
+        arguments.out.write_text(json.dumps([row.to_dict() for row in rows], indent=2))
+
+
+if __name__ == "__main__":
+    main()
