@@ -87,7 +87,7 @@ class RoundProblem:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64, order="C"))
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
@@ -154,12 +154,13 @@ class RoundProblem:
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
-        index = cut[..., None]
+        n, k, c = self.fixed_s.shape
+        entry = np.arange(0, n * k * c, c).reshape(n, k) + cut
         return (
-            np.take_along_axis(self.fixed_s, index, axis=-1)[..., 0],
-            np.take_along_axis(self.uplink_bits, index, axis=-1)[..., 0],
-            np.take_along_axis(self.downlink_bits, index, axis=-1)[..., 0],
-            np.take_along_axis(self.needs_band, index, axis=-1)[..., 0],
+            self.fixed_s.take(entry),
+            self.uplink_bits.take(entry),
+            self.downlink_bits.take(entry),
+            self.needs_band.take(entry),
         )
 
     def device_latency_s(self, decision: Decision) -> Array:

@@ -101,11 +101,12 @@ def split_band(
     entry = np.zeros(fixed_s.shape, dtype=np.intp)
     needs = (uplink_bits > 0.0) | (downlink_bits * link.downlink_s > 0.0)
     if np.count_nonzero(needs) == needs.size:
-        start = np.full(needs.shape, 1.0 / needs.shape[1])
-        return descend(FixedCuts(fixed_s, uplink_bits, downlink_bits, link, entry), start)
+        instance = FixedCuts(fixed_s, uplink_bits, downlink_bits, link, entry)
+        return descend(instance, link.equal_bits_shares())
     # Nobody waits for a device that is ready at once, so those without need of the band are never given any.
     computing = np.where(needs, fixed_s, 0.0)
-    start = needs / np.maximum(np.add.reduce(needs, axis=1), 1)[:, None]
+    start = link.equal_bits_shares() * needs
+    start /= np.where(needs.any(axis=1), start.sum(axis=1), 1.0)[:, None]
     split = descend(FixedCuts(computing, uplink_bits, downlink_bits, link, entry), start)
     without = np.where(needs, 0.0, fixed_s)
     bound = np.where(needs.any(axis=1), split.lower_bound_s, 0.0)

@@ -52,19 +52,23 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     if np.count_nonzero(slope_s) < slope_s.size:
         return _next_shares_with_idle(share, time_s, slope_s, inner_steps)
     ones = _ones(share.shape[1])
-    # Newton for all shares at once; a single share is at most 1, which bounds the common time from below too.
+    # Newton for all shares at once.
     sensitivity = share / slope_s
     tau = (sensitivity * time_s).dot(ones) / sensitivity.dot(ones)
-    alone = np.maximum.reduce(time_s - slope_s * (1.0 - share), axis=1, keepdims=True)
-    stretch = (np.maximum(tau, alone) - time_s) / slope_s
+    stretch = (tau - time_s) / slope_s
     stretch += 1.0
-    for _ in range(inner_steps):
+    if np.count_nonzero(stretch > share) < share.size:
+        # A new share would be above 1 or no share at all: the common time lies later.
+        alone = np.maximum.reduce(time_s - slope_s * (1.0 - share), axis=1, keepdims=True)
+        stretch = 1.0 + (np.maximum(tau, alone) - time_s) / slope_s
         np.maximum(stretch, share, out=stretch)
+    for _ in range(inner_steps):
         eased = share / stretch
         total = eased.dot(ones)
         shift = total * (total - 1.0) / (eased / (stretch * slope_s)).dot(ones)
         stretch += shift / slope_s
-    moved: Array = share / np.maximum(stretch, share)
+        np.maximum(stretch, share, out=stretch)
+    moved: Array = share / stretch
     moved /= moved.dot(ones)
     return moved
 

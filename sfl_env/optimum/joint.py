@@ -137,9 +137,8 @@ def solve_exact(problem: RoundProblem) -> Solution:
     >>> solution.decision.cut, solution.decision.bandwidth_share, solution.latency_s
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
-    n, k, _ = problem.shape
     instance = _instance(problem)
-    found = descend(instance, np.full((n, k), 1.0 / k))
+    found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share
     entry = _first_entries(problem.shape) + cut
     needs = problem.uplink_bits.take(entry) + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0

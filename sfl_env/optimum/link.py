@@ -37,6 +37,12 @@ class Link(NamedTuple):
         log_snr = np.log1p(snr)
         return Toll(self.nat_s / (held * log_snr), self.downlink_s / held, snr, log_snr)
 
+    def equal_bits_shares(self) -> Array:
+        """Shares that sum to 1 and let all devices send about equally many bits: a start for the solvers."""
+        seconds = self.toll(np.full(self.full_snr.shape, 1.0 / self.full_snr.shape[1])).up
+        seconds /= np.add.reduce(seconds, axis=1, keepdims=True)
+        return seconds
+
     def rows(self, index: Rows) -> "Link":
         """Some of the problems."""
         return Link(self.full_snr[index], self.nat_s[index], self.downlink_s[index])
