@@ -15,6 +15,8 @@ from sfl_agents.benchmark.rollout import ImpossibleResultError, check_paired, ro
 from sfl_agents.benchmark.statistics import mean_interval
 from sfl_agents.cli import main
 from sfl_agents.environments import HELD_OUT_SEED, held_out_seed, make_batch, parse_fields, training_seed
+from sfl_agents.vec_env import SFLVecEnv
+from stable_baselines3.common.evaluation import evaluate_policy
 
 from sfl_env.errors import PolicyError, RunError, ScenarioError
 from sfl_env.presets import PRESETS
@@ -275,6 +277,18 @@ def test_evaluate_refuses_what_is_no_training_run(tmp_path: Path, capsys: pytest
     assert main([*COMMAND, "--out", str(tmp_path / "b")]) == 0
     assert main(["evaluate", str(tmp_path / "b")]) == 2
     assert "holds a run of kind 'benchmark'" in capsys.readouterr().err
+
+
+def test_sb3s_evaluate_policy_runs_baselines_on_the_batch() -> None:
+    envs = SFLVecEnv(make_batch("SFL-v0", 3, SMALL, autoreset_mode="SameStep"))
+    envs.seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the batch reports episodes itself, without SB3's Monitor
+        returns = {
+            name: evaluate_policy(sfl_baselines.make(name, envs), envs, n_eval_episodes=3)[0]
+            for name in ("oracle", "federated")
+        }
+    assert 0.0 > returns["oracle"] > returns["federated"]
 
 
 def test_a_comparison_knows_what_it_can_compare() -> None:
