@@ -273,12 +273,18 @@ def _read_folder(
             return cast(
                 Mapping[str, Any], load_dataset("parquet", data_files=parquet, download_mode="force_redownload")
             )
-        return cast(Mapping[str, Any], load_from_disk(str(folder)))
+        stored = load_from_disk(str(folder))
     except Exception as error:  # Arrow, JSON and file errors alike
         raise DataError(
             f"The folder {str(folder)!r} does not hold {name!r} as DatasetDict.save_to_disk or the hub's "
             f"train*.parquet and test*.parquet files: {error}"
         ) from error
+    if not isinstance(stored, Mapping):
+        raise DataError(
+            f"The folder {str(folder)!r} holds a single split; {name!r} needs a DatasetDict with 'train' and "
+            "'test'."
+        )
+    return stored
 
 
 def _images_and_labels(name: str, source: _HubSource, split: Any) -> tuple[Tensor, Tensor]:
