@@ -14,7 +14,7 @@ from torch import nn
 from sfl_env.dnn.networks import build
 from sfl_env.errors import DataError, TrainingError
 from sfl_env.training.data import from_datasets, load
-from sfl_env.training.partition import Partition, scheme
+from sfl_env.training.partition import scheme
 from sfl_env.training.plan import LocalTraining
 from sfl_env.training.training import SplitFederatedTraining, resolve_device
 
