@@ -228,6 +228,32 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
     assert model.replay_buffer.size() == 64 // 4
 
 
+def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path):
+    first = train(job(), run_of(tmp_path))
+    (tmp_path / AGENT).unlink()
+    (tmp_path / runs.SUMMARY).unlink()
+    seen = []
+    assert train(job(), run_of(tmp_path, resume=True), on_milestone=seen.append) == first
+    assert seen == []
+    assert (tmp_path / AGENT).is_file()
+    assert runs.is_complete(tmp_path)
+
+
+def test_deterministic_policies_explore_by_noise(tmp_path):
+    noisy = Settings(
+        total_steps=16,
+        num_envs=4,
+        policy_kwargs={"net_arch": [8]},
+        action_noise=0.1,
+        hyperparameters={"learning_starts": 0, "buffer_size": 100},
+    )
+    train(job("td3", noisy), runs.start(tmp_path / "td3", "train", {"algo": "td3"}))
+    for name in ("td3", "ddpg"):
+        assert settings.load(name, "SFL-v0").action_noise > 0.0
+    with pytest.raises(TrainingError, match="action_noise"):
+        train(job(chosen=TINY.replace(action_noise=0.1)), run_of(tmp_path / "ppo"))
+
+
 def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
     work = job()
     train(work, run_of(tmp_path))

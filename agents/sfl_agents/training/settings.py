@@ -43,6 +43,9 @@ class Settings:
         At the start.
     final_learning_rate : float
         At the end; in between it falls linearly.
+    action_noise : float
+        Deviation of the Gaussian noise that off-policy algorithms add to actions while collecting; the
+        deterministic ones, TD3 and DDPG, explore by nothing else.
     hyperparameters : mapping
         Other arguments of the algorithm's class.
 
@@ -60,6 +63,7 @@ class Settings:
     reward: str = "normalised"
     learning_rate: float = 3e-4
     final_learning_rate: float = 3e-4
+    action_noise: float = 0.0
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +71,7 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise TrainingError(f"{name} is {value!r}; it has to be a whole number of at least 1.")
-        for name in ("learning_rate", "final_learning_rate"):
+        for name in ("learning_rate", "final_learning_rate", "action_noise"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
                 # YAML reads 3e-4 as text; it wants 3.0e-4.

@@ -13,6 +13,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
@@ -143,6 +144,10 @@ def _build(job: Job, env: VecEnv, batch: SFLVectorEnv) -> BaseAlgorithm:
     rate: float | LinearSchedule = settings.learning_rate
     if settings.final_learning_rate != rate:
         rate = LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0)
+    options = dict(settings.hyperparameters)
+    if settings.action_noise:
+        deviation = np.full(env.action_space.shape or (), settings.action_noise)
+        options["action_noise"] = NormalActionNoise(np.zeros_like(deviation), deviation)
     try:
         model = algorithm(job.algo)(
             policy=POLICIES[settings.policy],
@@ -151,7 +156,7 @@ def _build(job: Job, env: VecEnv, batch: SFLVectorEnv) -> BaseAlgorithm:
             policy_kwargs=kwargs,
             seed=job.hashed_seed(0),
             device="cpu",
-            **settings.hyperparameters,
+            **options,
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise TrainingError(f"{job.algo} does not take these settings: {error}") from error
