@@ -28,7 +28,10 @@ def lenet5(*, num_classes: int, norm: Norm) -> nn.Sequential:
 
 
 def digits_cnn(*, num_classes: int, norm: Norm) -> nn.Sequential:
-    """Return three convolutions and two linear layers for 8x8 grey digits: 19,698 parameters.
+    """Return three convolutions and two linear layers for 8x8 grey digits: 11,642 parameters.
+
+    Narrow and pooled early: training many copies of it at once takes little, and it still tells 97 % and more of
+    scikit-learn's digits.
 
     Parameters
     ----------
@@ -38,9 +41,9 @@ def digits_cnn(*, num_classes: int, norm: Norm) -> nn.Sequential:
         Normalisation.
     """
     chain = nn.Sequential()
-    chain.add_module("conv1", convolution(1, 16, 3, norm, activation=nn.ReLU()))
-    chain.add_module("conv2", convolution(16, 32, 3, norm, activation=nn.ReLU()).append(nn.MaxPool2d(2)))
-    chain.add_module("conv3", convolution(32, 32, 3, norm, activation=nn.ReLU()).append(nn.MaxPool2d(2)))
-    chain.add_module("fc1", nn.Sequential(nn.Flatten(), nn.Linear(128, 40), nn.ReLU()))
-    chain.add_module("fc2", head(40, num_classes, pool=False))
+    chain.add_module("conv1", convolution(1, 16, 3, norm, activation=nn.ReLU()).append(nn.MaxPool2d(2)))
+    chain.add_module("conv2", convolution(16, 16, 3, norm, activation=nn.ReLU()).append(nn.MaxPool2d(2)))
+    chain.add_module("conv3", convolution(16, 32, 3, norm, activation=nn.ReLU()))
+    chain.add_module("fc1", nn.Sequential(nn.Flatten(), nn.Linear(128, 32), nn.ReLU()))
+    chain.add_module("fc2", head(32, num_classes, pool=False))
     return chain
