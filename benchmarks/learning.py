@@ -10,12 +10,12 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
-from sfl_agents.training import settings
-from sfl_agents.vec_env import SFLVecEnv
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from benchmarks.timing import Case, Row, as_text, measure
+from sfl_agents.training import settings
+from sfl_agents.vec_env import SFLVecEnv
 
 ENV_ID = "SFL-v0"
 

@@ -16,10 +16,10 @@ import numpy as np
 import pyscipopt
 import torch
 from scipy.optimize import minimize
-from sfl_baselines.alternating import solve_alternating
 from stable_baselines3 import PPO
 
 from benchmarks.timing import Case, Row, as_text, measure
+from sfl_baselines.alternating import solve_alternating
 from sfl_env.dnn.catalogue import load
 from sfl_env.optimum import allocate_bandwidth, solve_exact
 from sfl_env.problem import RoundProblem

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
+
 import sfl_baselines
 from sfl_baselines import allocate_bandwidth, solve_exact
-
 from sfl_env.presets import PRESETS
 from sfl_env.problem import Decision, RoundProblem
 

@@ -156,8 +156,8 @@ class DiscreteAction:
     """
 
     num_cuts: int
-    num_levels: int = 16
-    share_log_range: float = 5.0
+    num_levels: int = 32
+    share_log_range: float = 3.0
 
     def space(self, num_devices: int) -> spaces.MultiDiscrete:
         """Return ``MultiDiscrete([C] * K + [num_levels] * K)``."""

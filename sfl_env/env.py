@@ -30,7 +30,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     |---|---|---|
     | ``"continuous"`` | ``Box(-1, 1, (K, 2), float32)`` | column 0 falls into one of C equal bins: the cut; column 1 times 5 is the logarithm of the device's weight, and shares are weights over their sum (softmax), so one share can be e^10 times another |
     | ``"cut"`` | ``MultiDiscrete([C] * K)`` | the cuts; the band is split optimally for what is observed |
-    | ``"discrete"`` | ``MultiDiscrete([C] * K + [16] * K)`` | the cuts, then a level of each device's log-weight, -5 to 5 |
+    | ``"discrete"`` | ``MultiDiscrete([C] * K + [32] * K)`` | the cuts, then a level of each device's log-weight, -3 to 3 |
 
     A cut whose device side does not fit into the device's memory is replaced by the deepest that fits, and
     ``info["cut_limited"]`` says so.

@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "SFL-Battery-v0": Preset(
         "rounds drain batteries; an empty device leaves the training",
-        {"battery_j": 2_000.0, "dropout_weight": 1.0},
+        {"battery_j": 2_000.0, "dropout_weight": 3.0},
     ),
     "SFL-Barrier-v0": Preset(
         "every phase waits for all devices, the server takes their jobs in turn", {"synchronised_phases": True}

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from gymnasium import spaces
-from sfl_baselines.policies import episodes_of
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 
@@ -12,6 +11,7 @@ from sfl_agents import runs
 from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_agents.training.algorithms import algorithm
 from sfl_agents.training.train import AGENT
+from sfl_baselines.policies import episodes_of
 from sfl_env.errors import PolicyError
 
 

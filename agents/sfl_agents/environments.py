@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-from sfl_baselines.policies import episodes_of
 
+from sfl_baselines.policies import episodes_of
 from sfl_env import SFLVectorEnv
 from sfl_env.errors import PolicyError, ScenarioError, nearest_name
 from sfl_env.presets import PRESETS

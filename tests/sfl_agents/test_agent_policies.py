@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3 import PPO
+
 from sfl_agents import agent, runs
 from sfl_agents.environments import make_batch
 from sfl_agents.policies.device_policy import DevicePolicy
@@ -12,8 +14,6 @@ from sfl_agents.policies.distributions import Choices, CutAndShare, for_space
 from sfl_agents.policies.rows import FlatRows, StandardisedRows
 from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import AGENT, Job, train
-from stable_baselines3 import PPO
-
 from sfl_env.errors import PolicyError, RunError, TrainingError
 
 SMALL = {"num_devices": 3, "max_rounds": 5}

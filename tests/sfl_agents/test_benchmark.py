@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.evaluation import evaluate_policy
+
 import sfl_baselines
 from sfl_agents.benchmark.comparison import Comparison, Results, compare, prepare
 from sfl_agents.benchmark.reference import BarrierBound, Optimum, reference_of
@@ -16,8 +18,6 @@ from sfl_agents.benchmark.statistics import mean_interval
 from sfl_agents.cli import main
 from sfl_agents.environments import HELD_OUT_SEED, held_out_seed, make_batch, parse_fields, training_seed
 from sfl_agents.vec_env import SFLVecEnv
-from stable_baselines3.common.evaluation import evaluate_policy
-
 from sfl_env.errors import PolicyError, RunError, ScenarioError
 from sfl_env.presets import PRESETS
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from sfl_agents.cli import COMMANDS, main
 
+from sfl_agents.cli import COMMANDS, main
 from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import sfl_baselines
 from sfl_agents.cli import main
 from sfl_agents.environments import make_batch
 from sfl_agents.problem_files import FIELDS, read_problem, write_problem
-
 from sfl_env import RoundProblem
 from sfl_env.errors import ProblemError
 

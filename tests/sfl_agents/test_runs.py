@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sfl_agents import runs
 
+from sfl_agents import runs
 from sfl_env.errors import RunError
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+
 from sfl_agents import agent, cli, runs
 from sfl_agents.environments import make_batch
 from sfl_agents.training import checkpoints, settings
@@ -20,7 +21,6 @@ from sfl_agents.training.evaluation import evaluate
 from sfl_agents.training.rewards import training_env
 from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import AGENT, Job, train
-
 from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 

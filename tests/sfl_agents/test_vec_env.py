@@ -3,12 +3,12 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from sfl_agents.vec_env import SFLVecEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import sfl_env
+from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import ScenarioError
 
 FIELDS = {"num_devices": 3, "max_rounds": 4}

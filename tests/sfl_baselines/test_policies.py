@@ -6,11 +6,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import sfl_baselines
-from sfl_baselines.policies import ABOUT
 from stable_baselines3.common.evaluation import evaluate_policy
 
+import sfl_baselines
 import sfl_env
+from sfl_baselines.policies import ABOUT
 from sfl_env.action import ContinuousAction
 from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError

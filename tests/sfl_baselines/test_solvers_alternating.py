@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sfl_baselines.alternating import solve_alternating
 
+from sfl_baselines.alternating import solve_alternating
 from sfl_env import Decision, RoundProblem
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import solve_exact

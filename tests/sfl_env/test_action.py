@@ -51,7 +51,7 @@ def test_a_decision_comes_back_from_a_continuous_action_to_float32_precision(
 @given(decisions())
 def test_a_decision_comes_back_from_a_discrete_action_to_half_a_level(case: tuple[int, Decision]) -> None:
     num_cuts, wanted = case
-    encoder = DiscreteAction(num_cuts)
+    encoder = DiscreteAction(num_cuts, share_log_range=5.0)
     action = encoder.encode(wanted)
     assert encoder.space(wanted.cut.shape[1]).contains(action[0])
     found = encoder.decode(action, everyone(*wanted.cut.shape, num_cuts))
@@ -133,8 +133,8 @@ def test_an_index_out_of_range_names_the_device(mode: str, value: int) -> None:
 
 
 def test_a_share_level_out_of_range_names_its_device() -> None:
-    with pytest.raises(DecisionError, match=r"device 3 .* is 16; it has to be from 0 to 15"):
-        env_of("discrete").step(bad("discrete", 5 + 3, 16))
+    with pytest.raises(DecisionError, match=r"device 3 .* is 32; it has to be from 0 to 31"):
+        env_of("discrete").step(bad("discrete", 5 + 3, 32))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import sfl_baselines
-from sfl_baselines import Policy
-
 from sfl_agents import runs
 from sfl_agents.benchmark import figure, tables
 from sfl_agents.benchmark.reference import reference_of
@@ -15,6 +13,7 @@ from sfl_agents.benchmark.rollout import Rollout, check_paired, roll_out
 from sfl_agents.benchmark.statistics import CONFIDENCE, Score, score
 from sfl_agents.environments import held_out_seed, make_batch
 from sfl_agents.runs import Run
+from sfl_baselines import Policy
 from sfl_env import Scenario, SFLVectorEnv
 from sfl_env.errors import PolicyError, RunError, nearest_name
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from sfl_baselines import solve_exact
 
+from sfl_baselines import solve_exact
 from sfl_env.episodes import Episodes
 from sfl_env.latency import round_problem
 from sfl_env.radio import Array

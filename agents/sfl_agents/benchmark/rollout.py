@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sfl_baselines import Policy
 
 from sfl_agents.benchmark.reference import Reference
 from sfl_agents.runs import atomic_output
+from sfl_baselines import Policy
 from sfl_env.episodes import Episodes
 from sfl_env.radio import Array
 

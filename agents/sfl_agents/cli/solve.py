@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sfl_baselines import AlternatingSolution, Solution
-
     from sfl_env import RoundProblem
 
 MAX_ROUNDS_SHOWN = 20
@@ -38,10 +37,9 @@ class Solve:
 
     def run(self) -> None:
         """Solve, print and write."""
-        from sfl_baselines import solve_alternating, solve_exact
-
         from sfl_agents.problem_files import write_problem
         from sfl_agents.runs import write_json
+        from sfl_baselines import solve_alternating, solve_exact
         from sfl_env.errors import RunError
 
         for path in (self.out, self.save_problem):
