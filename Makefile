@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONWARNINGS ?=
 
-.PHONY: install lint types test test-slow benchmark speed clean
+.PHONY: install lint types test test-slow benchmark docs clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +26,18 @@ test: lint types
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+# The main job: train an agent and compare it with the optimum and the baselines.
+benchmark: install
+	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite
+	$(BIN)/sfl benchmark --env-id SFL-v0 --agents runs/ppo --out runs/benchmark --overwrite
+
+# Rewrite the pages and pictures that show computed figures; the results need a `make benchmark` before.
+docs: install
+	$(BIN)/python docs/make_tables.py
+	$(BIN)/python docs/make_difficulty.py
+	$(BIN)/python docs/make_figures.py
+	$(BIN)/python docs/make_results.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
