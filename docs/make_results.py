@@ -31,14 +31,14 @@ def table(summary: dict[str, Any]) -> str:
     ]
     for row in summary["policies"]:
         ratio, seconds = row["ratio"], row["latency_s"]
-        lines.append(
-            f"| `{row['policy']}` | {ABOUT[row['policy']]} | {_interval(ratio, '.3f')} | {_interval(seconds, '.1f')} |"
-        )
+        figures = f"{_interval(ratio, '.3f')} | {_interval(seconds, '.1f')}"
+        lines.append(f"| `{row['policy']}` | {ABOUT[row['policy']]} | {figures} |")
     lines.append("")
+    versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
     lines.append(
-        f"`make benchmark`: {summary['episodes']} held-out episodes of {summary['scenario']['max_rounds']} rounds of "
-        f"`{summary['env_id']}`, the same for every policy; mean and {summary['confidence']:.0%} interval over "
-        f"episodes (bootstrap). Versions: {', '.join(f'{k} {v}' for k, v in summary['versions'].items())}."
+        f"`make benchmark`: {summary['episodes']} held-out episodes of {summary['scenario']['max_rounds']} rounds "
+        f"of `{summary['env_id']}`, the same for every policy; mean and {summary['confidence']:.0%} interval over "
+        f"episodes (bootstrap). Versions: {versions}."
     )
     return "\n".join(lines) + "\n"
 
