@@ -143,14 +143,10 @@ class RoundProblem:
 
     def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "RoundProblem":
         """Some of the N rounds."""
-        return RoundProblem(
-            self.fixed_s[index],
-            self.uplink_bits[index],
-            self.downlink_bits[index],
-            self.uplink_snr_hz[index],
-            self.downlink_full_rate_bps[index],
-            self.uplink_bandwidth_hz[index],
-        )
+        part = object.__new__(RoundProblem)
+        # Past __post_init__: what is part of a checked problem needs no second check.
+        vars(part).update({name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+        return part
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
+from sfl_env.problem import Decision
 
 BoolArray = NDArray[np.bool_]
 
@@ -77,6 +78,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
+        shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
+        self._stand_in = self.episodes.action_encoder.encode(shallow)[0]
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -114,16 +117,23 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
                 f"Environment {int(np.argmax(self._over))} was stepped after its episode's end; with autoreset "
                 "disabled, call reset(options={'reset_mask': terminated | truncated}) first."
             )
-        done = self.episodes.step(np.asarray(actions), self.np_random)
-        if self._over.any():
-            done = self._start_over(done)
-            infos = masked(done.infos, ~self._over)
-        else:
+        if not self._over.any():
+            done = self.episodes.step(np.asarray(actions), self.np_random)
             infos = masked(done.infos, np.ones(self.num_envs, dtype=np.bool_))
+        else:
+            done = self._start_over(self.episodes.step(self._heeded(actions), self.np_random))
+            infos = masked(done.infos, ~self._over)
         self._over = done.terminated | done.truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._over.any():
             done, infos = self._restart_at_once(done)
         return done.observation, done.reward, done.terminated, done.truncated, infos
+
+    def _heeded(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return the actions with a valid one wherever the episode is over and anything may have been passed."""
+        heeded = np.array(actions)
+        if heeded.shape == self.action_space.shape:  # else the encoder will say what is wrong
+            heeded[self._over] = self._stand_in
+        return heeded
 
     def _start_over(self, done: Transition) -> Transition:
         """Replace the meaningless round of episodes that were over by their successors' start."""

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from scipy.stats import ks_2samp
 
-from sfl_env import Decision, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
+from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.episodes import Episodes
 from sfl_env.presets import PRESETS
 from sfl_env.states import replace_rows
@@ -208,6 +208,26 @@ def test_next_step_ignores_the_action_of_an_episode_that_is_over() -> None:
     assert not infos["_latency_s"].any()
     # Column 3 is the episode's progress: at its start.
     np.testing.assert_array_equal(observation[:, :, 3], -1.0)
+
+
+@pytest.mark.parametrize(("mode", "nonsense"), [("continuous", np.nan), ("cut", 1000), ("discrete", -1)])
+def test_next_step_takes_anything_for_an_episode_that_is_over_and_nothing_else(mode: str, nonsense: float) -> None:
+    envs = make(num_envs=3, autoreset_mode="NextStep", action_mode=mode, max_rounds=2)
+    envs.reset(seed=0)
+    envs.step(envs.action_space.sample())
+    state = envs.episodes.state
+    # Only the middle environment's episode is nearly over.
+    envs.episodes.begin(state._replace(round=np.array([0, 1, 0])))
+    *_, truncated, _ = envs.step(envs.action_space.sample())
+    assert truncated.tolist() == [False, True, False]
+    actions = envs.action_space.sample()
+    actions[1] = nonsense
+    given = actions.copy()
+    _, rewards, *_ = envs.step(actions)
+    assert (rewards < 0.0).tolist() == [True, False, True]
+    np.testing.assert_array_equal(actions, given)
+    with pytest.raises(DecisionError):
+        envs.step(actions)
 
 
 def test_same_step_returns_the_old_episodes_end_beside_the_new_ones_start() -> None:
