@@ -90,6 +90,8 @@ class Episodes:
             num_cuts, with_battery=self.simulator.has_batteries
         )
         self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
+        # The package's own encoders only give decisions that can be carried out; others' are checked.
+        self._check_decisions = action is not None
         self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
         self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
 
@@ -153,11 +155,14 @@ class Episodes:
         Raises
         ------
         DecisionError
-            If an action is misshapen, not finite or outside its space.
+            If an action is misshapen, not finite or outside its space, or if a user's own encoder turns it
+            into a decision that cannot be carried out.
         """
         asked = self.action_encoder.decode(action, self.observed)
         cut = np.minimum(asked.cut, self.state.deepest_cut)
         decision = Decision(cut, asked.bandwidth_share)
+        if self._check_decisions:
+            self.true_problem().check(decision)
         outcome = self.simulator.outcome(self.state, self.true, decision)
         terms = self.reward.terms(outcome)
         infos = self._infos(decision, asked.cut > cut, outcome, terms)

@@ -160,7 +160,18 @@ class RoundProblem:
         )
 
     def device_latency_s(self, decision: Decision) -> Array:
-        """(N, K): seconds until each device has finished; infinite where a needed band is missing."""
+        """(N, K): seconds until each device has finished; infinite where a needed band is missing.
+
+        Devices are looked at one by one: shares may sum above 1, for questions such as how long each device
+        would take with the whole band.
+
+        Raises
+        ------
+        DecisionError
+            For a wrong shape or a cut that is not there.
+        """
+        self._check_index(decision.cut)
+        self._check_shape("bandwidth_share", decision.bandwidth_share)
         share = np.asarray(decision.bandwidth_share, dtype=np.float64)
         fixed, up, down, needs = self.at_cut(decision.cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
@@ -170,7 +181,14 @@ class RoundProblem:
         return latency
 
     def latency_s(self, decision: Decision) -> Array:
-        """(N,): the round's length, its slowest device's seconds."""
+        """(N,): the round's length, its slowest device's seconds.
+
+        Raises
+        ------
+        DecisionError
+            If the decision cannot be carried out; see :meth:`check`.
+        """
+        self.check(decision)
         latency: Array = self.device_latency_s(decision).max(axis=-1)
         return latency
 
@@ -182,13 +200,16 @@ class RoundProblem:
         DecisionError
             For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
         """
+        self._check_index(cut)
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
+        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
+
+    def _check_index(self, cut: NDArray[np.intp]) -> None:
         self._check_shape("cut", cut)
         if not np.issubdtype(cut.dtype, np.integer):
             raise DecisionError(f"cut has type {cut.dtype}; it has to hold integers, counted from 0.")
         num_cuts = self.fixed_s.shape[-1]
         _reject((cut < 0) | (cut >= num_cuts), cut, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
-        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
-        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
 
     def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
         wanted = self.fixed_s.shape[:2]
