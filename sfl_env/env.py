@@ -37,7 +37,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 7, or 11 with batteries:
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 7, and 4 more with batteries, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
@@ -52,6 +52,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | 8 | battery left (with batteries) | linear, empty to full |
     | 9 | energy of a FLOP (with batteries) | logarithmic, 1e-14 to 1e-6 J |
     | 10 | transmit power (with batteries) | logarithmic, 1e-5 to 100 W |
+    | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
+    | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
+    | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
 
     With ``csi_delay_rounds`` above 0, columns 0 and 2 are those of an earlier round.
 
@@ -68,7 +71,15 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_j``).
+    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_j``), and in
+    accuracy mode when the test accuracy reaches ``target_accuracy``: the return is then minus the time to it.
+
+    ## Accuracy mode
+
+    With ``mode="accuracy"`` every step also trains the network for one round of split federated learning, with the
+    devices' cuts, on real data. Devices that miss ``deadline_s`` or have left are left out of the average.
+    ``docs/accuracy.md`` tells how, and what the data sets need. :meth:`state_dict` and :meth:`load_state_dict` carry
+    a run over a break.
 
     ## Information
 
@@ -81,6 +92,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``cut_limited`` | (K,) | whether a deeper cut was asked for than fits |
     | ``bandwidth_share`` | (K,) | share of the band |
     | ``energy_j`` | (K,) | each device's energy |
+    | ``takes_part`` | (K,) | whether the device is in the round's average; with batteries or a deadline |
+    | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far |
     | ``reward_terms`` | | dictionary of the reward's terms |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it |
 
@@ -98,6 +111,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         The system; fields given as keywords override it.
     profile, channel, population, observation, action, reward
         Objects that replace single parts; see ``docs/extending.md``.
+    network, data, torch_device, executor
+        In accuracy mode: a function that returns the network, a :class:`~sfl_env.training.data.TensorData`, where
+        to train, and how; see :class:`~sfl_env.training.learner.ScenarioLearner`.
     **fields
         Fields of :class:`~sfl_env.scenario.Scenario`, such as ``num_devices``, ``model``, ``bandwidth_hz``;
         ``docs/scenario.md`` lists them all.
@@ -144,7 +160,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         self._last_info = None
         if self.render_mode == "human":
             self.render()
-        return observation, {}
+        learning = self.episodes.learning
+        return observation, {} if learning is None else {k: v[0] for k, v in learning._asdict().items()}
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Carry out one round; see :class:`gymnasium.Env`."""
@@ -159,6 +176,30 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
             bool(done.truncated[0]),
             info,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next round depends on: simulator, weights, generators.
+
+        It holds plain values, arrays and tensors: ``torch.save`` or ``pickle`` write it.
+        """
+        return {"rng": self.np_random.bit_generator.state, "episodes": self.episodes.state_dict()}
+
+    def load_state_dict(self, stored: dict[str, Any]) -> NDArray[np.float32]:
+        """Go on from a stored state, in an environment made with the same arguments, and return the observation.
+
+        The rounds that follow are those that would have followed without the break.
+
+        Raises
+        ------
+        ScenarioError
+            If the state is of another scenario.
+        """
+        observations = self.episodes.load_state_dict(stored["episodes"], np.random.default_rng(0))
+        self.np_random = np.random.default_rng(0)
+        self.np_random.bit_generator.state = stored["rng"]
+        self._last_info = None
+        first: NDArray[np.float32] = observations[0]
+        return first
 
     def render(self) -> Frame | None:
         """Show the last round as a timeline.

@@ -13,7 +13,8 @@ from sfl_env.devices.population import DeviceSampler
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ScenarioError, nearest_name
 from sfl_env.latency import Conditions, band_demand, round_problem
-from sfl_env.observation import DeviceRows, ObservationEncoder, Rows
+from sfl_env.learning import Learner, Progress, Score
+from sfl_env.observation import DeviceRows, ObservationEncoder, Rows, View
 from sfl_env.optimum.bandwidth import split_band
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.problem import Decision, RoundProblem
@@ -22,7 +23,10 @@ from sfl_env.reference import nominal_round_latency_s
 from sfl_env.reward import Outcome, Reward, WeightedReward
 from sfl_env.scenario import Scenario
 from sfl_env.simulator import Simulator, State
-from sfl_env.states import replace_rows
+from sfl_env.states import from_nested, replace_rows, to_nested
+
+TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
+"""Options of accuracy mode besides the fields; see :class:`sfl_env.training.learner.ScenarioLearner`."""
 
 ACTION_MODES = ("continuous", "cut", "discrete")
 """Names of the action encoders that an environment can be made with."""
@@ -51,10 +55,10 @@ class Episodes:
         One of :data:`ACTION_MODES`.
     info_optimum : bool
         Whether infos hold the optimum of every round, which costs its solution.
-    profile, channel, population, observation, action, reward
+    profile, channel, population, observation, action, reward, learner
         Replace single parts by one's own.
-    **fields
-        Fields of the scenario to override.
+    **options
+        Fields of the scenario to override and, in accuracy mode, :data:`TRAINING_OPTIONS`.
 
     Raises
     ------
@@ -75,25 +79,49 @@ class Episodes:
         observation: ObservationEncoder | None = None,
         action: ActionEncoder | None = None,
         reward: Reward | None = None,
-        **fields: Any,
+        learner: Learner | None = None,
+        **options: Any,
     ) -> None:
         self.n = n
-        self.scenario = (scenario or Scenario()).replace(**fields)
+        training = {name: options.pop(name) for name in TRAINING_OPTIONS if name in options}
+        self.scenario = (scenario or Scenario()).replace(**options)
+        self.learner = learner or self._learner(training)
+        self.learning: Progress | None = None
+        if self.learner is not None:
+            profile = self.learner.profile
         self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
         self.info_optimum = info_optimum
-        if info_optimum and self.scenario.synchronised_phases:
+        if info_optimum and not self.scenario.optimum_is_known:
             raise ScenarioError(
-                "info_optimum is not available with synchronised_phases: no solver here is optimal for them."
+                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
+                "solver here is optimal for them."
             )
         num_cuts = self.simulator.workload.num_cuts
         self.observation_encoder: ObservationEncoder = observation or DeviceRows(
-            num_cuts, with_battery=self.simulator.has_batteries
+            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
         )
         self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
         # The package's own encoders only give decisions that can be carried out; others' are checked.
         self._check_decisions = action is not None
         self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
         self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
+
+    def _learner(self, training: dict[str, Any]) -> Learner | None:
+        if self.scenario.mode != "accuracy":
+            if training:
+                raise ScenarioError(
+                    f"{next(iter(training))} belongs to mode='accuracy', where networks are trained."
+                )
+            return None
+        if self.n != 1:
+            raise ScenarioError(
+                "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
+                "vectorization_mode='sync'."
+            )
+        # Training needs torch, which nothing else here does.
+        from sfl_env.training.learner import ScenarioLearner
+
+        return ScenarioLearner(self.scenario, **training)
 
     def _action_encoder(self, mode: str, num_cuts: int) -> ActionEncoder:
         if mode == "continuous":
@@ -115,12 +143,15 @@ class Episodes:
 
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
-        return self.begin(self.simulator.initial(rng, self.n))
+        state = self.simulator.initial(rng, self.n)
+        if self.learner is not None:
+            self.learning = _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
+        return self.begin(state)
 
     def begin(self, state: State) -> Rows:
         """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F)."""
         self._enter(state)
-        view = self.simulator.view(self.state, self.observed)
+        view = self._view()
         self._episode_rows = self.observation_encoder.per_episode(view)
         return self.observation_encoder.per_round(view, self._episode_rows)
 
@@ -138,9 +169,12 @@ class Episodes:
         self.true = self.simulator.conditions(state)
         self.observed = self.simulator.observed_conditions(state, self.true)
 
-    def _observe(self) -> Rows:
+    def _view(self) -> View:
         view = self.simulator.view(self.state, self.observed)
-        return self.observation_encoder.per_round(view, self._episode_rows)
+        return view if self.learning is None else view._replace(learning=self.learning)
+
+    def _observe(self) -> Rows:
+        return self.observation_encoder.per_round(self._view(), self._episode_rows)
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:
         """Carry out one round of every episode.
@@ -159,13 +193,14 @@ class Episodes:
             into a decision that cannot be carried out.
         """
         asked = self.action_encoder.decode(action, self.observed)
-        cut = np.minimum(asked.cut, self.state.deepest_cut)
-        decision = Decision(cut, asked.bandwidth_share)
+        decision = self.simulator.carried_out(self.state, asked)
         if self._check_decisions:
             self.true_problem().check(decision)
         outcome = self.simulator.outcome(self.state, self.true, decision)
         terms = self.reward.terms(outcome)
-        infos = self._infos(decision, asked.cut > cut, outcome, terms)
+        infos = self._infos(decision, asked.cut > decision.cut, outcome, terms)
+        if self.learner is not None:
+            self._learn(self.learner, decision, outcome, infos)
         self._enter(self.simulator.step(self.state, outcome, rng))
         return Transition(
             observation=self._observe(),
@@ -175,10 +210,52 @@ class Episodes:
             infos=infos,
         )
 
+    def _learn(self, learner: Learner, decision: Decision, outcome: Outcome, infos: dict[str, Any]) -> None:
+        """Train for the round that has just been decided, and tell how it went."""
+        assert self.learning is not None
+        everyone = np.ones(decision.cut.shape, dtype=np.bool_)
+        takes_part = everyone if outcome.takes_part is None else outcome.takes_part
+        score = learner.run_round(decision.cut[0], takes_part[0])
+        self.learning = _progress(score, self.learning.elapsed_s + outcome.latency_s)
+        infos |= self.learning._asdict()
+
     def _terminated(self) -> NDArray[np.bool_]:
+        if self.learning is not None and self.scenario.target_accuracy is not None:
+            reached: NDArray[np.bool_] = self.learning.accuracy >= self.scenario.target_accuracy
+            if reached.any():
+                return reached
         if self.true.active is None:
             return np.zeros(self.n, dtype=np.bool_)
         return np.asarray(~self.true.active.any(axis=-1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the episodes' state as plain values, arrays and tensors, for :meth:`load_state_dict`."""
+        stored: dict[str, Any] = {"scenario": self.scenario.to_dict(), "state": to_nested(self.state)}
+        if self.learner is not None and self.learning is not None:
+            stored["learner"] = self.learner.state_dict()
+            stored["learning"] = to_nested(self.learning)
+        return stored
+
+    def load_state_dict(self, stored: Mapping[str, Any], rng: np.random.Generator) -> Rows:
+        """Go on from a stored state and return the observations (N, K, F).
+
+        ``rng`` is only asked for the layout of a state; what is drawn is thrown away.
+
+        Raises
+        ------
+        ScenarioError
+            If the state is of another scenario.
+        """
+        here = self.scenario.to_dict()
+        for name, value in stored["scenario"].items():
+            if here.get(name) != value:
+                raise ScenarioError(
+                    f"The stored state is of another scenario: {name} is {value!r} there, {here.get(name)!r} here."
+                )
+        if self.learner is not None:
+            self.learner.load_state_dict(stored["learner"])
+            self.learning = from_nested(Progress(*np.zeros((3, 1))), stored["learning"])
+        return self.begin(from_nested(self.simulator.initial(rng, self.n), stored["state"]))
 
     def _infos(
         self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]
@@ -193,6 +270,8 @@ class Episodes:
             "energy_j": outcome.energy_j,
             "reward_terms": dict(terms),
         }
+        if outcome.takes_part is not None:
+            infos["takes_part"] = outcome.takes_part
         if self.info_optimum:
             optimal_s = solve_exact(self.true_problem()).latency_s
             infos["optimal_latency_s"] = optimal_s
@@ -211,6 +290,10 @@ class Episodes:
         """Return the joint problem that observations (N, K, F) tell of."""
         seen = self.observation_encoder.decode(observation)
         return round_problem(self.simulator.workload, self.simulator.resources, seen)
+
+
+def _progress(score: Score, elapsed_s: Array) -> Progress:
+    return Progress(np.array([score.accuracy]), np.array([score.loss]), elapsed_s)
 
 
 class ProblemAccess:

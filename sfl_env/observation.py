@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sfl_env.devices.population import DeviceBatch
 from sfl_env.errors import DecisionError
 from sfl_env.latency import Conditions
+from sfl_env.learning import Progress
 from sfl_env.radio import Array
 
 Rows = NDArray[np.float32]
@@ -23,6 +24,7 @@ class View(NamedTuple):
     devices: DeviceBatch
     charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
     progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
+    learning: Progress | None = None  # in accuracy mode
 
 
 class ObservationEncoder(Protocol):
@@ -80,6 +82,8 @@ COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
 BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
 SAMPLES = LogScale(1.0, 1e9)
 ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
+LOSS = LogScale(1e-4, 1e4)
+ELAPSED_S = LogScale(1e-3, 1e9)
 TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
 
 
@@ -113,6 +117,7 @@ class LogScales:
         return scaled.transpose(1, 2, 0)
 
 
+LEARNING_SCALES = LogScales(LOSS, ELAPSED_S)
 ROUND_SCALES = LogScales(UPLINK_SNR_HZ, COMPUTE_FLOPS_PER_S, DOWNLINK_FULL_RATE_BPS)
 EPISODE_SCALES = LogScales(BACKWARD_SLOWDOWN, SAMPLES)
 ENERGY_SCALES = LogScales(ENERGY_J_PER_FLOP, TRANSMIT_POWER_W)
@@ -128,6 +133,8 @@ class DeviceRows:
         C.
     with_battery : bool
         Whether the energy columns are there.
+    with_learning : bool
+        Whether the columns on the training are there; they are the last three.
 
     Notes
     -----
@@ -145,16 +152,20 @@ class DeviceRows:
     8    battery_fraction        linear, empty to full (with batteries only)
     9    energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
     10   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
+    -3   accuracy                linear, 0 to 1, of the global model (accuracy mode only; same in every row)
+    -2   loss                    logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
+    -1   elapsed_s               logarithmic, 1e-3 to 1e9: since the start (accuracy mode only; same in every row)
     ===  ======================  =====================================================
     """
 
     num_cuts: int
     with_battery: bool
+    with_learning: bool = False
 
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 11 if self.with_battery else 7
+        return 7 + 4 * self.with_battery + 3 * self.with_learning
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -179,6 +190,12 @@ class DeviceRows:
         if now.active is not None:
             rows[..., 7] = now.active * 2.0 - 1.0
             rows[..., 8] = view.charge * 2.0 - 1.0
+        if view.learning is not None:
+            accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
+            rows[..., -3] = accuracy * 2.0 - 1.0
+            rows[..., -2:] = LEARNING_SCALES.encode(
+                np.maximum(loss, LOSS.low), np.maximum(elapsed_s, ELAPSED_S.low)
+            )
         return rows
 
     def decode(self, observation: Rows) -> Conditions:

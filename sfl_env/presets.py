@@ -64,5 +64,17 @@ PRESETS: Mapping[str, Preset] = {
     "SFL-Barrier-v0": Preset(
         "every phase waits for all devices, the server takes their jobs in turn", {"synchronised_phases": True}
     ),
+    "SFL-Accuracy-v0": Preset(
+        "every step trains a small network on handwritten digits until its test accuracy is 95 %",
+        {
+            "mode": "accuracy",
+            "target_accuracy": 0.95,
+            "device_types": ("iot-gateway", "pi-zero-2", "raspberry-pi-4"),
+            "device_weights": (1.0, 1.0, 1.0),
+        },
+    ),
 }
 """Ids and their presets."""
+
+BATCHED_IDS = tuple(name for name, preset in PRESETS.items() if preset.fields.get("mode") != "accuracy")
+"""Ids with a batched environment; where networks are trained, a batch is single environments in turn."""

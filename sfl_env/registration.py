@@ -2,7 +2,7 @@
 
 import gymnasium as gym
 
-from sfl_env.presets import PRESETS
+from sfl_env.presets import BATCHED_IDS, PRESETS
 
 
 def register_all() -> None:
@@ -12,6 +12,6 @@ def register_all() -> None:
             gym.register(
                 id=name,
                 entry_point="sfl_env.env:SFLEnv",
-                vector_entry_point="sfl_env.vector_env:SFLVectorEnv",
+                vector_entry_point="sfl_env.vector_env:SFLVectorEnv" if name in BATCHED_IDS else None,
                 kwargs=dict(preset.fields),
             )

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sfl_env.radio import Array
 from sfl_env.scenario import Scenario
 
@@ -16,6 +19,7 @@ class Outcome(NamedTuple):
     latency_s: Array  # (N,)
     energy_j: Array  # (N, K)
     charge: Array  # (N, K) of the battery left after the round, 0 to 1
+    takes_part: NDArray[np.bool_] | None  # (N, K) is in the round's average; None: all are
 
 
 class Reward(Protocol):

@@ -26,6 +26,16 @@ def _plain(default: Any, about: str, unit: str = "", low: float | None = None, h
     return field(default=default, metadata={"about": about, "unit": unit, "low": low, "high": high})
 
 
+USUAL_NETWORK = {
+    "digits": "digits-cnn",
+    "mnist": "lenet5",
+    "fashion-mnist": "lenet5",
+    "cifar10": "resnet18",
+    "cifar100": "resnet18",
+}
+"""What ``model="auto"`` stands for in accuracy mode."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """The simulated system: network, radio, devices, tiers and reward.
@@ -50,7 +60,11 @@ class Scenario:
     """
 
     # The network and the work of a round
-    model: str = _plain("resnet18", "network: a name of the catalogue, or the path of a profile's .json file")
+    model: str = _plain(
+        "auto",
+        "network: a name of the catalogue, or the path of a profile's .json file; auto: resnet18, in accuracy "
+        "mode the usual one for the data set",
+    )
     num_devices: int = _number(10, 1, 100_000, "", "devices, K")
     max_rounds: int = _number(100, 1, 1_000_000, "", "rounds until the episode is truncated")
     batch_size: int = _number(32, 1, 1_000_000, "samples", "mini-batch of a device, in the geometric mean")
@@ -109,6 +123,39 @@ class Scenario:
         False, "each phase waits for all devices and the server takes their jobs in turn"
     )
 
+    schedule: str = _choice(
+        "parallel",
+        ("parallel", "sequence"),
+        "parallel: all devices at once; sequence: one after another with the whole band and server, as in split "
+        "learning",
+    )
+    deadline_s: float | None = _number(
+        None, 1e-9, 1e12, "s", "a device that takes longer is left out of the round; None: the round waits for all"
+    )
+
+    # Accuracy mode
+    mode: str = _choice("latency", ("latency", "accuracy"), "accuracy: every step trains the network for a round")
+    dataset: str = _choice(
+        "digits", ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100"), "what the network learns"
+    )
+    dataset_path: str | None = _plain(None, "folder of the data set; None: the usual place, or the hub")
+    partition: str = _choice(
+        "iid", ("iid", "dirichlet", "shards", "quantity-skew"), "how the samples are spread over the devices"
+    )
+    partition_concentration: float = _number(
+        0.5, 1e-3, 1e6, "", "alpha of dirichlet and quantity-skew; the smaller, the more skewed"
+    )
+    shards_per_device: int = _number(2, 1, 10_000, "", "of the partition shards")
+    server: str = _choice(
+        "shared", ("shared", "replicated"), "the server's blocks: one copy of each, or one for each device"
+    )
+    optimizer: str = _choice("sgd", ("sgd", "adam"), "of devices and server")
+    learning_rate: float = _number(0.05, 1e-9, 1e3, "", "step size")
+    momentum: float = _number(0.9, 0.0, 0.999999, "", "of sgd")
+    target_accuracy: float | None = _number(
+        None, 0.0, 1.0, "", "the episode terminates once the test accuracy is this high; None: never"
+    )
+
     # The reward
     reference_latency_s: float | None = _number(
         None, 1e-12, 1e12, "s", "a round this long costs a reward of 1; None: a nominal round of the scenario"
@@ -132,10 +179,32 @@ class Scenario:
             raise ScenarioError("device_types needs a type whose entry in device_weights is above 0.")
         if not self.availability_levels:
             raise ScenarioError("availability_levels is empty; it has to hold at least one fraction.")
+        if self.mode == "accuracy" and self.batch_size_spread != 1.0:
+            raise ScenarioError(
+                f"batch_size_spread is {self.batch_size_spread}; in accuracy mode it has to be 1, as every device "
+                "trains on mini-batches of batch_size."
+            )
+        if self.synchronised_phases and (self.schedule == "sequence" or self.deadline_s is not None):
+            raise ScenarioError(
+                "synchronised_phases goes with schedule='parallel' and no deadline_s: devices that wait for each "
+                "other in every phase finish together."
+            )
         if self.min_distance_m >= self.cell_radius_m:
             raise ScenarioError(
                 f"min_distance_m is {self.min_distance_m}; it has to be below cell_radius_m, {self.cell_radius_m}."
             )
+
+    @property
+    def network(self) -> str:
+        """The network's name or path, ``model`` unless that is ``"auto"``."""
+        if self.model != "auto":
+            return self.model
+        return USUAL_NETWORK[self.dataset] if self.mode == "accuracy" else "resnet18"
+
+    @property
+    def optimum_is_known(self) -> bool:
+        """Whether the shortest round is the solution of the joint problem of cuts and bandwidth."""
+        return not self.synchronised_phases and self.schedule == "parallel" and self.deadline_s is None
 
     def replace(self, **fields: Any) -> "Scenario":
         """Return a scenario with some fields changed.

@@ -70,7 +70,8 @@ class Simulator:
         population: DeviceSampler | None = None,
     ) -> None:
         self.scenario = scenario
-        self.profile = profile or catalogue.load(scenario.model)
+        self._in_turn = scenario.schedule == "sequence"
+        self.profile = profile or catalogue.load(scenario.network)
         self.channel: ChannelModel[Any] = channel or assembly.channel(scenario)
         self.population: DeviceSampler = population or assembly.population(scenario)
         self.availability = assembly.availability(scenario)
@@ -83,7 +84,7 @@ class Simulator:
         )
         self.resources = Resources(
             uplink_bandwidth_hz=scenario.bandwidth_hz,
-            server_flops_per_s=scenario.server_flops_per_s / scenario.num_devices,
+            server_flops_per_s=scenario.server_flops_per_s / (1 if self._in_turn else scenario.num_devices),
         )
         self.noise_w_per_hz = 10.0 ** (
             (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
@@ -157,6 +158,15 @@ class Simulator:
         """Return what agents may know of a state."""
         return View(observed, state.devices, state.charge, state.round * self._progress_per_round - 1.0)
 
+    def carried_out(self, state: State, asked: Decision) -> Decision:
+        """Return the decision that a round is carried out with.
+
+        Cuts that do not fit give way to the deepest that do, and devices in sequence have the whole band each.
+        """
+        cut = np.minimum(asked.cut, state.deepest_cut)
+        share = np.ones_like(asked.bandwidth_share) if self._in_turn else asked.bandwidth_share
+        return Decision(cut, share)
+
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
@@ -169,9 +179,28 @@ class Simulator:
         device_latency = np.add.reduce(phases, axis=0)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
+        elif self._in_turn:
+            latency = np.add.reduce(device_latency, axis=-1)
         else:
             latency = np.maximum.reduce(device_latency, axis=-1)
-        return Outcome(phases, device_latency, latency, energy, charge)
+        takes_part = true.active
+        if self.scenario.deadline_s is not None:
+            takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
+        return Outcome(phases, device_latency, latency, energy, charge, takes_part)
+
+    def _by_deadline(
+        self, deadline_s: float, true: Conditions, device_latency: Array, latency: Array
+    ) -> tuple[NDArray[np.bool_], Array]:
+        """Who is in time, and how long the round lasts for those and for the waiting.
+
+        A round that waits for nobody any more ends: at the deadline, or before it where all are in time.
+        """
+        in_time = device_latency <= deadline_s
+        if self._in_turn:
+            ended: Array = np.minimum(device_latency, deadline_s).sum(axis=-1)
+        else:
+            ended = np.minimum(latency, deadline_s)
+        return (in_time if true.active is None else in_time & true.active), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
         """Move on to the next round: channel, free speed, batteries.

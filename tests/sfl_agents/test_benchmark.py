@@ -19,7 +19,7 @@ from sfl_agents.cli import main
 from sfl_agents.environments import HELD_OUT_SEED, held_out_seed, make_batch, parse_fields, training_seed
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import PolicyError, RunError, ScenarioError
-from sfl_env.presets import PRESETS
+from sfl_env.presets import BATCHED_IDS
 
 SMALL = {"num_devices": 4, "max_rounds": 5}
 
@@ -29,7 +29,7 @@ def benchmark(env_id: str = "SFL-v0", **options: Any) -> Results:
     return compare(comparison, prepare(comparison))
 
 
-@pytest.mark.parametrize("env_id", sorted(PRESETS))
+@pytest.mark.parametrize("env_id", sorted(BATCHED_IDS))
 def test_every_environment_can_be_benchmarked(env_id: str) -> None:
     results = benchmark(env_id, fields={"max_rounds": 3}, episodes=2)
     assert {entry.policy for entry in results.scores} == set(sfl_baselines.names())

@@ -15,9 +15,9 @@ from sfl_env.action import ContinuousAction
 from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError
 from sfl_env.observation import DeviceRows
-from sfl_env.presets import PRESETS
+from sfl_env.presets import BATCHED_IDS, PRESETS
 
-IDS = sorted(PRESETS)
+IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]
 CURRENT_CSI_IDS = [name for name in LATENCY_IDS if not PRESETS[name].fields.get("csi_delay_rounds")]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.observation import LogScale, LogScales
-from sfl_env.presets import PRESETS
+from sfl_env.presets import BATCHED_IDS
 
 
 def make(env_id: str, **fields: Any) -> SFLEnv:
@@ -20,7 +20,7 @@ def make(env_id: str, **fields: Any) -> SFLEnv:
     return env
 
 
-@pytest.mark.parametrize("env_id", list(PRESETS))
+@pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_an_observation_decodes_to_the_observed_problem(env_id: str) -> None:
     env = make(env_id, batch_size_spread=2.0)
     observation, _ = env.reset(seed=0)

@@ -11,10 +11,10 @@ from scipy.stats import ks_2samp
 
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.episodes import Episodes
-from sfl_env.presets import PRESETS
+from sfl_env.presets import BATCHED_IDS, PRESETS
 from sfl_env.states import replace_rows
 
-IDS = tuple(PRESETS)
+IDS = BATCHED_IDS
 
 
 def make(env_id: str = "SFL-v0", num_envs: int = 4, **options: Any) -> SFLVectorEnv:

@@ -1,0 +1,43 @@
+"""What the environment asks of the training behind accuracy mode; knows nothing of torch."""
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.dnn.profile import DNNProfile
+
+
+class Progress(NamedTuple):
+    """How far the training of N networks has come."""
+
+    accuracy: NDArray[np.float64]  # (N,) fraction of the test set told right
+    loss: NDArray[np.float64]  # (N,) mean cross-entropy on the test set
+    elapsed_s: NDArray[np.float64]  # (N,) simulated time since the episode's start
+
+
+class Score(NamedTuple):
+    """How well the global model does on the test set."""
+
+    accuracy: float
+    loss: float
+
+
+class Learner(Protocol):
+    """Trains one network, a round at a time; write one to put other training behind the environment."""
+
+    @property
+    def profile(self) -> DNNProfile:
+        """The costs of the network that is trained."""
+
+    def reset(self, seed: int) -> Score:
+        """Start afresh, all randomness from the seed."""
+
+    def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
+        """Train for a round with (K,) cuts; a device that takes no part is left out of the average."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next round depends on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a stored state."""
