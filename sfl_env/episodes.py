@@ -80,6 +80,7 @@ class Episodes:
         self.n = n
         self.scenario = (scenario or Scenario()).replace(**fields)
         self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
+        self._max_rounds = np.array(self.scenario.max_rounds)
         self.info_optimum = info_optimum
         if info_optimum and self.scenario.synchronised_phases:
             raise ScenarioError(
@@ -167,13 +168,9 @@ class Episodes:
         terms = self.reward.terms(outcome)
         infos = self._infos(decision, asked.cut > cut, outcome, terms)
         self._enter(self.simulator.step(self.state, outcome, rng))
-        return Transition(
-            observation=self._observe(),
-            reward=reduce(np.add, terms.values()) if terms else np.zeros(self.n),
-            terminated=self._terminated(),
-            truncated=self.state.round >= self.scenario.max_rounds,
-            infos=infos,
-        )
+        reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
+        truncated = self.state.round >= self._max_rounds
+        return Transition(self._observe(), reward, self._terminated(), truncated, infos)
 
     def _terminated(self) -> NDArray[np.bool_]:
         if self.true.active is None:
