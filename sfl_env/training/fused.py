@@ -151,9 +151,10 @@ class FusedExecutor:
             turns = [everybody[i : i + choice.at_once] for i in everybody[:: choice.at_once]]
         mean = RunningAverage(float(plan.samples.sum()))
         device_loss = []
+        stacked: Weights = {}
         for turn in turns:
             part = plan.only(turn)
-            stacked, losses = self._train(weights, part, compute, choice.at_once)
+            stacked, losses = self._train(weights, part, compute, choice.at_once, stacked)
             reject_non_finite_losses(losses, part)
             reject_non_finite_weights(stacked, part)
             mean.add(stacked, part.samples)
@@ -161,12 +162,12 @@ class FusedExecutor:
         return RoundOutcome(mean.value, torch.cat(device_loss), traffic=None)
 
     def _train(
-        self, weights: Weights, plan: RoundPlan, compute: GradientMethod, at_once: int
+        self, weights: Weights, plan: RoundPlan, compute: GradientMethod, at_once: int, memory: Weights
     ) -> tuple[Weights, Tensor]:
         """Train all devices of a plan in lockstep; return their stacked weights and the losses, (E, A)."""
         count = len(plan.devices)
-        parameters = copies(weights, self._names.parameters, count)
-        buffers = copies(weights, self._names.buffers, count)
+        parameters = copies(weights, self._names.parameters, count, memory)
+        buffers = copies(weights, self._names.buffers, count, memory)
         parts = [slice(i, i + at_once) for i in range(0, count, at_once)]
         parameter_parts = [_part(parameters, part) for part in parts]
         buffer_parts = [_part(buffers, part) for part in parts]
