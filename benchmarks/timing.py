@@ -1,4 +1,8 @@
-"""Interleaved timing: everything that is compared takes turns, so that a busy machine slows all of it alike."""
+"""Interleaved timing: everything that is compared takes turns, so that a busy machine slows all of it alike.
+
+What is timed is the processor time of this process, which runs one thread: time slices that other programs take
+do not count.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -67,10 +71,10 @@ def measure(cases: Mapping[str, Case], reference: str, rounds: int = 15) -> list
     samples: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             for _ in range(repeats[name]):
                 case.call()
-            samples[name].append((time.perf_counter() - begin) / (repeats[name] * case.units))
+            samples[name].append((time.process_time() - begin) / (repeats[name] * case.units))
     base = np.array(samples[reference])
     rows = []
     for name, case in cases.items():
@@ -95,9 +99,9 @@ def measure(cases: Mapping[str, Case], reference: str, rounds: int = 15) -> list
 
 def _repeats(case: Case) -> int:
     case.call()  # what is built on the first call is no part of the time
-    begin = time.perf_counter()
+    begin = time.process_time()
     case.call()
-    once = time.perf_counter() - begin
+    once = time.process_time() - begin
     return max(1, int(SHORTEST_SAMPLE_S / max(once, 1e-9)))
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,10 +66,16 @@ class ContinuousAction:
     num_cuts: int
     share_log_range: float = 5.0
 
+    # Arrays without axes, which NumPy takes up faster than Python's numbers.
+
     @cached_property
-    def _scale(self) -> Array:
-        """What the columns are multiplied by; a hair below C / 2, so that 1 falls into the last bin."""
-        return np.array([math.nextafter(self.num_cuts / 2.0, 0.0), self.share_log_range])
+    def _half_range(self) -> Array:
+        """A hair below C / 2, so that 1 falls into the last bin."""
+        return np.array(math.nextafter(self.num_cuts / 2.0, 0.0))
+
+    @cached_property
+    def _share_log_range(self) -> Array:
+        return np.array(self.share_log_range)
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, 2), float32)``."""
@@ -84,14 +90,17 @@ class ContinuousAction:
             Naming the device and what was wrong: shape, NaN, or a number outside [-1, 1].
         """
         values = _shaped(action, (*seen.samples.shape, 2), "(cut, log-share) for every device")
-        values = values.astype(np.float64)
-        # One comparison that NaN fails too.
-        if not np.maximum.reduce(np.abs(values), axis=None) <= 1.0:
+        size = np.abs(values)
+        # The position of the largest number, or of the first NaN, is found faster than its value.
+        if not size.item(size.argmax()) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
-        values *= self._scale
-        cut = (values[..., 0] + self._scale[0]).astype(np.intp)
-        weight = np.exp(values[..., 1])
-        return Decision(cut, _shares(weight, seen))
+        # Columns apart from each other: NumPy has a faster way for arrays without gaps.
+        wanted, log_weight = np.array(values.transpose(2, 0, 1), np.float64, order="C")
+        wanted *= self._half_range
+        wanted += self._half_range
+        log_weight *= self._share_log_range
+        np.exp(log_weight, out=log_weight)
+        return Decision(wanted.astype(np.intp), _shares(log_weight, seen))
 
     def encode(self, decision: Decision) -> Actions:
         """Return (N, K, 2) float32 actions: each cut's bin centre, and log-shares around zero.
@@ -183,9 +192,17 @@ def _shares(weight: Array, seen: Conditions) -> Array:
     """Normalise weights over the devices that take part."""
     if seen.active is not None:
         weight *= seen.active
-    total = np.add.reduce(weight, axis=-1, keepdims=True)
-    weight /= np.maximum(total, SMALLEST_TOTAL)
+    total = weight.dot(_ones(weight.shape[1]))
+    if seen.active is not None:
+        np.maximum(total, SMALLEST_TOTAL, out=total)
+    weight /= total
     return weight
+
+
+@lru_cache(maxsize=32)
+def _ones(count: int) -> Array:
+    """(K, 1): a product with ones sums the rows of a small array in a third of the time of a reduction."""
+    return np.ones((count, 1))
 
 
 def _centred_log(share: Array, log_range: float) -> Array:

@@ -90,6 +90,7 @@ class Episodes:
         if self.learner is not None:
             profile = self.learner.profile
         self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
+        self._max_rounds = np.array(self.scenario.max_rounds)
         self.info_optimum = info_optimum
         if info_optimum and not self.scenario.optimum_is_known:
             raise ScenarioError(
@@ -202,13 +203,9 @@ class Episodes:
         if self.learner is not None:
             self._learn(self.learner, decision, outcome, infos)
         self._enter(self.simulator.step(self.state, outcome, rng))
-        return Transition(
-            observation=self._observe(),
-            reward=reduce(np.add, terms.values()) if terms else np.zeros(self.n),
-            terminated=self._terminated(),
-            truncated=self.state.round >= self.scenario.max_rounds,
-            infos=infos,
-        )
+        reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
+        truncated = self.state.round >= self._max_rounds
+        return Transition(self._observe(), reward, self._terminated(), truncated, infos)
 
     def _learn(self, learner: Learner, decision: Decision, outcome: Outcome, infos: dict[str, Any]) -> None:
         """Train for the round that has just been decided, and tell how it went."""

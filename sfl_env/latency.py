@@ -20,6 +20,9 @@ PHASES = (
 )
 """The phases in the order in which a device goes through them."""
 
+# Arrays without axes, which NumPy takes up faster than Python's numbers.
+_ONE, _SMALLEST_SHARE = np.array(1.0), np.array(SMALLEST_SHARE)
+
 SMASHED_UPLOAD, SERVER_COMPUTE, MODEL_UPLOAD = (
     PHASES.index(name) for name in ("smashed_upload", "server_compute", "model_upload")
 )
@@ -42,10 +45,10 @@ class Conditions(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """What the devices share."""
+    """What the devices share; numbers, or arrays without axes, which NumPy takes up faster."""
 
-    uplink_bandwidth_hz: float
-    server_flops_per_s: float  # for each device
+    uplink_bandwidth_hz: float | Array
+    server_flops_per_s: float | Array  # for each device
 
 
 def phase_latency_s(
@@ -76,22 +79,21 @@ def phase_latency_s(
     With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
     E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
     """
+    samples = now.samples
+    unit_s = np.empty((len(PHASES), *cut.shape))
+    # Views of the rows: seconds per unit of each phase's work, filled in place.
+    model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = unit_s
+    np.divide(_ONE, uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz), out=model_upload)
+    np.maximum(share, _SMALLEST_SHARE, out=model_download)
+    model_download *= now.downlink_full_rate_bps
+    np.divide(_ONE, model_download, out=model_download)
+    np.divide(samples, now.compute_flops_per_s, out=forward)
+    np.multiply(forward, now.backward_slowdown, out=backward)
+    np.divide(samples, resources.server_flops_per_s, out=server)
+    np.multiply(samples, model_upload, out=smashed_upload)
+    np.multiply(samples, model_download, out=gradient_download)
     phases = work.phase_units.take(cut, axis=1)
-    # Views of the rows, to be scaled in place.
-    model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = phases
-    up_s_per_bit = 1.0 / uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
-    down_s_per_bit = 1.0 / (np.maximum(share, SMALLEST_SHARE) * now.downlink_full_rate_bps)
-    s_per_flop = now.samples / now.compute_flops_per_s
-    model_download *= down_s_per_bit
-    forward *= s_per_flop
-    server *= now.samples * (1.0 / resources.server_flops_per_s)
-    model_upload *= up_s_per_bit
-    up_s_per_bit *= now.samples
-    smashed_upload *= up_s_per_bit
-    down_s_per_bit *= now.samples
-    gradient_download *= down_s_per_bit
-    s_per_flop *= now.backward_slowdown
-    backward *= s_per_flop
+    phases *= unit_s
     return phases
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -103,18 +104,24 @@ class LogScales:
     """
 
     def __init__(self, *scales: LogScale) -> None:
-        self._slope = np.array([scale.slope for scale in scales])[:, None, None]
-        self._offset = np.array([scale.offset for scale in scales])[:, None, None]
+        self._slopes = tuple(scale.slope for scale in scales)
+        self._offsets = tuple(scale.offset for scale in scales)
 
     def encode(self, *quantities: Array) -> Array:
         """Return the scaled (N, K) quantities along a new last axis, within [-1, 1]."""
         scaled = np.array(quantities)
         np.log(scaled, out=scaled)
-        scaled *= self._slope
-        scaled += self._offset
+        scaled *= _repeated(self._slopes, scaled.shape)
+        scaled += _repeated(self._offsets, scaled.shape)
         np.maximum(scaled, LOWEST, out=scaled)
         np.minimum(scaled, HIGHEST, out=scaled)
         return scaled.transpose(1, 2, 0)
+
+
+@lru_cache(maxsize=32)
+def _repeated(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:
+    """Repeat values over the last axes; on small arrays NumPy takes longer to broadcast than to multiply."""
+    return np.broadcast_to(np.array(values)[:, None, None], shape).copy()
 
 
 LEARNING_SCALES = LogScales(LOSS, ELAPSED_S)

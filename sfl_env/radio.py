@@ -1,6 +1,7 @@
 """Rates of the shared band: frequency-division multiple access (FDMA) in both directions."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,14 @@ def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noi
     >>> float(downlink_full_rate_bps(np.array([1.0]), 1e6, 3.0, 1e-6)[0])
     2000000.0
     """
-    rate: Array = np.log1p(gain * (power_w / (noise_w_per_hz * bandwidth_hz)))
-    rate *= bandwidth_hz * _BITS_PER_NAT
+    snr_per_gain, full_rate_per_nat_bps = _downlink_scales(bandwidth_hz, power_w, noise_w_per_hz)
+    rate: Array = gain * snr_per_gain
+    np.log1p(rate, out=rate)
+    rate *= full_rate_per_nat_bps
     return rate
+
+
+@lru_cache(maxsize=32)
+def _downlink_scales(bandwidth_hz: float, power_w: float, noise_w_per_hz: float) -> tuple[Array, Array]:
+    """Signal-to-noise ratio at a gain of 1, and bit/s of one nat per symbol, as arrays without axes."""
+    return np.array(power_w / (noise_w_per_hz * bandwidth_hz)), np.array(bandwidth_hz * _BITS_PER_NAT)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -50,11 +51,16 @@ class WeightedReward:
             per_dropout=scenario.dropout_weight,
         )
 
+    @cached_property
+    def _minus_latency_per_s(self) -> Array:
+        """An array without axes, which NumPy takes up faster than a Python number."""
+        return np.array(-self.latency_per_s)
+
     def terms(self, outcome: Outcome) -> Mapping[str, Array]:
         """Return the terms whose weight is not zero, each (N,)."""
         terms: dict[str, Array] = {}
         if self.latency_per_s:
-            terms["latency"] = outcome.latency_s * -self.latency_per_s
+            terms["latency"] = outcome.latency_s * self._minus_latency_per_s
         if self.energy_per_j:
             terms["energy"] = outcome.energy_j.mean(axis=-1) * -self.energy_per_j
         if self.per_dropout:

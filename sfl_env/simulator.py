@@ -21,6 +21,9 @@ from sfl_env.reward import Outcome
 from sfl_env.scenario import Scenario
 from sfl_env.workload import workload
 
+ZERO, ONE_ROUND = np.array(0.0), np.array(1)
+"""Arrays without axes, which NumPy takes up faster than Python's numbers."""
+
 
 class State(NamedTuple):
     """N simulated systems between two rounds; every array has the environment axis first."""
@@ -82,18 +85,20 @@ class Simulator:
             label_bits=scenario.label_bits,
             optimizer_slots=scenario.optimizer_slots,
         )
+        # Here and below: arrays without axes, which NumPy takes up faster than Python's numbers.
         self.resources = Resources(
-            uplink_bandwidth_hz=scenario.bandwidth_hz,
-            server_flops_per_s=scenario.server_flops_per_s / (1 if self._in_turn else scenario.num_devices),
+            uplink_bandwidth_hz=np.array(scenario.bandwidth_hz),
+            server_flops_per_s=np.array(
+                scenario.server_flops_per_s / (1 if self._in_turn else scenario.num_devices)
+            ),
         )
         self.noise_w_per_hz = 10.0 ** (
             (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
         )
         self._downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
         self.has_batteries = scenario.battery_j is not None
-        self._charge_per_j = 1.0 / scenario.battery_j if scenario.battery_j else 0.0
-        self._progress_per_round = 2.0 / scenario.max_rounds
-        # An array without axes, which NumPy takes up faster than a Python number.
+        self._charge_per_j = np.array(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
+        self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
         self._per_noise_hz_per_w = np.array(1.0 / self.noise_w_per_hz)
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
@@ -142,21 +147,25 @@ class Simulator:
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
         devices = state.devices
+        uplink_snr_hz = devices.transmit_power_w * gain
+        uplink_snr_hz *= self._per_noise_hz_per_w
+        # Fields by position, in half the time of keywords.
         return Conditions(
-            uplink_snr_hz=devices.transmit_power_w * gain * self._per_noise_hz_per_w,
-            downlink_full_rate_bps=downlink_full_rate_bps(
+            uplink_snr_hz,
+            downlink_full_rate_bps(
                 gain, self._downlink_hz, self.scenario.base_station_power_w, self.noise_w_per_hz
             ),
-            compute_flops_per_s=devices.compute_flops_per_s * state.availability.fraction,
-            backward_slowdown=devices.backward_slowdown,
-            samples=state.samples,
-            deepest_cut=state.deepest_cut,
-            active=state.charge > 0.0 if self.has_batteries else None,
+            devices.compute_flops_per_s * state.availability.fraction,
+            devices.backward_slowdown,
+            state.samples,
+            state.deepest_cut,
+            state.charge > ZERO if self.has_batteries else None,
         )
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
-        return View(observed, state.devices, state.charge, state.round * self._progress_per_round - 1.0)
+        # A single environment may be stepped past its last round, where the progress stays 1.
+        return View(observed, state.devices, state.charge, self._progress.take(state.round, mode="clip"))
 
     def carried_out(self, state: State, asked: Decision) -> Decision:
         """Return the decision that a round is carried out with.
@@ -175,7 +184,8 @@ class Simulator:
         if true.active is not None:
             phases *= true.active
             energy *= true.active
-            charge = np.maximum(charge - energy * self._charge_per_j, 0.0)
+            charge = charge - energy * self._charge_per_j
+            np.maximum(charge, ZERO, out=charge)
         device_latency = np.add.reduce(phases, axis=0)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
@@ -207,16 +217,16 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        past = state.past_gain
+        devices, samples, deepest_cut, channel, past, availability, _, rounds = state
         if self.scenario.csi_delay_rounds:
-            past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
+            past = np.concatenate([past[:, 1:], channel.gain[:, None]], axis=1)
         return State(
-            devices=state.devices,
-            samples=state.samples,
-            deepest_cut=state.deepest_cut,
-            channel=self.channel.step(state.channel, rng),
-            past_gain=past,
-            availability=self.availability.step(state.availability, rng),
-            charge=outcome.charge,
-            round=state.round + 1,
+            devices,
+            samples,
+            deepest_cut,
+            self.channel.step(channel, rng),
+            past,
+            self.availability.step(availability, rng),
+            outcome.charge,
+            rounds + ONE_ROUND,
         )

@@ -96,6 +96,11 @@ class MarkovAvailability:
         return edges
 
     @cached_property
+    def _switch_below(self) -> Array:
+        """The switching probability as an array without axes, which NumPy takes up faster than a Python number."""
+        return np.array(self.switch_probability)
+
+    @cached_property
     def _switch_edges(self) -> Array:
         return self._edges * self.switch_probability
 
@@ -108,7 +113,7 @@ class MarkovAvailability:
         """Levels one round later."""
         draws = rng.random(state.fraction.size)
         # One number says both whether a device switches (it is below p) and, scaled back by p, where to.
-        (switched,) = (draws < self.switch_probability).nonzero()
+        (switched,) = (draws < self._switch_below).nonzero()
         if not switched.size:
             return state
         fraction = state.fraction.copy()

@@ -6,29 +6,50 @@ from torch import Tensor
 from sfl_env.training.weights import Weights
 
 
-def average(stacked: Weights, samples: Tensor) -> Weights:
-    """Average the devices' copies, weighted by their samples (FedAvg), tensor by tensor.
+class RunningAverage:
+    """Averages the devices' copies, weighted by their samples (FedAvg), as they come in.
 
     Running statistics are averaged as the parameters are. Whole-number buffers count batches: the furthest
     count is taken.
 
     Parameters
     ----------
-    stacked : dict of (K, ...) tensors
-        The copies.
-    samples : (K,) tensor
-        Samples of each device, with a sum above 0.
+    samples : float
+        Samples of all devices together, above 0.
 
     Examples
     --------
-    >>> average({"w": torch.tensor([[1.0], [4.0]])}, torch.tensor([2.0, 1.0]))
+    >>> mean = RunningAverage(samples=3.0)
+    >>> mean.add({"w": torch.tensor([[1.0]])}, torch.tensor([2.0]))
+    >>> mean.add({"w": torch.tensor([[4.0]])}, torch.tensor([1.0]))
+    >>> mean.value
     {'w': tensor([2.])}
     """
-    share = samples / samples.sum()
-    return {
-        name: _weighted_sum(share, copies) if copies.is_floating_point() else copies.amax(dim=0)
-        for name, copies in stacked.items()
-    }
+
+    def __init__(self, samples: float) -> None:
+        self._samples = samples
+        self.value: Weights = {}
+
+    def add(self, stacked: Weights, samples: Tensor) -> None:
+        """Take in some devices' copies.
+
+        Parameters
+        ----------
+        stacked : dict of (A, ...) tensors
+            The copies.
+        samples : (A,) tensor
+            Samples of each device.
+        """
+        share = samples / self._samples
+        for name, copies in stacked.items():
+            if not copies.is_floating_point():
+                furthest = copies.amax(dim=0)
+                self.value[name] = furthest.maximum(self.value.get(name, furthest))
+            elif name in self.value:
+                rows = copies.reshape(len(copies), -1)
+                self.value[name].view(-1).addmv_(rows.T, share.to(copies.dtype))
+            else:
+                self.value[name] = _weighted_sum(share, copies)
 
 
 def share_server_gradients(gradients: Weights, block: dict[str, int], cut: Tensor, samples: Tensor) -> Weights:

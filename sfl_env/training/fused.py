@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import TrainingError
-from sfl_env.training.aggregation import average, share_server_gradients
+from sfl_env.training.aggregation import RunningAverage, share_server_gradients
 from sfl_env.training.data import TensorData
 from sfl_env.training.gradients import Batch, BatchedGradients, GradientMethod, SingleGradients, vmapped
 from sfl_env.training.grouped import grouped
@@ -63,8 +63,8 @@ class FusedExecutor:
 
     Notes
     -----
-    Memory: for each of the K replicas its parameters, gradients and optimiser state, and at any time the
-    activations of as many replicas as fit into 16 MiB, or of one.
+    Memory: the activations of as many replicas as fit into 16 MiB, or of one, and for these replicas (with a
+    shared server: for all K) parameters, gradients and optimiser state.
     """
 
     def __init__(
@@ -141,12 +141,34 @@ class FusedExecutor:
         TrainingError
             If a loss or a weight stops being finite, naming round and device.
         """
-        count = len(plan.devices)
-        parameters = copies(weights, self._names.parameters, count)
-        buffers = copies(weights, self._names.buffers, count)
         choice = self.choose(tuple(batch.shape[1] for batch in plan.batches))
         compute = self._gradient_method(choice.method)
-        parts = [slice(i, i + choice.at_once) for i in range(0, count, choice.at_once)]
+        everybody = range(len(plan.devices))
+        if self._local.server == "shared":
+            turns = [everybody]
+        else:
+            # Copies that share nothing before the average need not be held at the same time.
+            turns = [everybody[i : i + choice.at_once] for i in everybody[:: choice.at_once]]
+        mean = RunningAverage(float(plan.samples.sum()))
+        device_loss = []
+        stacked: Weights = {}
+        for turn in turns:
+            part = plan.only(turn)
+            stacked, losses = self._train(weights, part, compute, choice.at_once, stacked)
+            reject_non_finite_losses(losses, part)
+            reject_non_finite_weights(stacked, part)
+            mean.add(stacked, part.samples)
+            device_loss.append(losses.mean(dim=0))
+        return RoundOutcome(mean.value, torch.cat(device_loss), traffic=None)
+
+    def _train(
+        self, weights: Weights, plan: RoundPlan, compute: GradientMethod, at_once: int, memory: Weights
+    ) -> tuple[Weights, Tensor]:
+        """Train all devices of a plan in lockstep; return their stacked weights and the losses, (E, A)."""
+        count = len(plan.devices)
+        parameters = copies(weights, self._names.parameters, count, memory)
+        buffers = copies(weights, self._names.buffers, count, memory)
+        parts = [slice(i, i + at_once) for i in range(0, count, at_once)]
         parameter_parts = [_part(parameters, part) for part in parts]
         buffer_parts = [_part(buffers, part) for part in parts]
         optimizer = self._local.make_optimizer([t for held in parameter_parts for t in held.values()])
@@ -160,14 +182,14 @@ class FusedExecutor:
                 gradients.append(own)
             if self._local.server == "shared":
                 gradients = self._share(gradients, parts, plan)
-            for held, own in zip(parameter_parts, gradients, strict=True):
+            for held in parameter_parts:
+                own = gradients.pop(0)
                 for name, tensor in held.items():
-                    tensor.grad = own[name]
+                    tensor.grad = own.pop(name)
             optimizer.step()
-        reject_non_finite_losses(losses, plan)
-        stacked = {**parameters, **buffers}
-        reject_non_finite_weights(stacked, plan)
-        return RoundOutcome(average(stacked, plan.samples), losses.mean(dim=0), traffic=None)
+            # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
+            optimizer.zero_grad()
+        return {**parameters, **buffers}, losses
 
     def _share(self, gradients: list[Weights], parts: list[slice], plan: RoundPlan) -> list[Weights]:
         whole = {name: torch.cat([own[name] for own in gradients]) for name in gradients[0]}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from sfl_env.training.aggregation import average
+from sfl_env.training.aggregation import RunningAverage
 from sfl_env.training.data import TensorData
 from sfl_env.training.plan import (
     LocalTraining,
@@ -240,7 +240,9 @@ class MessagePassingExecutor:
         ]
         stacked = {name: torch.stack([own[name] for own in trained]) for name in weights}
         reject_non_finite_weights(stacked, plan)
-        return RoundOutcome(average(stacked, plan.samples), losses.mean(dim=0), _traffic(devices))
+        mean = RunningAverage(float(plan.samples.sum()))
+        mean.add(stacked, plan.samples)
+        return RoundOutcome(mean.value, losses.mean(dim=0), _traffic(devices))
 
     def _device(self, weights: Weights, cut: int) -> _Device:
         link = _Link(self._formats)

@@ -1,5 +1,6 @@
 """What a round of training does, and what came of it, as plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -123,6 +124,16 @@ class RoundPlan(NamedTuple):
         """E, the mini-batches of each device."""
         return int(self.batches[0].shape[0])
 
+    def only(self, chosen: Sequence[int]) -> "RoundPlan":
+        """Return the plan of some of the devices, given by their positions in this one."""
+        positions = list(chosen)
+        return self._replace(
+            devices=tuple(self.devices[i] for i in positions),
+            cut=self.cut[positions],
+            samples=self.samples[positions],
+            batches=tuple(self.batches[i] for i in positions),
+        )
+
 
 class Traffic(NamedTuple):
     """Bits that crossed the air in each direction, for each device that took part."""
@@ -170,6 +181,9 @@ def reject_non_finite_weights(stacked: Weights, plan: RoundPlan) -> None:
         The round.
     """
     for name, copies in stacked.items():
+        # One pass without a temporary array settles nearly every case: what is not finite spoils the sum.
+        if bool(torch.isfinite(copies.sum())):
+            continue
         finite = torch.isfinite(copies).reshape(len(copies), -1).all(dim=1)
         if not bool(finite.all()):
             device = plan.devices[int((~finite).nonzero()[0])]

@@ -249,7 +249,7 @@ class SplitFederatedTraining:
             for turn in turns:
                 if len(turn) == 0:
                     continue
-                outcome = self._executor.run(weights, _restrict(plan, turn))
+                outcome = self._executor.run(weights, plan.only(turn.tolist()))
                 weights = outcome.weights
                 device_loss[turn] = outcome.device_loss.cpu().numpy()
                 if outcome.traffic is not None:
@@ -406,17 +406,6 @@ def _reproducible() -> Any:
     """Return a context in which cuDNN takes the same algorithm every time."""
     return torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32
-    )
-
-
-def _restrict(plan: RoundPlan, devices: NDArray[np.intp]) -> RoundPlan:
-    """Return the plan of some of the devices."""
-    chosen = devices.tolist()
-    return plan._replace(
-        devices=tuple(chosen),
-        cut=plan.cut[chosen],
-        samples=plan.samples[chosen],
-        batches=tuple(plan.batches[k] for k in chosen),
     )
 
 

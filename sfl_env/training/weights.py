@@ -31,6 +31,25 @@ def names_of(chain: nn.Sequential) -> Names:
     return Names(parameters, buffers, {name: position[name.split(".", 1)[0]] for name in (*parameters, *buffers)})
 
 
-def copies(weights: Mapping[str, Tensor], names: tuple[str, ...], count: int) -> Weights:
-    """Stack ``count`` copies of the named tensors, (count, ...), each with memory of its own."""
-    return {name: weights[name].expand(count, *weights[name].shape).clone() for name in names}
+def copies(weights: Mapping[str, Tensor], names: tuple[str, ...], count: int, memory: Weights) -> Weights:
+    """Stack ``count`` copies of the named tensors, (count, ...), each with memory of its own.
+
+    Parameters
+    ----------
+    weights : mapping
+        What to copy.
+    names : tuple of str
+        Which tensors.
+    count : int
+        How many copies.
+    memory : dict of tensors
+        Earlier copies that are no longer needed: they are written over where they have the size, since fresh
+        memory costs more than the copying.
+    """
+    stacked: Weights = {}
+    for name in names:
+        shape = (count, *weights[name].shape)
+        old = memory.get(name)
+        stacked[name] = weights[name].new_empty(shape) if old is None or old.shape != shape else old
+        stacked[name].copy_(weights[name])
+    return stacked

@@ -265,3 +265,12 @@ def test_infos_hold_no_clock_time_and_no_key_of_a_wrapper() -> None:
         "energy_j",
         "reward_terms",
     }
+
+
+def test_stepping_past_the_last_round_stays_within_the_observation_space() -> None:
+    env = make("SFL-v0", max_rounds=2)
+    env.reset(seed=0)
+    for _ in range(4):
+        observation, _, _, truncated, _ = env.step(env.action_space.sample())
+        assert env.observation_space.contains(observation)
+    assert truncated
