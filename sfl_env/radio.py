@@ -14,6 +14,7 @@ SMALLEST_SHARE = 1e-200
 # Arrays without axes: NumPy takes them up faster than Python's numbers, which counts where K is small.
 _BITS_PER_NAT = np.array(1.0 / math.log(2.0))
 _SMALLEST_SHARE = np.array(SMALLEST_SHARE)
+_HALF, _ONE = np.array(0.5), np.array(1.0)
 
 
 def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> Array:
@@ -75,10 +76,10 @@ def rate_elasticity(snr: Array, log_snr: Array) -> Array:
     >>> rate_elasticity(snr, np.log1p(snr)).round(4)
     array([0.459])
     """
-    saturation = snr / (1.0 + snr)
+    saturation = snr / (_ONE + snr)
     # Half the saturation bounds the elasticity from below and is sharp for a tiny SNR, where the difference is
     # nothing but rounding.
-    elasticity: Array = np.maximum(1.0 - saturation / log_snr, 0.5 * saturation)
+    elasticity: Array = np.maximum(_ONE - saturation / log_snr, _HALF * saturation)
     return elasticity
 
 

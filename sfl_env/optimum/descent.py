@@ -25,8 +25,11 @@ ROUNDING = 1e-13
 MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
 
-UNCHECKED_ITERATIONS = 2
-"""First iterations, after which hardly any problem has settled: looking costs more than another one saves."""
+UNCHECKED_ITERATIONS = 3
+"""First iterations, in which hardly any problem settles: looking costs more than another one saves."""
+
+DISTANT_ITERATIONS = 2
+"""First iterations, in which devices do not yet nearly agree."""
 
 HASTY_ITERATIONS = 5
 """Iterations with a single Newton step for the common time, which nearly always are all."""
@@ -36,6 +39,10 @@ PATIENT_INNER_STEPS = 20
 
 CHUNK_ENTRIES = 40_000
 """Table entries in work at once: the tables then stay in the processor's second-level cache."""
+
+
+# Arrays without axes, which NumPy takes up faster than Python's numbers.
+_TOLERATED, _ROUNDED = np.array(1.0 + RELATIVE_TOLERANCE), np.array(1.0 - ROUNDING)
 
 
 class Evaluation(NamedTuple):
@@ -119,11 +126,11 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
     for iteration in range(done_before + 1, MAX_ITERATIONS + 1):
         now = instance.evaluate(share)
         if iteration <= UNCHECKED_ITERATIONS:
-            share = next_shares(share, now.time_s, instance.slope_s(now), inner_steps=1)
+            share = _step(share, now.time_s, instance.slope_s(now), iteration)
             continue
         slowest = np.maximum.reduce(now.time_s, axis=1)
         fastest = _fastest(share, now.time_s)
-        settled = slowest <= (1.0 + RELATIVE_TOLERANCE) * fastest
+        settled = slowest <= fastest * _TOLERATED
         count = np.count_nonzero(settled)
         if count == n:
             return _optimum(instance, share, now, fastest, iteration)
@@ -142,15 +149,15 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
 
 
 def _step(share: Array, time_s: Array, slope_s: Array, iteration: int) -> Array:
-    if iteration <= HASTY_ITERATIONS:
-        refined = refined_shares(share, time_s, slope_s)
-        return next_shares(share, time_s, slope_s, inner_steps=1) if refined is None else refined
-    return next_shares(share, time_s, slope_s, PATIENT_INNER_STEPS)
+    if iteration > HASTY_ITERATIONS:
+        return next_shares(share, time_s, slope_s, PATIENT_INNER_STEPS)
+    refined = refined_shares(share, time_s, slope_s) if iteration > DISTANT_ITERATIONS else None
+    return next_shares(share, time_s, slope_s, inner_steps=1) if refined is None else refined
 
 
 def _optimum(instance: Instance, share: Array, now: Evaluation, bound: Array, iteration: int) -> Optimum:
-    iterations = np.full(len(bound), iteration)
-    return Optimum(share, now.time_s, instance.cut(now), bound * (1.0 - ROUNDING), iterations)
+    iterations = np.array([iteration]).repeat(len(bound))
+    return Optimum(share, now.time_s, instance.cut(now), bound * _ROUNDED, iterations)
 
 
 def _fastest(share: Array, time_s: Array) -> Array:
@@ -166,7 +173,8 @@ def proven_bound_s(share: Array, time_s: Array) -> Array:
 
     Infinite where no device holds a share, which proves nothing.
     """
-    return _fastest(share, time_s) * (1.0 - ROUNDING)
+    bound: Array = _fastest(share, time_s) * _ROUNDED
+    return bound
 
 
 def _bisect(instance: Instance, share: Array) -> Optimum:

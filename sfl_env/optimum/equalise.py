@@ -12,14 +12,16 @@ never later than the present straggler, and is the optimum once all T_k agree: N
 and in the common time at once, descending from any start.
 """
 
-from functools import lru_cache
-
 import numpy as np
 
 from sfl_env.radio import SMALLEST_SHARE, Array
+from sfl_env.sums import row_sums
 
 LARGEST_REFINEMENT = 0.25
 """A device's relative change of its share up to which the linear correction is good."""
+
+# Arrays without axes, which NumPy takes up faster than Python's numbers.
+_ZERO, _ONE, _LARGEST_REFINEMENT = np.array(0.0), np.array(1.0), np.array(LARGEST_REFINEMENT)
 
 
 def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -> Array:
@@ -51,12 +53,12 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     """
     if np.count_nonzero(slope_s) < slope_s.size:
         return _next_shares_with_idle(share, time_s, slope_s, inner_steps)
-    ones = _ones(share.shape[1])
+    ones = row_sums(share.shape[1])
     # Newton for all shares at once.
     sensitivity = share / slope_s
     tau = (sensitivity * time_s).dot(ones) / sensitivity.dot(ones)
     stretch = (tau - time_s) / slope_s
-    stretch += 1.0
+    stretch += _ONE
     if np.count_nonzero(stretch > share) < share.size:
         # A new share would be above 1 or no share at all: the common time lies later.
         alone = np.maximum.reduce(time_s - slope_s * (1.0 - share), axis=1, keepdims=True)
@@ -65,7 +67,7 @@ def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -
     for _ in range(inner_steps):
         eased = share / stretch
         total = eased.dot(ones)
-        shift = total * (total - 1.0) / (eased / (stretch * slope_s)).dot(ones)
+        shift = total * (total - _ONE) / (eased / (stretch * slope_s)).dot(ones)
         stretch += shift / slope_s
         np.maximum(stretch, share, out=stretch)
     moved: Array = share / stretch
@@ -79,23 +81,17 @@ def refined_shares(share: Array, time_s: Array, slope_s: Array) -> Array | None:
     What the shares miss in their sum is spread by the devices' sensitivities, Newton's step for the shares
     themselves, so that they sum to 1 at once.
     """
-    ones = _ones(share.shape[1])
+    ones = row_sums(share.shape[1])
     sensitivity = share / slope_s
     weight = sensitivity.dot(ones)
     eagerness = ((sensitivity * time_s).dot(ones) / weight - time_s) / slope_s
     # Devices without need of the band have a slope of zero and fail this comparison too.
-    if np.count_nonzero(np.abs(eagerness) < LARGEST_REFINEMENT) < share.size:
+    if np.count_nonzero(np.abs(eagerness) < _LARGEST_REFINEMENT) < share.size:
         return None
-    eagerness += 1.0
+    eagerness += _ONE
     moved: Array = share / eagerness
-    moved -= sensitivity * ((moved.dot(ones) - 1.0) / weight)
-    return moved if np.count_nonzero(moved > 0.0) == share.size else None
-
-
-@lru_cache(maxsize=32)
-def _ones(count: int) -> Array:
-    """(K, 1): a product with ones sums rows in half the time that a reduction takes on a small array."""
-    return np.ones((count, 1))
+    moved -= sensitivity * ((moved.dot(ones) - _ONE) / weight)
+    return moved if np.count_nonzero(moved > _ZERO) == share.size else None
 
 
 def _next_shares_with_idle(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -> Array:

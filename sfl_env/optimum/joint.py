@@ -141,8 +141,9 @@ def solve_exact(problem: RoundProblem) -> Solution:
     found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share
     entry = _first_entries(problem.shape) + cut
-    needs = problem.uplink_bits.take(entry) + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0
-    if np.count_nonzero(needs) < needs.size:
+    sends = problem.uplink_bits.take(entry)
+    if np.count_nonzero(sends) < sends.size:
+        needs = sends + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0
         share = np.where(needs, share, 0.0)
         share /= np.maximum(share.sum(axis=1, keepdims=True), SMALLEST_SHARE)
     latency = np.maximum.reduce(found.time_s, axis=1)

@@ -1,13 +1,18 @@
 """What a share of the band is worth to a device, prepared for many evaluations."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.radio import SMALLEST_SHARE, Array, rate_elasticity
+from sfl_env.sums import row_sums
 
 Rows = slice | NDArray[np.intp]
+
+# Arrays without axes, which NumPy takes up faster than Python's numbers.
+_SMALLEST_SHARE, _NATS_PER_BIT = np.array(SMALLEST_SHARE), np.array(math.log(2.0))
 
 
 class Toll(NamedTuple):
@@ -27,21 +32,24 @@ class Link(NamedTuple):
     """The radio side of N problems of K devices."""
 
     full_snr: Array  # (N, K) signal-to-noise ratio with the whole band
-    nat_s: Array  # (N, 1) seconds per bit where the whole band carries one nat per symbol
+    nat_s: Array  # (N, K) seconds per bit where the whole band carries one nat per symbol
     downlink_s: Array  # (N, K) seconds per bit received, with the whole band
 
     def toll(self, share: Array) -> Toll:
         """Seconds per bit at given shares, the inverse of :func:`sfl_env.radio.uplink_rate_bps`."""
-        held = np.maximum(share, SMALLEST_SHARE)
+        held = np.maximum(share, _SMALLEST_SHARE)
         snr = self.full_snr / held
         log_snr = np.log1p(snr)
         return Toll(self.nat_s / (held * log_snr), self.downlink_s / held, snr, log_snr)
 
     def equal_bits_shares(self) -> Array:
         """Shares that sum to 1 and let all devices send about equally many bits: a start for the solvers."""
-        seconds = self.toll(np.full(self.full_snr.shape, 1.0 / self.full_snr.shape[1])).up
-        seconds /= np.add.reduce(seconds, axis=1, keepdims=True)
-        return seconds
+        # With equal shares, what a device needs for a bit goes as the reciprocal of this; the floor is far
+        # below what a rate is worth computing with.
+        log_snr = np.log1p(self.full_snr * float(self.full_snr.shape[1]))
+        shares: Array = 1.0 / np.maximum(log_snr, _SMALLEST_SHARE)
+        shares /= shares.dot(row_sums(shares.shape[1]))
+        return shares
 
     def rows(self, index: Rows) -> "Link":
         """Some of the problems."""
@@ -50,5 +58,6 @@ class Link(NamedTuple):
 
 def make_link(uplink_snr_hz: Array, downlink_full_rate_bps: Array, uplink_bandwidth_hz: Array) -> Link:
     """Prepare the links of problems given as in :class:`sfl_env.problem.RoundProblem`."""
-    bandwidth = uplink_bandwidth_hz[:, None]
-    return Link(uplink_snr_hz / bandwidth, np.log(2.0) / bandwidth, 1.0 / downlink_full_rate_bps)
+    per_hz = np.empty(uplink_snr_hz.shape)
+    per_hz[...] = (1.0 / uplink_bandwidth_hz)[:, None]
+    return Link(uplink_snr_hz * per_hz, _NATS_PER_BIT * per_hz, np.reciprocal(downlink_full_rate_bps))
