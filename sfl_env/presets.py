@@ -69,8 +69,10 @@ PRESETS: Mapping[str, Preset] = {
         {
             "mode": "accuracy",
             "target_accuracy": 0.95,
+            "batch_size": 16,
+            "bandwidth_hz": 10e6,
             "device_types": ("iot-gateway", "pi-zero-2", "raspberry-pi-4"),
-            "device_weights": (1.0, 1.0, 1.0),
+            "device_weights": (2.0, 1.0, 1.0),
         },
     ),
 }
