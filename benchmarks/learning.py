@@ -11,6 +11,7 @@ from pathlib import Path
 import gymnasium as gym
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from benchmarks.timing import Case, Row, as_text, measure
@@ -21,8 +22,8 @@ ENV_ID = "SFL-v0"
 
 
 def dummy(num_envs: int) -> VecEnv:
-    """Single environments, one after another."""
-    return DummyVecEnv([lambda: gym.make(ENV_ID)] * num_envs)
+    """Single environments, one after another, with episode statistics as the adapter has them."""
+    return make_vec_env(ENV_ID, num_envs, vec_env_cls=DummyVecEnv)
 
 
 def adapter(num_envs: int) -> VecEnv:
