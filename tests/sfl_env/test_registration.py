@@ -52,12 +52,12 @@ def test_a_spec_survives_json(env_id: str) -> None:
     assert spec is not None
     again = gym.make(EnvSpec.from_json(spec.to_json()))
     assert isinstance(again.unwrapped, sfl_env.SFLEnv)
-    assert again.unwrapped.scenario == gym.make(env_id, **fields).unwrapped.scenario  # type: ignore[attr-defined]
+    assert again.unwrapped.scenario == gym.make(env_id, **fields).unwrapped.scenario
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_an_id_is_its_preset(env_id: str) -> None:
-    scenario = gym.make(env_id).unwrapped.scenario  # type: ignore[attr-defined]
+    scenario = gym.make(env_id).unwrapped.scenario
     assert scenario == sfl_env.Scenario().replace(**PRESETS[env_id].fields)
     batched = gym.make_vec(env_id, num_envs=2)
     assert isinstance(batched, sfl_env.SFLVectorEnv if env_id in BATCHED_IDS else gym.vector.SyncVectorEnv)
@@ -67,7 +67,7 @@ def test_an_id_is_its_preset(env_id: str) -> None:
 
 def test_a_field_given_to_make_overrides_the_presets() -> None:
     env = gym.make("SFL-StaleCSI-v0", csi_delay_rounds=3)
-    assert env.unwrapped.scenario.csi_delay_rounds == 3  # type: ignore[attr-defined]
+    assert env.unwrapped.scenario.csi_delay_rounds == 3
 
 
 def test_registering_again_changes_nothing() -> None:

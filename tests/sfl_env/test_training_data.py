@@ -21,7 +21,8 @@ COLUMNS = {
 
 def hub_dataset(name, count=12):
     """A small data set of the columns and types that the hub has."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     image, label = COLUMNS[name]
     classes = 100 if name == "cifar100" else 10
     features = datasets.Features({image: datasets.Image(), label: datasets.ClassLabel(num_classes=classes)})
@@ -96,7 +97,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
 
 
 def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch):
-    datasets = pytest.importorskip("datasets")
+    import datasets
 
     def offline(repository):
         raise ConnectionError(f"no route to {repository}")

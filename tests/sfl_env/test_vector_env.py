@@ -76,11 +76,11 @@ def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(n)])
     start, tape = batch.state, Tape(1)
-    together = batch.step(actions, tape)  # type: ignore[arg-type]  # draws as a generator does
+    together = batch.step(actions, tape)  # draws as a generator does
     for env in range(n):
         alone = Episodes(1, action_mode=action_mode, **fields)
         alone.begin(only(start, env))
-        single = alone.step(actions[env : env + 1], Playback(tape, env, n))  # type: ignore[arg-type]
+        single = alone.step(actions[env : env + 1], Playback(tape, env, n))
         for name in ("observation", "reward", "terminated", "truncated"):
             np.testing.assert_allclose(
                 getattr(single, name)[0], getattr(together, name)[env], rtol=1e-12, atol=0.0, err_msg=name
@@ -160,7 +160,7 @@ def both(mode: AutoresetMode, **fields: Any) -> tuple[SFLVectorEnv, SyncVectorEn
     late = np.array([0, 1])
     ours.episodes.begin(ours.episodes.state._replace(round=late))
     for env, done in zip(theirs.envs, late, strict=True):
-        episodes = env.unwrapped.episodes  # type: ignore[attr-defined]
+        episodes = env.unwrapped.episodes
         episodes.begin(episodes.state._replace(round=np.array([done])))
     return ours, theirs
 
@@ -347,7 +347,7 @@ def test_a_mistake_in_make_vec_is_named() -> None:
     with pytest.raises(ScenarioError, match="num_envs is 0"):
         SFLVectorEnv(0)
     with pytest.raises(ScenarioError, match="render_mode is 'human'"):
-        SFLVectorEnv(2, render_mode="human")  # type: ignore[arg-type]
+        SFLVectorEnv(2, render_mode="human")
 
 
 def test_replacing_an_environments_rows_leaves_the_others() -> None:
