@@ -96,7 +96,8 @@ class ContinuousAction:
         if not size.item(size.argmax()) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
         # Columns apart from each other: NumPy has a faster way for arrays without gaps.
-        wanted, log_weight = np.array(values.transpose(2, 0, 1), np.float64, order="C")
+        columns = values.transpose(2, 0, 1).astype(np.float64, "C")
+        wanted, log_weight = columns[0], columns[1]
         wanted *= self._half_range
         wanted += self._half_range
         log_weight *= self._share_log_range

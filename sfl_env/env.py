@@ -222,7 +222,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:
     """Return the infos of the only environment."""
-    terms = infos.pop("reward_terms")
-    single = {name: values[0] for name, values in infos.items()}
-    single["reward_terms"] = {name: values[0] for name, values in terms.items()}
-    return single
+    terms: dict[str, Any] = infos.pop("reward_terms")
+    # In place: the dictionaries are this round's own.
+    for part in (infos, terms):
+        for name, values in part.items():
+            part[name] = values[0]
+    infos["reward_terms"] = terms
+    return infos

@@ -194,12 +194,12 @@ class Episodes:
             into a decision that cannot be carried out.
         """
         asked = self.action_encoder.decode(action, self.observed)
-        decision = self.simulator.carried_out(self.state, asked)
+        decision, limited = self.simulator.carried_out(self.state, asked)
         if self._check_decisions:
             self.true_problem().check(decision)
         outcome = self.simulator.outcome(self.state, self.true, decision)
         terms = self.reward.terms(outcome)
-        infos = self._infos(decision, asked.cut > decision.cut, outcome, terms)
+        infos = self._infos(decision, limited, outcome, terms)
         if self.learner is not None:
             self._learn(self.learner, decision, outcome, infos)
         self._enter(self.simulator.step(self.state, outcome, rng))

@@ -81,17 +81,18 @@ def phase_latency_s(
     """
     samples = now.samples
     unit_s = np.empty((len(PHASES), *cut.shape))
-    # Views of the rows: seconds per unit of each phase's work, filled in place.
+    # Views of the rows: seconds per unit of each phase's work. They are filled as the functions' last argument,
+    # `out` by position, which NumPy parses faster than by name.
     model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = unit_s
-    np.divide(_ONE, uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz), out=model_upload)
-    np.maximum(share, _SMALLEST_SHARE, out=model_download)
-    model_download *= now.downlink_full_rate_bps
-    np.divide(_ONE, model_download, out=model_download)
-    np.divide(samples, now.compute_flops_per_s, out=forward)
-    np.multiply(forward, now.backward_slowdown, out=backward)
-    np.divide(samples, resources.server_flops_per_s, out=server)
-    np.multiply(samples, model_upload, out=smashed_upload)
-    np.multiply(samples, model_download, out=gradient_download)
+    rate_bps = uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
+    np.divide(_ONE, rate_bps, model_upload)
+    np.multiply(np.maximum(share, _SMALLEST_SHARE), now.downlink_full_rate_bps, rate_bps)
+    np.divide(_ONE, rate_bps, model_download)
+    np.divide(samples, now.compute_flops_per_s, forward)
+    np.multiply(forward, now.backward_slowdown, backward)
+    np.divide(samples, resources.server_flops_per_s, server)
+    np.multiply(samples, model_upload, smashed_upload)
+    np.multiply(samples, model_download, gradient_download)
     phases = work.phase_units.take(cut, axis=1)
     phases *= unit_s
     return phases

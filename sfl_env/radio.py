@@ -106,8 +106,7 @@ def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noi
     2000000.0
     """
     snr_per_gain, full_rate_per_nat_bps = _downlink_scales(bandwidth_hz, power_w, noise_w_per_hz)
-    rate: Array = gain * snr_per_gain
-    np.log1p(rate, out=rate)
+    rate: Array = np.log1p(gain * snr_per_gain)
     rate *= full_rate_per_nat_bps
     return rate
 

@@ -167,14 +167,16 @@ class Simulator:
         # A single environment may be stepped past its last round, where the progress stays 1.
         return View(observed, state.devices, state.charge, self._progress.take(state.round, mode="clip"))
 
-    def carried_out(self, state: State, asked: Decision) -> Decision:
-        """Return the decision that a round is carried out with.
+    def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
+        """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
 
         Cuts that do not fit give way to the deepest that do, and devices in sequence have the whole band each.
         """
-        cut = np.minimum(asked.cut, state.deepest_cut)
+        limited = asked.cut > state.deepest_cut
+        if not self._in_turn and not np.count_nonzero(limited):
+            return asked, limited
         share = np.ones_like(asked.bandwidth_share) if self._in_turn else asked.bandwidth_share
-        return Decision(cut, share)
+        return Decision(np.minimum(asked.cut, state.deepest_cut), share), limited
 
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
