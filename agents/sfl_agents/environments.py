@@ -1,14 +1,18 @@
 """Environments as the command line names them, and which seeds are for what."""
 
 import ast
+import copy
+import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from sfl_baselines.policies import episodes_of
-from sfl_env import SFLVectorEnv
+from sfl_env import Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.errors import PolicyError, ScenarioError, nearest_name
 from sfl_env.presets import PRESETS
 
@@ -78,22 +82,92 @@ def make_batch(
         ...
     sfl_env.errors.ScenarioError: Unknown environment id 'SFL-v1' (did you mean 'SFL-v0'?); known are SFL-v0, ...
     """
-    module, _, name = env_id.rpartition(":")
-    if not module and name not in gym.registry:
+    fields = dict(fields or {})
+    spec = find_spec(env_id)
+    if mode_of(env_id, fields) == "accuracy":
+        network = Scenario().replace(**_scenario_fields({**spec.kwargs, **fields})).network
         raise ScenarioError(
-            f"Unknown environment id {env_id!r}{nearest_name(name, PRESETS)}; known are {', '.join(PRESETS)}, "
-            "and MODULE:ID for one that a module of yours registers."
+            f"{env_id} trains a network in every environment and has no batch. Train agents on the lengths of "
+            f"its rounds, --fields mode=latency model={network}, and compare what is learnt under them by `sfl "
+            "benchmark --mode accuracy --agents`."
         )
-    try:
-        envs = gym.make_vec(env_id, num_envs=num_envs, **options, **(fields or {}))
-    except (gym.error.Error, ImportError, TypeError) as error:
-        # A type error comes from environments of other packages, which do not know these options.
-        raise ScenarioError(f"{env_id} cannot be made as an environment of sfl_env's: {error}") from error
-    core = envs.unwrapped
+    if spec.entry_point == "sfl_env.env:SFLEnv":  # whose batches simulate every latency scenario
+        spec.vector_entry_point = "sfl_env.vector_env:SFLVectorEnv"
+    with _made_here(env_id):
+        core = gym.make_vec(spec, num_envs=num_envs, **options, **fields).unwrapped
     if not isinstance(core, SFLVectorEnv):
         episodes_of(core)
         raise PolicyError(f"{env_id} has no batched environment of sfl_env's behind gym.make_vec.")
     return core
+
+
+def make_single(env_id: str, fields: Mapping[str, Any] | None = None, **options: Any) -> SFLEnv:
+    """Make a single environment of a registered id, without Gymnasium's wrappers.
+
+    Parameters
+    ----------
+    env_id, fields
+        As for :func:`make_batch`.
+    **options
+        Further arguments of :func:`gymnasium.make`.
+
+    Raises
+    ------
+    ScenarioError
+        If the id is not registered or a field is wrong.
+    PolicyError
+        If the environment is of another package.
+    """
+    spec = find_spec(env_id)
+    with _made_here(env_id):
+        core = gym.make(spec, **options, **(fields or {})).unwrapped
+    if not isinstance(core, SFLEnv):
+        raise PolicyError(f"{env_id} is no environment of sfl_env's.")
+    return core
+
+
+def mode_of(env_id: str, fields: Mapping[str, Any]) -> str:
+    """Return whether an id with some fields overridden simulates ``"latency"`` alone or ``"accuracy"`` too.
+
+    Examples
+    --------
+    >>> mode_of("SFL-v0", {}), mode_of("SFL-v0", {"mode": "accuracy"}), mode_of("SFL-Accuracy-v0", {})
+    ('latency', 'accuracy', 'accuracy')
+    """
+    return str({**find_spec(env_id).kwargs, **fields}.get("mode", Scenario.mode))
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Return a copy of what is registered under an id, or under ``module:id`` by a module.
+
+    Raises
+    ------
+    ScenarioError
+        If nothing is.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        with _made_here(env_id):
+            importlib.import_module(module)
+    if name not in gym.registry:
+        raise ScenarioError(
+            f"Unknown environment id {env_id!r}{nearest_name(name, PRESETS)}; known are {', '.join(PRESETS)}, "
+            "and MODULE:ID for one that a module of yours registers."
+        )
+    return copy.deepcopy(gym.registry[name])
+
+
+def _scenario_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in Scenario.__dataclass_fields__}
+
+
+@contextmanager
+def _made_here(env_id: str) -> Iterator[None]:
+    try:
+        yield
+    except (gym.error.Error, ImportError, TypeError) as error:
+        # A type error comes from environments of other packages, which do not know these options.
+        raise ScenarioError(f"{env_id} cannot be made as an environment of sfl_env's: {error}") from error
 
 
 def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:

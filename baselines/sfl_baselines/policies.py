@@ -133,6 +133,7 @@ ABOUT: Mapping[str, str] = {
     "equal-bandwidth": "equal shares, each device its own best cut",
     "federated": "the whole network on every device, band split optimally",
     "shallow": "one block on every device, band split optimally",
+    "sequential": "each device the cut that is best with the whole band to itself, for schedule='sequence'",
     "random": "uniform over the cuts that fit and over all splits of the band",
 }
 """The policies that :func:`make` knows, and what they do."""

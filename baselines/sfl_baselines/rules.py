@@ -78,6 +78,15 @@ def shallow(problem: RoundProblem) -> Decision:
     return allocate_bandwidth(problem, deepest_fitting(problem, 0)).decision
 
 
+def sequential(problem: RoundProblem) -> Decision:
+    """Give every device the cut that is best for it with the whole band to itself, and equal shares.
+
+    For ``schedule="sequence"``, split learning, where devices take turns: there each has the whole band in its
+    turn whatever the shares, and no cuts are faster than these.
+    """
+    return Decision(alone_s(problem).argmin(axis=-1), equal_shares(problem))
+
+
 class RandomRule:
     """Cuts uniform among those that fit, shares uniform over all splits of the whole band.
 
@@ -109,6 +118,7 @@ RULES: Mapping[str, Rule] = {
     "equal-bandwidth": equal_bandwidth,
     "federated": federated,
     "shallow": shallow,
+    "sequential": sequential,
 }
 """Deterministic rules by the names of their policies."""
 
@@ -124,6 +134,14 @@ def equal_shares(problem: RoundProblem) -> Array:
     present = takes_part(problem)
     share: Array = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
     return share
+
+
+def alone_s(problem: RoundProblem) -> Array:
+    """(N, K, C): seconds that each device takes at every cut with the whole band to itself."""
+    n, k, num_cuts = problem.shape
+    whole = np.ones((n, k))
+    cuts = (np.full((n, k), cut) for cut in range(num_cuts))
+    return np.stack([problem.device_latency_s(Decision(cut, whole)) for cut in cuts], axis=-1)
 
 
 def deepest_fitting(problem: RoundProblem, wanted: int) -> NDArray[np.intp]:

@@ -17,6 +17,9 @@ from sfl_baselines import Policy
 from sfl_env import Scenario, SFLVectorEnv
 from sfl_env.errors import PolicyError, RunError, nearest_name
 
+POLICIES = tuple(name for name in sfl_baselines.names() if name != "sequential")
+"""Baselines that are compared by default; ``sequential`` is for devices that take turns."""
+
 ROLLOUTS = "rollouts"
 """Folder of the policies that are done, which an interrupted benchmark goes on from."""
 
@@ -51,7 +54,7 @@ class Comparison:
     """
 
     env_id: str = "SFL-v0"
-    policies: tuple[str, ...] = sfl_baselines.names()
+    policies: tuple[str, ...] = POLICIES
     agents: tuple[Path, ...] = ()
     episodes: int = 20
     seed: int = 0
@@ -59,21 +62,52 @@ class Comparison:
     action_mode: str = "continuous"
 
     def __post_init__(self) -> None:
-        known = sfl_baselines.names()
-        for name in self.policies:
-            if name not in known:
-                raise PolicyError(
-                    f"Unknown baseline {name!r}{nearest_name(name, known)}; known are {', '.join(known)}."
-                )
-        if not (self.policies or self.agents):
-            raise PolicyError("Nothing is to be compared; name baselines with --policies or agents with --agents.")
-        if self.episodes < 2:
-            raise RunError(f"--episodes is {self.episodes}; intervals need at least 2.")
+        check_contest(self.policies, self.agents, self.episodes, known=sfl_baselines.names())
         held_out_seed(self.seed)
 
     def batch(self, action_mode: str) -> SFLVectorEnv:
         """Return the environments of all episodes."""
         return make_batch(self.env_id, self.episodes, self.fields, action_mode=action_mode)
+
+
+def check_contest(policies: Sequence[str], agents: Sequence[Path], episodes: int, *, known: Sequence[str]) -> None:
+    """Raise unless known policies or some agents are to be compared over enough episodes.
+
+    Raises
+    ------
+    PolicyError
+        If a baseline is not known or nothing is to be compared.
+    RunError
+        For less than 2 episodes.
+    """
+    for name in policies:
+        if name not in known:
+            raise PolicyError(
+                f"Unknown baseline {name!r}{nearest_name(name, known)}; known are {', '.join(known)}."
+            )
+    if not (policies or agents):
+        raise PolicyError("Nothing is to be compared; name baselines with --policies or agents with --agents.")
+    if episodes < 2:
+        raise RunError(f"--episodes is {episodes}; intervals need at least 2.")
+
+
+def labels_of(policies: Sequence[str], agents: Sequence[Path]) -> tuple[str, ...]:
+    """Return a label of its own for every policy and then for every agent.
+
+    Raises
+    ------
+    PolicyError
+        If one is named twice.
+    """
+    # Two agents of one name, or of a baseline's, are told apart by their paths.
+    names = [path.parent.name if path.suffix == ".zip" else path.name for path in agents]
+    taken = [*policies, *names]
+    told_apart = (str(path) if taken.count(name) > 1 else name for name, path in zip(names, agents, strict=True))
+    labels = (*policies, *told_apart)
+    for label in labels:
+        if labels.count(label) > 1:
+            raise PolicyError(f"{label!r} is named twice; name every policy once.")
+    return labels
 
 
 @dataclass(frozen=True)
@@ -120,24 +154,15 @@ def prepare(comparison: Comparison) -> list[Entrant]:
     SFLError
         For an environment, baseline or agent that is not there or does not fit, or that is named twice.
     """
-    # Two agents of one name, or of a baseline's, are told apart by their paths.
-    names = [path.parent.name if path.suffix == ".zip" else path.name for path in comparison.agents]
-    taken = [*comparison.policies, *names]
-    agents = [
-        (str(path) if taken.count(name) > 1 else name, path)
-        for path, name in zip(comparison.agents, names, strict=True)
-    ]
-    labels = [*comparison.policies, *(label for label, _ in agents)]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise PolicyError(f"{label!r} is named twice; name every policy once.")
+    labels = labels_of(comparison.policies, comparison.agents)
     modes = {path: agent_action_mode(path) for path in comparison.agents}
     envs = {mode: comparison.batch(mode) for mode in {comparison.action_mode, *modes.values()}}
+    reference_of(envs[comparison.action_mode].scenario)  # tells of systems that cannot be compared
     lineup = []
     for name in comparison.policies:
         batch = envs[comparison.action_mode]
         lineup.append(Entrant(name, "baseline", sfl_baselines.make(name, batch), batch))
-    for label, path in agents:
+    for label, path in zip(labels[len(comparison.policies) :], comparison.agents, strict=True):
         batch = envs[modes[path]]
         lineup.append(Entrant(label, "agent", load_agent(path, batch), batch))
     return lineup

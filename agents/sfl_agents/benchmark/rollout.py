@@ -1,14 +1,13 @@
 """One policy on the held-out episodes, every round beside the best that was possible in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_agents.benchmark.reference import Reference
-from sfl_agents.runs import atomic_output
+from sfl_agents.benchmark.stored import StoredArrays
 from sfl_baselines import Policy
 from sfl_env.episodes import Episodes
 from sfl_env.radio import Array
@@ -22,7 +21,7 @@ class ImpossibleResultError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Rollout:
+class Rollout(StoredArrays):
     """R rounds of N episodes under one policy; entries of rounds after an episode's end mean nothing."""
 
     running: NDArray[np.bool_]  # (R, N) whether the round belongs to the episode
@@ -50,17 +49,6 @@ class Rollout:
     def mean(self, values: Array | NDArray[np.int64]) -> Array:
         """(N,): mean of an (R, N) array over each episode's rounds."""
         return np.asarray(values.mean(axis=0, where=self.running), dtype=np.float64)
-
-    def save(self, path: Path) -> None:
-        """Write to an NPZ file, whole or not at all."""
-        with atomic_output(path) as partial:
-            np.savez_compressed(partial, **{item.name: getattr(self, item.name) for item in fields(self)})
-
-    @classmethod
-    def load(cls, path: Path) -> "Rollout":
-        """Read back what :meth:`save` wrote."""
-        with np.load(path) as stored:
-            return cls(**{item.name: stored[item.name] for item in fields(cls)})
 
 
 def roll_out(

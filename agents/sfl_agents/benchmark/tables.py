@@ -40,7 +40,7 @@ def terminal_table(scores: Sequence[Score], title: str, reference: str, by_retur
         cells = [
             entry.policy,
             in_words(entry.ratio, 4),
-            _short(entry.ratio_95, 4),
+            short(entry.ratio_95, 4),
             in_words(entry.latency_s, 3),
         ]
         if by_return:
@@ -58,10 +58,11 @@ def in_words(value: Interval, digits: int) -> str:
     >>> in_words(Interval(1.23456, 1.2, 1.25), 4)
     '1.235 [1.200, 1.250]'
     """
-    return f"{_short(value.mean, digits)} [{_short(value.low, digits)}, {_short(value.high, digits)}]"
+    return f"{short(value.mean, digits)} [{short(value.low, digits)}, {short(value.high, digits)}]"
 
 
-def _short(value: float, digits: int) -> str:
+def short(value: float, digits: int) -> str:
+    """Return a number to some significant digits."""
     # The alternate form keeps trailing zeros, so that 1.000 is told from 1.
     return f"{value:.0f}" if abs(value) >= 10.0 ** (digits - 1) else f"{value:#.{digits}g}"
 
@@ -86,7 +87,7 @@ def write_rounds(path: Path, rollouts: Mapping[str, Rollout]) -> None:
                 }
             )
         )
-    _write(path, pd.concat(tables))
+    write_csv(path, pd.concat(tables))
 
 
 def write_episodes(path: Path, rollouts: Mapping[str, Rollout]) -> None:
@@ -106,9 +107,10 @@ def write_episodes(path: Path, rollouts: Mapping[str, Rollout]) -> None:
                 }
             )
         )
-    _write(path, pd.concat(tables))
+    write_csv(path, pd.concat(tables))
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table, whole or not at all."""
     with atomic_output(path) as partial:
         table.to_csv(partial, index=False, float_format=DIGITS)

@@ -1,13 +1,14 @@
 """What commands show on the terminal while and after they work."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sfl_agents.benchmark.comparison import Entrant, Results
+    from sfl_agents.benchmark.comparison import Results
+    from sfl_agents.benchmark.learning.comparison import LearningResults
 
 PIPE_WIDTH = 120
 """Columns to write when the output is no terminal."""
@@ -22,15 +23,14 @@ def console() -> "Console":
 
 
 @contextmanager
-def rollout_progress(lineup: "Sequence[Entrant]") -> Iterator[dict[str, Any]]:
-    """Show a progress bar over policies and their rounds; yields the callbacks that move it."""
+def rollout_progress(rollouts: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """Show a progress bar over so many rollouts and their rounds; yields the callbacks that move it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    rounds = lineup[0].envs.scenario.max_rounds
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=len(lineup) * rounds)
+        task = progress.add_task("", total=rollouts * rounds)
 
         def on_policy(label: str, number: int) -> None:
             progress.update(task, description=label, completed=number * rounds)
@@ -49,3 +49,13 @@ def show_results(results: "Results") -> None:
             "No optimum is known for synchronised phases: rounds are compared to a lower bound (no waiting, and a "
             "server that takes no time) that need not be reachable."
         )
+
+
+def show_learning(results: "LearningResults") -> None:
+    """Print the table of a comparison of learning curves."""
+    from sfl_agents.benchmark.learning.tables import terminal_table
+
+    terminal = console()
+    terminal.print(terminal_table(results.scores, results.target, results.first, results.title))
+    if any(entry.kind == "reference" for entry in results.scores):
+        terminal.print("Centralised training has no time axis: all data lies at one place and nothing is sent.")

@@ -49,7 +49,7 @@ class Evaluate:
         run = None
         if self.out is not None:
             run = runs.start(self.out, "evaluate", runs.to_plain(comparison), overwrite=self.overwrite)
-        with rollout_progress(lineup) as callbacks:
+        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
             results = compare(comparison, lineup, **callbacks)
         show_results(results)
         if run is not None:

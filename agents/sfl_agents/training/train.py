@@ -215,8 +215,7 @@ class _Watch(BaseCallback):
         self._before_s = milestones[-1].training_s if milestones else 0.0
         self._start_s = time.perf_counter()
         self._held_out = job.batch(job.evaluation_episodes)
-        # No solver is optimal where phases wait for each other.
-        if not self._held_out.scenario.synchronised_phases:
+        if self._held_out.scenario.optimum_is_known:
             self._held_out = job.batch(job.evaluation_episodes, info_optimum=True)
 
     def _on_step(self) -> bool:

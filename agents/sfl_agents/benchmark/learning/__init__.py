@@ -1,0 +1,1 @@
+"""Learning curves of policies and training schemes on the same data, weights and channels."""
