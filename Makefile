@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install lint types test test-slow benchmark docs clean
+.PHONY: install lint types test test-slow benchmark speed docs clean
 
 install: $(VENV)/.installed
 
@@ -32,12 +32,21 @@ benchmark: install
 	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite
 	$(BIN)/sfl benchmark --env-id SFL-v0 --agents runs/ppo --out runs/benchmark --overwrite
 
+# Everything that is compared takes turns on one thread; tables on the terminal, and runs/speed/speed.json.
+speed: $(VENV)/.speed
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed --out runs/speed
+
+$(VENV)/.speed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group speed
+	touch $@
+
 # Rewrite the pages and pictures that show computed figures; the results need a `make benchmark` before.
 docs: install
 	$(BIN)/python docs/make_tables.py
 	$(BIN)/python docs/make_difficulty.py
 	$(BIN)/python docs/make_figures.py
 	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_speed.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -84,6 +84,18 @@ def single_table(rounds: int) -> list[Row]:
     return measure(cases, "CartPole-v1, single", rounds)
 
 
+def plain_single_table(rounds: int) -> list[Row]:
+    """The default environment over CartPole, as in a process that runs nothing else.
+
+    With other variants taking turns, the interpreter's caches of types at each call would be of little use.
+    """
+    cases = {
+        "CartPole-v1, single": single("CartPole-v1"),
+        "SFL-v0, single, K = 10": single("SFL-v0"),
+    }
+    return measure(cases, "CartPole-v1, single", rounds)
+
+
 def batched_table(rounds: int) -> list[Row]:
     """Batched environments over CartPole's."""
     cases = {
@@ -115,7 +127,10 @@ def randomness_table(rounds: int) -> list[Row]:
 def scaling_table(rounds: int) -> list[Row]:
     """Cost of one device's round as there are more devices, environments and cuts."""
     cases = {f"single, K = {k}": _per_device(single("SFL-v0", num_devices=k), k) for k in (10, 30, 100, 300, 1000)}
-    cases |= {f"N = {n}, K = 10": _per_device(batched("SFL-v0", n), 10) for n in (1, 16, 64, 256, 1024, 4096)}
+    cases |= {
+        f"N = 64, K = {k}": _per_device(batched("SFL-v0", 64, num_devices=k), k) for k in (10, 30, 100, 300, 1000)
+    }
+    cases |= {f"N = {n}, K = 10": _per_device(batched("SFL-v0", n), 10) for n in (1, 16, 256, 1024, 4096)}
     cases |= {
         f"N = 256, K = 10, {model} (C = {num_cuts})": _per_device(batched("SFL-v0", 256, model=model), 10)
         for model, num_cuts in (("lenet5", 5), ("resnet18", 10), ("vgg16", 16), ("mobilenetv2", 20))
@@ -128,6 +143,7 @@ def _per_device(case: Case, num_devices: int) -> Case:
 
 
 TABLES = {
+    "default single environment": plain_single_table,
     "single environments": single_table,
     "batched environments": batched_table,
     "over the cost of the random numbers": randomness_table,
