@@ -30,9 +30,9 @@ actions that were sampled beforehand; infos built; episodes reset at their end. 
 call that draws what a round of `SFL-v0` draws, two normal numbers and a uniform one for each device: no simulator
 that draws as much can be faster. A "device-round" is one device's part of one round.
 
-Solvers get the same instances: ten devices with 14 cuts of ResNet-34 in a macro cell, 10 MHz. Each general solver's
-optimum is compared with ours before its time counts. SLSQP and Clarabel only split the band for given cuts; SCIP
-solves the joint problem, once for each size since it may take a minute.
+Solvers get the same instances: ten devices with 14 cuts of ResNet-34 in a macro cell, 10 MHz. Each general
+solver's optimum is compared with ours before its time counts. SLSQP and Clarabel only split the band for given
+cuts; SCIP solves the joint problem, once for each size since it may take a minute.
 
 PPO's two sides collect rollouts of the same size and train on them with the same `MlpPolicy` and the same
 hyperparameters, those of `sfl train --algo ppo`; only where the rollouts come from differs. Eight single

@@ -1,6 +1,7 @@
 """The generated pages of the documentation say what the code says."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -9,8 +10,8 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def make_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_tables", DOCS / "make_tables.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -20,6 +21,13 @@ def make_tables() -> ModuleType:
 
 @pytest.mark.parametrize("page", ["scenario.md", "devices.md", "networks.md"])
 def test_page_is_up_to_date(page: str) -> None:
-    assert (DOCS / page).read_text(encoding="utf-8") == make_tables().pages()[page], (
+    assert (DOCS / page).read_text(encoding="utf-8") == script("make_tables").pages()[page], (
         f"docs/{page} is behind the code: run `python docs/make_tables.py`."
+    )
+
+
+def test_the_page_on_speed_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "speed.json").read_text(encoding="utf-8"))
+    assert (DOCS / "speed.md").read_text(encoding="utf-8") == script("make_speed").page(measured), (
+        "docs/speed.md is behind docs/speed.json: run `python docs/make_speed.py`."
     )
