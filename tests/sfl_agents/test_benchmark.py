@@ -97,6 +97,20 @@ def test_the_barrier_bound_is_below_every_round_and_says_what_it_is() -> None:
     assert reference_of(make_batch("SFL-v0", 1).scenario).name == "optimum"
 
 
+def test_devices_that_take_turns_are_compared_with_their_own_optimum() -> None:
+    results = benchmark(policies=("exact", "sequential", "common-cut"), fields=SMALL | {"schedule": "sequence"})
+    assert results.reference == "optimum"
+    ratio = {entry.policy: entry.ratio.mean for entry in results.scores}
+    assert ratio["sequential"] == pytest.approx(1.0, abs=1e-5)
+    assert ratio["common-cut"] >= 1.0 - 1e-9
+    assert ratio["exact"] > 1.01  # splits a band that nobody has to share
+
+
+def test_rounds_that_leave_devices_out_are_not_compared_by_their_length() -> None:
+    with pytest.raises(ScenarioError, match=r"deadline_s is 5\.0.*--mode accuracy"):
+        prepare(Comparison(fields={"deadline_s": 5.0}))
+
+
 class TooHigh:
     """A reference that is no bound at all."""
 

@@ -191,3 +191,25 @@ def test_a_users_rule_becomes_a_policy() -> None:
     observation, _ = env.reset(seed=0)
     action, _ = sfl_baselines.RulePolicy(env, last_cut).predict(observation)
     np.testing.assert_allclose(env.step(action)[4]["bandwidth_share"], 0.25)
+
+
+def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
+    envs = gym.make_vec("SFL-v0", num_envs=6, schedule="sequence", num_devices=4)
+    observation, _ = envs.reset(seed=2)
+    cuts = envs.unwrapped.true_problem().shape[-1]
+    seconds = {}
+    for name in ("sequential", "exact", "common-cut"):
+        observation, _ = envs.reset(seed=2)
+        infos = envs.step(sfl_baselines.make(name, envs).predict(observation)[0])[4]
+        seconds[name] = infos["latency_s"]
+        np.testing.assert_array_equal(infos["bandwidth_share"], 1.0)
+        np.testing.assert_allclose(infos["latency_s"], infos["device_latency_s"].sum(axis=-1))
+    # Whatever cut all take: each device's own is at least as fast.
+    for cut in range(cuts):
+        observation, _ = envs.reset(seed=2)
+        one = sfl_baselines.RulePolicy(
+            envs, lambda p, cut=cut: sfl_env.Decision(np.full(p.shape[:2], cut), np.full(p.shape[:2], 0.25))
+        )
+        infos = envs.step(one.predict(observation)[0])[4]
+        assert (seconds["sequential"] <= infos["latency_s"] * (1 + 1e-5)).all()
+    assert (seconds["sequential"] < seconds["exact"]).any()

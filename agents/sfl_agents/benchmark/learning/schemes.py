@@ -68,6 +68,7 @@ class LearningComparison:
 
     def __post_init__(self) -> None:
         check_contest(self.policies, self.agents, self.episodes, known=(*sfl_baselines.names(), CENTRALISED))
+        held_out_seed(self.seed)
         held_out_seed(self.seed + self.episodes - 1)
 
     @property

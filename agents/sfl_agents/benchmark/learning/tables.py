@@ -30,14 +30,7 @@ def terminal_table(scores: Sequence[LearningScore], target: float, first: str, t
     caption = "mean [95 % interval over seeds]; > a bound, where not every seed reaches the target"
     table = Table(title=title, caption=caption, title_justify="left")
     table.add_column("scheme", no_wrap=True)
-    for heading in (
-        f"seconds to {target:.0%}",
-        f"over {first}",
-        "rounds",
-        "reached",
-        "s / round",
-        "final accuracy",
-    ):
+    for heading in (f"seconds to {target:.0%}", f"over {first}", "rounds", "seeds", "final accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in scores:
         table.add_row(
