@@ -112,19 +112,20 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], BoolArray, BoolArray, dict[str, Any]]:
         """Carry out one round of every environment; see :class:`gymnasium.vector.VectorEnv`."""
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._over.any():
+        some_over = bool(np.count_nonzero(self._over))  # many times faster than any()
+        if some_over and self.autoreset_mode == AutoresetMode.DISABLED:
             raise ScenarioError(
                 f"Environment {int(np.argmax(self._over))} was stepped after its episode's end; with autoreset "
                 "disabled, call reset(options={'reset_mask': terminated | truncated}) first."
             )
-        if not self._over.any():
+        if not some_over:
             done = self.episodes.step(np.asarray(actions), self.np_random)
             infos = masked(done.infos, np.ones(self.num_envs, dtype=np.bool_))
         else:
             done = self._start_over(self.episodes.step(self._heeded(actions), self.np_random))
             infos = masked(done.infos, ~self._over)
         self._over = done.terminated | done.truncated
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._over.any():
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and np.count_nonzero(self._over):
             done, infos = self._restart_at_once(done)
         return done.observation, done.reward, done.terminated, done.truncated, infos
 

@@ -94,7 +94,7 @@ class SFLVecEnv(VecEnv):
         self._length += 1
         done = terminated | truncated
         infos: list[Info] = [{} for _ in range(self.num_envs)]
-        if done.any():
+        if np.count_nonzero(done):
             self._report_ended(infos, done, truncated & ~terminated)
         return observation, reward.astype(np.float32), done, infos
 
