@@ -12,6 +12,7 @@ from sfl_env.training.aggregation import RunningAverage, share_server_gradients
 from sfl_env.training.data import TensorData
 from sfl_env.training.gradients import Batch, BatchedGradients, GradientMethod, SingleGradients, vmapped
 from sfl_env.training.grouped import grouped
+from sfl_env.training.memory import keep_freed_memory
 from sfl_env.training.plan import (
     LocalTraining,
     RoundOutcome,
@@ -76,6 +77,8 @@ class FusedExecutor:
         self._method = method
         self._names = names_of(chain)
         self._grouped = grouped(chain, data.input_shape)
+        if data.train_features.device.type == "cpu":
+            keep_freed_memory()
         # Nothing is computed in measuring, and the type of the numbers does not change the counts.
         costs = profile(copy.deepcopy(chain).to("meta", torch.float32), data.input_shape)
         self._sample_flops = float(costs.device_forward_flops[-1] + costs.device_backward_flops[-1])
@@ -171,7 +174,9 @@ class FusedExecutor:
         parts = [slice(i, i + at_once) for i in range(0, count, at_once)]
         parameter_parts = [_part(parameters, part) for part in parts]
         buffer_parts = [_part(buffers, part) for part in parts]
-        optimizer = self._local.make_optimizer([t for held in parameter_parts for t in held.values()])
+        optimizer = self._local.make_optimizer(
+            [t for held in parameter_parts for t in held.values()], one_pass=True
+        )
         batches = _Batches(self._data, plan)
         losses = batches.sample_weight.new_empty(plan.iterations, count)
         for iteration in range(plan.iterations):
@@ -185,7 +190,7 @@ class FusedExecutor:
             for held in parameter_parts:
                 own = gradients.pop(0)
                 for name, tensor in held.items():
-                    tensor.grad = own.pop(name)
+                    tensor.grad = own.pop(name).contiguous()  # as one pass needs it
             optimizer.step()
             # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
             optimizer.zero_grad()

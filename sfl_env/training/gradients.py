@@ -1,6 +1,5 @@
 """Gradients of replicas of a network, each on its own mini-batch: the formulations that fit any network."""
 
-import copy
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -100,9 +99,7 @@ class SingleGradients:
     """
 
     def __init__(self, chain: nn.Module) -> None:
-        # A call swaps a module's tensors for those it is given, so each thread needs a module of its own; on
-        # the meta device it takes no memory.
-        self._chain = copy.deepcopy(chain).to("meta")
+        self._chain = chain
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""

@@ -97,15 +97,28 @@ class LocalTraining:
             )
         return self.batch_size
 
-    def make_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    def make_optimizer(self, parameters: list[Tensor], *, one_pass: bool = False) -> torch.optim.Optimizer:
         """Return a fresh optimiser.
 
         Both act on each number by itself, so that one step on K stacked copies is K steps on one.
+
+        Parameters
+        ----------
+        parameters : list of tensors
+            What it steps.
+        one_pass : bool
+            Take torch's fused kernels, which read and write each number once a step. They ignore strides:
+            parameters and gradients have to be contiguous.
         """
+        fused = True if one_pass else None
         if self.optimizer == "adam":
-            return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+            return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
         return torch.optim.SGD(
-            parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            parameters,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=fused,
         )
 
 

@@ -63,7 +63,7 @@ def test_ten_devices_learn_the_digits(digits):
     )
     training.reset(0)
     rng = np.random.default_rng(0)
-    accuracy = max(training.run_round(rng.integers(0, training.num_cuts, 10)).accuracy for _ in range(30))
+    accuracy = max(training.run_round(rng.integers(0, training.num_cuts, 10)).accuracy for _ in range(60))
     assert accuracy >= 0.97
 
 
