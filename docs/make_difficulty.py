@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 import sfl_baselines
+from sfl_agents.benchmark.tables import short
 from sfl_baselines import allocate_bandwidth, solve_exact
 from sfl_env.presets import PRESETS
 from sfl_env.problem import Decision, RoundProblem
@@ -128,7 +129,7 @@ def page() -> str:
         d = measure(env_id)
         cuts = ", ".join(f"{name} {share:.0%}" for name, share in d.cuts.items())
         lines.append(
-            f"| `{env_id}` | {d.optimum_s:.1f} s | {cuts} | +{d.equal_bandwidth:.0%} | "
+            f"| `{env_id}` | {short(d.optimum_s, 3)} s | {cuts} | +{d.equal_bandwidth:.0%} | "
             f"+{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | +{d.shallow:.0%} | {d.ruled:.2%} |"
         )
     lines += [

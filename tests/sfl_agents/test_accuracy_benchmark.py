@@ -74,6 +74,7 @@ def test_seeds_that_never_reach_the_target_are_counted_as_a_bound_and_never_left
     assert found.time_s.mean == 5.0  # of those that reach it
     assert found.time_at_least_s == pytest.approx((5.0 + 18.0 + 5.0) / 3)
     assert seconds(found) == "> 9.33"
+    assert found.time_ratio is None  # which would be that of the easier seeds
 
     none = score("none", "baseline", [NEVER, NEVER], 0.9)
     assert (none.reached, none.rounds, none.time_s, none.time_ratio) == (0, None, None, None)

@@ -17,18 +17,17 @@ class Benchmark:
     round), episodes.csv, results.png and summary.json. In accuracy mode by learning curves, from the same data,
     weights and channels: writes curves.csv, time_to_target.csv, curves.png and summary.json.
 
-    Examples: 'sfl benchmark --agents runs/ppo --episodes 50 --fields num_devices=20', 'sfl benchmark
-    --mode accuracy --rounds 60 --fields partition=dirichlet target_accuracy=0.9'
+    Example: 'sfl benchmark --agents runs/ppo --episodes 50 --fields num_devices=20'
+
+    Example: 'sfl benchmark --mode accuracy --rounds 60 --fields partition=dirichlet target_accuracy=0.9'
     """
 
     mode: Literal["latency", "accuracy"] | None = None
     """What to compare: lengths of rounds, or learning curves; by default as the environment says."""
     env_id: str | None = None
-    """Environment: a registered id, or MODULE:ID for one that a module of yours registers. By default SFL-v0, in
-    accuracy mode SFL-Accuracy-v0."""
+    """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
     policies: tuple[str, ...] | None = None
-    """Baselines; by default all that fit. In accuracy mode also 'sequential', devices in sequence as in split
-    learning, and 'centralised', one device that holds all data."""
+    """Baselines, by default all that fit; 'sequential': split learning, 'centralised': one device with all data."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote."""
     episodes: int | None = None

@@ -157,7 +157,7 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float) -> None:
     """
     to_axes = axes.transData + axes.transAxes.inverted()
     places = [float(to_axes.transform((line.target_x, target))[0]) for line in lines]
-    to_the_left = float(np.mean(places)) > 0.5
+    to_the_left = min(places) > 1.0 - max(places)
     order = np.argsort(places, kind="stable")
     base = float(to_axes.transform((lines[0].target_x, target))[1])
     for row, index in enumerate(order if to_the_left else order[::-1]):
@@ -178,5 +178,5 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float) -> None:
             ha="right" if to_the_left else "left",
             va="center",
             color=line.colour,
-            fontsize=9.5,
+            fontsize=9,
         )

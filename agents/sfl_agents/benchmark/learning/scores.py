@@ -26,7 +26,9 @@ class LearningScore:
     rounds_at_least: float
     time_s: Interval | None  # likewise; None for centralised training, which has no time axis
     time_at_least_s: float | None
-    time_ratio: Interval | None  # over the first scheme's on the same seed, where both reach the target
+    time_ratio: (
+        Interval | None
+    )  # over the first scheme's on the same seed; None unless both reach it on every seed
     latency_s: Interval | None  # of a round
     final_accuracy: Interval
 
@@ -53,9 +55,11 @@ def score(
     known = [
         at or Reached(curve.rounds, float(curve.elapsed_s[-1])) for at, curve in zip(found, curves, strict=True)
     ]
-    theirs = [reach(curve, target) for curve in first or curves]
-    both = [(at.time_s, other.time_s) for at, other in zip(found, theirs, strict=True) if at and other]
     timed = kind != "reference"
+    theirs = [reach(curve, target) for curve in first or curves]
+    pairs = [(at.time_s, other.time_s) for at, other in zip(found, theirs, strict=True) if at and other]
+    # Over some of the seeds only, the ratio would be that of the easier ones.
+    all_paired = timed and len(pairs) == len(curves) and all(first_s > 0.0 for _, first_s in pairs)
     return LearningScore(
         scheme=scheme,
         kind=kind,
@@ -65,7 +69,7 @@ def score(
         rounds_at_least=float(np.mean([at.rounds for at in known])),
         time_s=_interval([at.time_s for at in reached]) if timed else None,
         time_at_least_s=float(np.mean([at.time_s for at in known])) if timed else None,
-        time_ratio=_interval([ours_s / first_s for ours_s, first_s in both if first_s > 0.0]) if timed else None,
+        time_ratio=_interval([ours_s / first_s for ours_s, first_s in pairs]) if all_paired else None,
         latency_s=_interval([float(curve.latency_s[1:].mean()) for curve in curves]) if timed else None,
         final_accuracy=mean_interval(np.array([curve.accuracy[-1] for curve in curves])),
     )
