@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install lint types test test-slow benchmark speed docs clean
+.PHONY: install lint types test test-slow benchmark benchmark-accuracy speed docs clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,16 @@ benchmark: install
 	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite
 	$(BIN)/sfl benchmark --env-id SFL-v0 --agents runs/ppo --out runs/benchmark --overwrite
 
+# Train a network under every scheme: on data that all devices have alike, on data of a few classes each, and on
+# the latter with a step size that suits split learning.
+SKEWED := partition=dirichlet partition_concentration=0.1
+ACCURACY := $(BIN)/sfl benchmark --mode accuracy --episodes 7 --rounds 60 --overwrite
+benchmark-accuracy: install
+	$(ACCURACY) --out runs/benchmark-accuracy
+	$(ACCURACY) --fields $(SKEWED) --out runs/benchmark-accuracy-skewed
+	$(ACCURACY) --fields $(SKEWED) learning_rate=0.01 --policies alternating common-cut sequential \
+		--out runs/benchmark-accuracy-slow
+
 # Everything that is compared takes turns on one thread; tables on the terminal, and runs/speed/speed.json.
 speed: $(VENV)/.speed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed --out runs/speed
@@ -40,7 +50,8 @@ $(VENV)/.speed: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group speed
 	touch $@
 
-# Rewrite the pages and pictures that show computed figures; the results need a `make benchmark` before.
+# Rewrite the pages and pictures that show computed figures; the results need `make benchmark` and
+# `make benchmark-accuracy` before.
 docs: install
 	$(BIN)/python docs/make_tables.py
 	$(BIN)/python docs/make_difficulty.py

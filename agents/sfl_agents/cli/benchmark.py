@@ -27,7 +27,7 @@ class Benchmark:
     env_id: str | None = None
     """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
     policies: tuple[str, ...] | None = None
-    """Baselines, by default all that fit; 'sequential': split learning, 'centralised': one device with all data."""
+    """Baselines, by default all; 'sequential': split learning, 'centralised': one device has all data."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote."""
     episodes: int | None = None
