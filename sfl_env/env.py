@@ -180,19 +180,29 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next round depends on: simulator, weights, generators.
 
-        It holds plain values, arrays and tensors: ``torch.save`` or ``pickle`` write it.
+        It holds plain values and, in accuracy mode, tensors: ``torch.save`` writes it, and ``torch.load`` reads it
+        with ``weights_only=True``; in latency mode JSON does, too. Where wrappers keep something of their own,
+        that is theirs to store.
+
+        Raises
+        ------
+        ScenarioError
+            Before the first :meth:`reset`.
         """
         return {"rng": self.np_random.bit_generator.state, "episodes": self.episodes.state_dict()}
 
     def load_state_dict(self, stored: dict[str, Any]) -> NDArray[np.float32]:
         """Go on from a stored state, in an environment made with the same arguments, and return the observation.
 
-        The rounds that follow are those that would have followed without the break.
+        The rounds that follow are those that would have followed without the break. Gymnasium's wrappers want a
+        ``reset()`` before the first step all the same: call it first, then this method of ``env.unwrapped``.
 
         Raises
         ------
         ScenarioError
-            If the state is of another scenario.
+            If the state is of another scenario or of other parts.
+        TrainingError
+            If it is of another network.
         """
         observations = self.episodes.load_state_dict(stored["episodes"], np.random.default_rng(0))
         self.np_random = np.random.default_rng(0)

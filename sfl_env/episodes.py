@@ -85,7 +85,7 @@ class Episodes:
         self.n = n
         training = {name: options.pop(name) for name in TRAINING_OPTIONS if name in options}
         self.scenario = (scenario or Scenario()).replace(**options)
-        self.learner = learner or self._learner(training)
+        self.learner = self._learner(learner, profile, training)
         self.learning: Progress | None = None
         if self.learner is not None:
             profile = self.learner.profile
@@ -102,23 +102,33 @@ class Episodes:
             num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
         )
         self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
-        # The package's own encoders only give decisions that can be carried out; others' are checked.
+        # The package's own encoders only give decisions that are possible; others' are checked.
         self._check_decisions = action is not None
         self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
         self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
 
-    def _learner(self, training: dict[str, Any]) -> Learner | None:
+    def _learner(
+        self, learner: Learner | None, profile: DNNProfile | None, training: dict[str, Any]
+    ) -> Learner | None:
         if self.scenario.mode != "accuracy":
-            if training:
-                raise ScenarioError(
-                    f"{next(iter(training))} belongs to mode='accuracy', where networks are trained."
-                )
+            unused = [*training, *(["learner"] if learner else [])]
+            if unused:
+                raise ScenarioError(f"{unused[0]} belongs to mode='accuracy', where networks are trained.")
             return None
         if self.n != 1:
             raise ScenarioError(
                 "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
                 "vectorization_mode='sync'."
             )
+        if profile is not None:
+            raise ScenarioError(
+                f"profile is given ({profile.name!r}), but in accuracy mode the costs are those of the network "
+                "that is trained; leave it out, or pass network=, a function that returns yours."
+            )
+        if learner is not None:
+            if training:
+                raise ScenarioError(f"{next(iter(training))} does not go with learner, which brings its own.")
+            return learner
         # Training needs torch, which nothing else here does.
         from sfl_env.training.learner import ScenarioLearner
 
@@ -145,9 +155,12 @@ class Episodes:
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
         state = self.simulator.initial(rng, self.n)
+        self._start_learning(rng)
+        return self.begin(state)
+
+    def _start_learning(self, rng: np.random.Generator) -> None:
         if self.learner is not None:
             self.learning = _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
-        return self.begin(state)
 
     def begin(self, state: State) -> Rows:
         """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F)."""
@@ -159,6 +172,7 @@ class Episodes:
     def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
         """Start some episodes afresh and return all observations (N, K, F)."""
         fresh = self.simulator.initial(rng, int(which.sum()))
+        self._start_learning(rng)
         seen = self.simulator.observed_conditions(fresh, self.simulator.conditions(fresh))
         self._episode_rows[which] = self.observation_encoder.per_episode(self.simulator.view(fresh, seen))
         self._enter(replace_rows(self.state, which, fresh))
@@ -196,7 +210,7 @@ class Episodes:
         asked = self.action_encoder.decode(action, self.observed)
         decision, limited = self.simulator.carried_out(self.state, asked)
         if self._check_decisions:
-            self.true_problem().check(decision)
+            self.true_problem().check(Decision(decision.cut, asked.bandwidth_share))
         outcome = self.simulator.outcome(self.state, self.true, decision)
         terms = self.reward.terms(outcome)
         infos = self._infos(decision, limited, outcome, terms)
@@ -226,8 +240,20 @@ class Episodes:
         return np.asarray(~self.true.active.any(axis=-1))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the episodes' state as plain values, arrays and tensors, for :meth:`load_state_dict`."""
-        stored: dict[str, Any] = {"scenario": self.scenario.to_dict(), "state": to_nested(self.state)}
+        """Return the episodes' state as plain values and, in accuracy mode, tensors, for :meth:`load_state_dict`.
+
+        Raises
+        ------
+        ScenarioError
+            If no episode has started.
+        """
+        if not hasattr(self, "state"):
+            raise ScenarioError("There is no state to store before the first episode; call reset first.")
+        stored: dict[str, Any] = {
+            "scenario": self.scenario.to_dict(),
+            "num_envs": self.n,
+            "state": to_nested(self.state),
+        }
         if self.learner is not None and self.learning is not None:
             stored["learner"] = self.learner.state_dict()
             stored["learning"] = to_nested(self.learning)
@@ -241,7 +267,9 @@ class Episodes:
         Raises
         ------
         ScenarioError
-            If the state is of another scenario.
+            If the state is of another scenario, of another number of environments, or of other parts.
+        TrainingError
+            If it is of another network.
         """
         here = self.scenario.to_dict()
         for name, value in stored["scenario"].items():
@@ -249,10 +277,21 @@ class Episodes:
                 raise ScenarioError(
                     f"The stored state is of another scenario: {name} is {value!r} there, {here.get(name)!r} here."
                 )
+        if stored["num_envs"] != self.n:
+            raise ScenarioError(
+                f"The stored state is of {stored['num_envs']} environments, and here they are {self.n}."
+            )
+        try:
+            state = from_nested(self.simulator.initial(rng, self.n), stored["state"])
+        except ValueError as error:
+            raise ScenarioError(
+                "The stored state does not fit the channel or the population here; make the environment with the "
+                f"same parts as the stored one ({error})."
+            ) from error
         if self.learner is not None:
             self.learner.load_state_dict(stored["learner"])
             self.learning = from_nested(Progress(*np.zeros((3, 1))), stored["learning"])
-        return self.begin(from_nested(self.simulator.initial(rng, self.n), stored["state"]))
+        return self.begin(state)
 
     def _infos(
         self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]

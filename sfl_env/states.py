@@ -53,7 +53,7 @@ def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
 
 
 def to_nested(state: Any) -> Any:
-    """Return a state as nested lists of arrays, which ``torch.save`` and ``torch.load`` take without trust.
+    """Return a state as nested lists of numbers: JSON-able, and ``torch.load`` takes them without trust.
 
     Examples
     --------
@@ -61,19 +61,27 @@ def to_nested(state: Any) -> Any:
     >>> class Queue(NamedTuple):
     ...     length: np.ndarray
     >>> to_nested((Queue(np.arange(2)), np.zeros(1)))
-    [[array([0, 1])], array([0.])]
+    [[[0, 1]], [0.0]]
     """
-    return [to_nested(part) for part in state] if isinstance(state, tuple) else np.array(state)
+    return [to_nested(part) for part in state] if isinstance(state, tuple) else np.asarray(state).tolist()
 
 
 def from_nested(like: Any, nested: Any) -> Any:
-    """Return the state that :func:`to_nested` took apart, in the types of another state of its kind.
+    """Return the state that :func:`to_nested` took apart, in the types and shapes of another state of its kind.
 
     Raises
     ------
     ValueError
         If the parts do not correspond.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> class Queue(NamedTuple):
+    ...     length: np.ndarray
+    >>> from_nested(Queue(np.zeros(2, dtype=np.int64)), [[3, 4]])
+    Queue(length=array([3, 4]))
     """
-    if not isinstance(like, tuple):
-        return np.array(nested)
-    return type(like)(*(from_nested(part, values) for part, values in zip(like, nested, strict=True)))
+    if isinstance(like, tuple):
+        return type(like)(*(from_nested(part, values) for part, values in zip(like, nested, strict=True)))
+    return np.array(nested, dtype=like.dtype).reshape(like.shape)

@@ -129,6 +129,34 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             done, infos = self._restart_at_once(done)
         return done.observation, done.reward, done.terminated, done.truncated, infos
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next round depends on, as plain values; see :meth:`SFLEnv.state_dict`.
+
+        Raises
+        ------
+        ScenarioError
+            Before the first :meth:`reset`.
+        """
+        return {
+            "rng": self.np_random.bit_generator.state,
+            "over": self._over.tolist(),
+            "episodes": self.episodes.state_dict(),
+        }
+
+    def load_state_dict(self, stored: dict[str, Any]) -> NDArray[np.float32]:
+        """Go on from a stored state, in environments made with the same arguments, and return the observations.
+
+        Raises
+        ------
+        ScenarioError
+            If the state is of another scenario, of another number of environments, or of other parts.
+        """
+        observations = self.episodes.load_state_dict(stored["episodes"], np.random.default_rng(0))
+        self.np_random = np.random.default_rng(0)
+        self.np_random.bit_generator.state = stored["rng"]
+        self._over = np.array(stored["over"], dtype=np.bool_)
+        return observations
+
     def _heeded(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return the actions with a valid one wherever the episode is over and anything may have been passed."""
         heeded = np.array(actions)

@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from sfl_env.dnn import networks
 from sfl_env.dnn.measure import profile
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ScenarioError
+from sfl_env.errors import DataError, ScenarioError, TrainingError
 from sfl_env.learning import Score
 from sfl_env.scenario import Scenario
 from sfl_env.training.data import TensorData, load
@@ -63,6 +64,7 @@ class ScenarioLearner:
         torch_device: str = "auto",
         executor: str = "fused",
     ) -> None:
+        _check_parts(network, data)
         data = data or load(scenario.dataset, scenario.dataset_path)
         if network is None and scenario.network.endswith(".json"):
             raise ScenarioError(
@@ -93,7 +95,10 @@ class ScenarioLearner:
             device=torch_device,
             formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
         )
-        self._profile = profile(make(), data.input_shape, name=None if network else scenario.network)
+        # Its first weights are drawn only to be thrown away, and nobody else's draws are to change by that.
+        with torch.random.fork_rng(devices=[]):
+            measured = make()
+        self._profile = profile(measured, data.input_shape, name=None if network else scenario.network)
 
     @property
     def profile(self) -> DNNProfile:
@@ -123,3 +128,17 @@ class ScenarioLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a stored state: the next round gives the same weights as without the break."""
         self._training.load_state_dict(state)
+
+
+def _check_parts(network: object, data: object) -> None:
+    """Refuse what is easily given in a factory's or a data set's place."""
+    if isinstance(network, nn.Module) or not (network is None or callable(network)):
+        raise TrainingError(
+            f"network is {type(network).__name__}; it has to be a function that returns a network with fresh "
+            "weights, since each episode starts from new ones."
+        )
+    if not (data is None or isinstance(data, TensorData)):
+        raise DataError(
+            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.training.data.from_datasets("
+            "train, test) makes one of any two map-style Datasets."
+        )

@@ -1,5 +1,6 @@
 """Split federated training of a real network, round by round."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -12,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from sfl_env.dnn.split import as_chain
-from sfl_env.errors import DataError, TrainingError
+from sfl_env.errors import DataError, ProfileError, TrainingError
 from sfl_env.training.data import TensorData
 from sfl_env.training.fused import FusedExecutor
 from sfl_env.training.message_passing import MessagePassingExecutor, NumberFormats
@@ -161,7 +162,13 @@ class SplitFederatedTraining:
         self._dtype = dtype
         self.data = data.to(self.device, dtype)
         self._labels: NDArray[np.int64] = data.train_labels.cpu().numpy()
-        self._chain = self._fresh_chain(seed=0)
+        try:
+            self._chain = self._fresh_chain(seed=0)
+        except ProfileError as error:
+            raise TrainingError(
+                f"The network cannot be trained on {data.name!r}, whose samples have shape {data.input_shape}: "
+                f"{error}"
+            ) from error
         _check_output(self._chain, self.data)
         self._executor: Executor = (
             FusedExecutor(self._chain, self.data, self.local)
@@ -256,10 +263,8 @@ class SplitFederatedTraining:
                     counted = True
                     uplink[turn] = outcome.traffic.uplink_bits.numpy()
                     downlink[turn] = outcome.traffic.downlink_bits.numpy()
-        self._weights = weights
-        self._round += 1
+        evaluation = self._adopt(weights)
         share = self.partition.sizes[chosen] / max(1, self.partition.sizes[chosen].sum())
-        evaluation = self.evaluate()
         return RoundResult(
             round=self._round,
             loss=evaluation.loss,
@@ -269,6 +274,20 @@ class SplitFederatedTraining:
             uplink_bits=uplink if counted else None,
             downlink_bits=downlink if counted else None,
         )
+
+    def _adopt(self, weights: Weights) -> Evaluation:
+        """Make a round's weights the global ones, unless the network computes with them what is no number."""
+        before, self._weights = self._weights, weights
+        evaluation = self.evaluate()
+        if not math.isfinite(evaluation.loss):
+            self._weights = before
+            raise TrainingError(
+                f"The test loss became {evaluation.loss} after round {self._round + 1}: the weights are finite, "
+                "but too large for the network to compute with. The weights of the round before are kept. Lower "
+                "the learning rate."
+            )
+        self._round += 1
+        return evaluation
 
     def evaluate(self) -> Evaluation:
         """Evaluate the global model on the test set, 512 samples at a time."""
