@@ -1,7 +1,7 @@
 """The whole speed suite in one go: ``make speed``, or ``python -m benchmarks.speed``.
 
 Prints every table, and at the end what was to be reached beside what was seen. Needs the dependency group
-``speed``. Takes about five minutes, most of them SCIP's.
+``speed``. Takes about ten minutes.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks import environments, learning, solvers
+from benchmarks import environments, learning, solvers, training
 from benchmarks.timing import Row, as_text
 from sfl_agents.runs import write_json
 
@@ -25,6 +25,7 @@ TABLES: dict[str, Callable[[int], list[Row]]] = {
     "solvers": solvers.fast_rows,
     "cost of the exact solver as problems grow": solvers.growth_rows,
     "PPO, training included": learning.table,
+    **training.TABLES,
 }
 SCIP = "the joint problem by SCIP"
 PACKAGES = (
@@ -71,6 +72,9 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
     exact = rows["solvers", "exact, 1024 at once"]
     adapter = rows["PPO, training included", "PPO, adapter with 64"]
     free = rows["PPO, training included", "PPO, 64 environments at no cost"]
+    fused = {row.measure.split(": fused")[0]: row for row in rows.values() if ": fused" in row.measure}
+    ten, fifty = fused["digits-cnn, K = 10, n = 32"], fused["digits-cnn, K = 50, n = 16"]
+    slowest = max(fused.values(), key=lambda row: row.ratio)
     joint = scip[-1]
     state = "solved to the same optimum" if joint["scip_finished"] else "stopped by its time limit"
     return [
@@ -122,6 +126,24 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
             f"{1.0 / adapter.ratio:.2f} ({1.0 / adapter.ratio_quartile_3:.2f} - "
             f"{1.0 / adapter.ratio_quartile_1:.2f}); environments at no cost would reach {1.0 / free.ratio:.2f}",
             adapter.ratio <= 0.25,
+        ),
+        Target(
+            "the fused executor's time over a plain loop's, `digits`, K = 10, n = 32",
+            "at most 1/3",
+            _ratio(ten),
+            ten.ratio <= 1.0 / 3.0,
+        ),
+        Target(
+            "the same, K = 50, n = 16",
+            "at most 1/5",
+            _ratio(fifty),
+            fifty.ratio <= 0.2,
+        ),
+        Target(
+            f"the same, the slowest of {len(fused)} settings ({slowest.measure})",
+            "never slower",
+            _ratio(slowest),
+            slowest.ratio <= 1.0,
         ),
     ]
 
