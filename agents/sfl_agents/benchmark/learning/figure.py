@@ -91,6 +91,8 @@ def write_figure(
     for axes, lines in ((by_round, lines_by_round), (by_time, lines_by_time)):
         _label(axes, lines, target)
     legend = f"line: mean over seeds, band: lowest to highest, dot: {target:.0%} reached, in the mean"
+    if any(entry.reached < entry.seeds for entry in scores):
+        legend += " (triangle: later, not by all seeds)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     by_round.set_title(legend, loc="left", fontsize=9, color=GREY)
     with atomic_output(path) as partial:
