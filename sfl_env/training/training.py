@@ -162,13 +162,7 @@ class SplitFederatedTraining:
         self._dtype = dtype
         self.data = data.to(self.device, dtype)
         self._labels: NDArray[np.int64] = data.train_labels.cpu().numpy()
-        try:
-            self._chain = self._fresh_chain(seed=0)
-        except ProfileError as error:
-            raise TrainingError(
-                f"The network cannot be trained on {data.name!r}, whose samples have shape {data.input_shape}: "
-                f"{error}"
-            ) from error
+        self._chain = self._fresh_chain(seed=0)
         _check_output(self._chain, self.data)
         self._executor: Executor = (
             FusedExecutor(self._chain, self.data, self.local)
@@ -343,7 +337,14 @@ class SplitFederatedTraining:
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(seed)
             network = self._network()
-        return as_chain(network, self.data.input_shape).to(self.device, self._dtype).train()
+        try:
+            chain = as_chain(network, self.data.input_shape)
+        except ProfileError as error:
+            raise TrainingError(
+                f"The network cannot be trained on {self.data.name!r}, whose samples have shape "
+                f"{self.data.input_shape}: {error}"
+            ) from error
+        return chain.to(self.device, self._dtype).train()
 
     def _cuda_devices(self) -> Sequence[torch.device]:
         return [self.device] if self.device.type == "cuda" else []

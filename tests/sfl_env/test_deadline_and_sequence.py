@@ -228,14 +228,11 @@ def test_in_sequence_the_environment_trains_as_split_learning_does(deadline: boo
     env = make(**fields)
     env.reset(seed=0)
     inside = training_of(env)
-    scenario = env.scenario
     alone = SplitFederatedTraining(
         inside._network,
         inside.data,
         lambda labels, rng: inside.partition,
-        LocalTraining(
-            scenario.local_iterations, scenario.batch_size, "shared", learning_rate=scenario.learning_rate
-        ),
+        LocalTraining(iterations=2, batch_size=8, server="shared", learning_rate=env.scenario.learning_rate),
         schedule="sequence",
         device="cpu",
     )

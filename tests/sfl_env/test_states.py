@@ -205,7 +205,7 @@ def batch(env_id: str, num_envs: int = 3, **fields: Any) -> SFLVectorEnv:
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 @pytest.mark.parametrize("autoreset_mode", ["NextStep", "SameStep"])
 def test_a_batch_goes_on_after_a_break_as_without_it(env_id: str, autoreset_mode: str) -> None:
-    fields = {"max_rounds": 4, "autoreset_mode": autoreset_mode}
+    fields: dict[str, Any] = {"max_rounds": 4, "autoreset_mode": autoreset_mode}
     through, resumed = (batch(env_id, **fields) for _ in range(2))
     through.reset(seed=3)
     through.action_space.seed(0)
