@@ -1,6 +1,7 @@
 """The fused executor: trains all devices' replicas of the network at once, without splitting them."""
 
 import copy
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -65,7 +66,7 @@ class FusedExecutor:
     Notes
     -----
     Memory: the activations of as many replicas as fit into 16 MiB, or of one, and for these replicas (with a
-    shared server: for all K) parameters, gradients and optimiser state.
+    shared server: for all K) parameters, gradients and optimiser state; the loop has one copy of the network more.
     """
 
     def __init__(
@@ -122,9 +123,13 @@ class FusedExecutor:
         small = max(sizes) * self._sample_flops <= VMAP_MOST_STEP_FLOPS
         return "vmap" if small and not on_gpu else "loop"
 
+    @cached_property
+    def _single(self) -> SingleGradients:
+        return SingleGradients(self._chain)
+
     def _gradient_method(self, method: Method) -> GradientMethod:
         if method == "loop":
-            return SingleGradients(self._chain)
+            return self._single
         if method == "grouped" and self._grouped is not None:
             return BatchedGradients(self._grouped)
         return BatchedGradients(vmapped(self._chain))
