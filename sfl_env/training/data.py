@@ -245,8 +245,8 @@ def _stored_or_downloaded(name: str, source: _HubSource, path: str | os.PathLike
         raise DataError(
             f"The data set {name!r} is not stored here and could not be downloaded from the Hugging Face hub "
             f"({source.repository}): {error}. Store a copy (DatasetDict.save_to_disk, or the hub's parquet "
-            f"files) and name its folder, or put it into a folder {name!r} in the directory that the environment "
-            f"variable {DATA_DIRECTORY_VARIABLE} names."
+            "files) and give its folder (an environment's dataset_path, load's path), or put it into a folder "
+            f"{name!r} in the directory that the environment variable {DATA_DIRECTORY_VARIABLE} names."
         ) from error
 
 

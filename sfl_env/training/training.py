@@ -414,10 +414,11 @@ def resolve_device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise TrainingError(f"device is {name!r}; it has to be 'auto', 'cpu' or 'cuda'.")
+        raise TrainingError(f"The torch device is {name!r}; it has to be 'auto', 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
-            f"device is {name!r}, but torch {torch.__version__} sees no CUDA device here; take 'auto' or 'cpu'."
+            f"The torch device is {name!r}, but torch {torch.__version__} sees no CUDA device here; take 'auto' or "
+            "'cpu'."
         )
     return device
 
