@@ -1,7 +1,7 @@
 """A scenario's training: the network, the data and their partition that its fields describe."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import numpy as np
@@ -95,10 +95,11 @@ class ScenarioLearner:
             device=torch_device,
             formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
         )
-        # Its first weights are drawn only to be thrown away, and nobody else's draws are to change by that.
-        with torch.random.fork_rng(devices=[]):
-            measured = make()
-        self._profile = profile(measured, data.input_shape, name=None if network else scenario.network)
+        self._profile = (
+            _costs(network, data.input_shape)
+            if network
+            else _catalogue_costs(scenario.network, data.num_classes, data.input_shape)
+        )
 
     @property
     def profile(self) -> DNNProfile:
@@ -128,6 +129,19 @@ class ScenarioLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a stored state: the next round gives the same weights as without the break."""
         self._training.load_state_dict(state)
+
+
+def _costs(make: NetworkFactory, input_shape: tuple[int, ...], name: str | None = None) -> DNNProfile:
+    # The weights are drawn only to be thrown away, and nobody else's draws are to change by that.
+    with torch.random.fork_rng(devices=[]):
+        network = make()
+    return profile(network, input_shape, name=name)
+
+
+@cache
+def _catalogue_costs(name: str, num_classes: int, input_shape: tuple[int, ...]) -> DNNProfile:
+    """Measure a network of the catalogue once in a process, however many environments train it."""
+    return _costs(partial(networks.build, name, num_classes=num_classes), input_shape, name)
 
 
 def _check_parts(network: object, data: object) -> None:

@@ -417,8 +417,8 @@ def resolve_device(name: str) -> torch.device:
         raise TrainingError(f"The torch device is {name!r}; it has to be 'auto', 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
-            f"The torch device is {name!r}, but torch {torch.__version__} sees no CUDA device here; take 'auto' or "
-            "'cpu'."
+            f"The torch device is {name!r}, but torch {torch.__version__} sees no CUDA device here; take 'auto' "
+            "or 'cpu'."
         )
     return device
 
