@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,8 +277,8 @@ def test_cuts_that_change_leave_the_weights_as_they_are(executor: str) -> None:
 # A run that is killed
 
 KILLED = """
-import os, sys, gymnasium as gym, numpy as np, sfl_env, torch
-path = sys.argv[1]
+import os, signal, sys, threading, gymnasium as gym, numpy as np, sfl_env, torch
+path, *delay_s = sys.argv[1:]
 env = gym.make("SFL-Accuracy-v0", num_devices=4, local_iterations=60, batch_size=16, target_accuracy=None,
                max_rounds=5, csi_delay_rounds=1, torch_device="cpu", disable_env_checker=True).unwrapped
 env.reset(seed=8)
@@ -288,6 +287,8 @@ if os.path.exists(path):
 ended = False
 while not ended:
     round_ = int(env.episodes.state.round[0])
+    if delay_s and round_ == 2:
+        threading.Timer(float(delay_s[0]), os.kill, (os.getpid(), signal.SIGKILL)).start()
     *_, ended, info = env.step(np.random.default_rng(round_).uniform(-1, 1, (4, 2)).astype(np.float32))
     torch.save(env.state_dict(), path + ".part")
     os.replace(path + ".part", path)
@@ -299,13 +300,9 @@ def test_a_run_killed_within_a_round_ends_with_the_weights_of_one_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     through, killed = str(tmp_path / "through.pt"), str(tmp_path / "killed.pt")
-    with subprocess.Popen([sys.executable, "-c", KILLED, killed], stdout=subprocess.PIPE, text=True) as victim:
-        assert victim.stdout is not None
-        assert victim.stdout.readline() == "1\n"
-        assert victim.stdout.readline() == "2\n"
-        time.sleep(random.uniform(0.0, 0.1))
-        victim.send_signal(signal.SIGKILL)
-    assert victim.returncode == -signal.SIGKILL
+    delay_s = str(random.uniform(0.0, 0.1))
+    victim = subprocess.run([sys.executable, "-c", KILLED, killed, delay_s], capture_output=True, text=True)
+    assert victim.returncode == -signal.SIGKILL, victim.stderr
     done = torch.load(killed, weights_only=True)["episodes"]["learner"]["round"]
     assert 2 <= done < 5
     # The run goes on in this process, where the other one never stops.
