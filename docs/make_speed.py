@@ -71,7 +71,8 @@ copies would cost if copies were free. `docs/accuracy.md` says how the fused exe
 channels last in memory, which is why it can undercut the centralised step.""",
     "training large networks": """\
 Here the executor loops over the devices too: the arithmetic is the same, in the same kernels. One pass of the
-optimiser over the weights where torch's default takes three makes up for its checks of losses and weights.""",
+optimiser over the weights where torch's default takes three pays for its checks of losses and weights.
+`docs/accuracy.md` says what is left open.""",
 }
 
 
