@@ -246,7 +246,7 @@ class SplitFederatedTraining:
         self._chain.train()
         # Layers that draw random numbers (dropout) take them from torch's global generators.
         with torch.random.fork_rng(devices=self._cuda_devices()), _reproducible():
-            torch.manual_seed(plan.seed)
+            self._seed(plan.seed)
             for turn in turns:
                 if len(turn) == 0:
                     continue
@@ -335,7 +335,7 @@ class SplitFederatedTraining:
 
     def _fresh_chain(self, seed: int) -> nn.Sequential:
         with torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(seed)
+            self._seed(seed)
             network = self._network()
         try:
             chain = as_chain(network, self.data.input_shape)
@@ -345,6 +345,13 @@ class SplitFederatedTraining:
                 f"{self.data.input_shape}: {error}"
             ) from error
         return chain.to(self.device, self._dtype).train()
+
+    def _seed(self, seed: int) -> None:
+        """Seed the generators that are forked, and no other: a run on the CPU leaves CUDA's alone."""
+        torch.default_generator.manual_seed(seed)
+        for device in self._cuda_devices():
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
 
     def _cuda_devices(self) -> Sequence[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
