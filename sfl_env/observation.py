@@ -44,7 +44,11 @@ class ObservationEncoder(Protocol):
         """Return new (N, K, F) rows: the episode's with the features of the round filled in."""
 
     def decode(self, observation: Rows) -> Conditions:
-        """Return the conditions that (N, K, F) rows tell of, so that solvers can act on what agents see."""
+        """Return the conditions that (N, K, F) rows tell of, so that solvers can act on what agents see.
+
+        Where the features do not tell them, raise ``NotImplementedError``: agents train all the same, and a
+        solver policy says that this encoder keeps it out.
+        """
 
 
 @dataclass(frozen=True)
