@@ -106,10 +106,12 @@ class SingleGradients:
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
-        # The copy's own tensors get the replica's memory: functional_call would take longer at each step.
+        # The copy's own tensors get the replica's memory: functional_call would take longer at each step. From
+        # step to step of one replica they have it already.
         for held, stacked in ((self._parameters, parameters), (self._buffers, buffers)):
             for name, tensor in held.items():
-                tensor.data = stacked[name][0]
+                if tensor.data_ptr() != stacked[name].data_ptr():
+                    tensor.data = stacked[name][0]
         (size,) = batch.sizes
         loss = functional.cross_entropy(self._chain(batch.inputs[0, :size]), batch.labels[0, :size])
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
