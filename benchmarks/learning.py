@@ -59,10 +59,12 @@ def free(num_envs: int) -> VecEnv:
 
 def training(env: VecEnv) -> Case:
     """Collect one rollout and train on it."""
-    hyperparameters = dict(settings.load("ppo", ENV_ID).hyperparameters)
-    rollout = settings.load("ppo", ENV_ID).num_envs * hyperparameters["n_steps"]
+    ours = settings.load("ppo", ENV_ID)
+    hyperparameters = dict(ours.hyperparameters)
+    rollout = ours.num_envs * hyperparameters["n_steps"]
     hyperparameters["n_steps"] = rollout // env.num_envs
-    model = PPO("MlpPolicy", env, seed=0, device="cpu", **hyperparameters)
+    optimizer = {"optimizer_kwargs": ours.policy_kwargs["optimizer_kwargs"]}
+    model = PPO("MlpPolicy", env, seed=0, device="cpu", policy_kwargs=optimizer, **hyperparameters)
     return Case(lambda: model.learn(rollout), units=rollout, unit="round")
 
 

@@ -24,7 +24,7 @@ from sfl_baselines.alternating import solve_alternating
 from sfl_env.dnn.catalogue import load
 from sfl_env.optimum import allocate_bandwidth, solve_exact
 from sfl_env.problem import RoundProblem
-from sfl_env.radio import downlink_full_rate_bps
+from sfl_env.radio import Downlink
 
 AGREEMENT = 1e-6
 """Relative difference that the objectives of two solvers may have."""
@@ -58,7 +58,7 @@ def realistic_problems(n: int, num_devices: int, network: str, seed: int, num_cu
         uplink_bits=bits,
         downlink_bits=bits,
         uplink_snr_hz=power_w * gain / NOISE_W_PER_HZ,
-        downlink_full_rate_bps=downlink_full_rate_bps(gain, 10e6, 10.0, NOISE_W_PER_HZ),
+        downlink_full_rate_bps=Downlink(10e6, 10.0, NOISE_W_PER_HZ).full_rate_bps(gain),
         uplink_bandwidth_hz=np.full(n, 10e6),
     )
 

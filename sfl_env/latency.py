@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.problem import RoundProblem
-from sfl_env.radio import SMALLEST_SHARE, Array, uplink_rate_bps
+from sfl_env.radio import NATS_PER_BIT, SMALLEST_SHARE, Array, shannon_rate_nats
 from sfl_env.workload import Workload
 
 PHASES = (
@@ -84,10 +84,11 @@ def phase_latency_s(
     # Views of the rows: seconds per unit of each phase's work. They are filled as the functions' last argument,
     # `out` by position, which NumPy parses faster than by name.
     model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = unit_s
-    rate_bps = uplink_rate_bps(share, resources.uplink_bandwidth_hz, now.uplink_snr_hz)
-    np.divide(_ONE, rate_bps, model_upload)
-    np.multiply(np.maximum(share, _SMALLEST_SHARE), now.downlink_full_rate_bps, rate_bps)
-    np.divide(_ONE, rate_bps, model_download)
+    usable = np.maximum(share, _SMALLEST_SHARE)
+    rate_nats = shannon_rate_nats(usable * resources.uplink_bandwidth_hz, now.uplink_snr_hz)
+    np.divide(NATS_PER_BIT, rate_nats, model_upload)
+    usable *= now.downlink_full_rate_bps
+    np.divide(_ONE, usable, model_download)
     np.divide(samples, now.compute_flops_per_s, forward)
     np.multiply(forward, now.backward_slowdown, backward)
     np.divide(samples, resources.server_flops_per_s, server)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -53,20 +53,37 @@ class ObservationEncoder(Protocol):
 
 @dataclass(frozen=True)
 class LogScale:
-    """A positive quantity on a logarithmic scale from -1 (``low``) to 1 (``high``), clipped there."""
+    """A positive quantity on a logarithmic scale from -1 (``low``) to 1 (``high``), clipped there.
+
+    The logarithm is taken in single precision of the quantity over the middle of its scale: rounding is least
+    there, and a value comes back to about 1e-6.
+    """
 
     low: float
     high: float
 
-    @property
-    def slope(self) -> float:
-        """How far a factor of e moves the scaled value."""
-        return 2.0 / math.log(self.high / self.low)
+    @cached_property
+    def unit(self) -> np.float32:
+        """One over the quantity in the middle, at 0."""
+        return np.float32(1.0 / math.sqrt(self.low * self.high))
 
-    @property
-    def offset(self) -> float:
-        """The scaled value of 1."""
-        return -1.0 - self.slope * math.log(self.low)
+    @cached_property
+    def highest(self) -> np.float32:
+        """The quantity at 1, over that in the middle."""
+        return np.float32(math.sqrt(self.high / self.low))
+
+    @cached_property
+    def half_length(self) -> np.float32:
+        """Natural logarithm of :attr:`highest`: how far the scale goes up, and down, from its middle."""
+        return np.float32(np.log(self.highest))
+
+    @cached_property
+    def lowest(self) -> np.float32:
+        """The quantity at -1, over that in the middle: the smallest number that rounding takes no further."""
+        lowest = 1.0 / self.highest
+        while np.log(lowest) < -self.half_length:
+            lowest = np.nextafter(lowest, np.float32(1.0))
+        return lowest
 
     def decode(self, scaled: NDArray[np.floating]) -> Array:
         """Undo the scaling.
@@ -76,9 +93,7 @@ class LogScale:
         >>> float(LogScale(1e3, 1e9).decode(np.array(0.0)).round())
         1000000.0
         """
-        fraction = (np.asarray(scaled, dtype=np.float64) + 1.0) / 2.0
-        value: Array = self.low * np.exp(fraction * np.log(self.high / self.low))
-        return value
+        return np.exp(scaled * np.float64(self.half_length)) / np.float64(self.unit)
 
 
 UPLINK_SNR_HZ = LogScale(1.0, 1e15)
@@ -92,40 +107,40 @@ ELAPSED_S = LogScale(1e-3, 1e9)
 TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
 
 
-# Arrays, since NumPy takes longer over Python numbers.
-LOWEST, HIGHEST = np.array(-1.0), np.array(1.0)
-
-
 class LogScales:
     """Several quantities scaled in one pass, each to a column of its own.
 
     Examples
     --------
+    >>> rows = np.empty((1, 2, 2), np.float32)
     >>> scales = LogScales(LogScale(1e3, 1e9), LogScale(1.0, 100.0))
-    >>> scales.encode(np.array([[1e6, 1e12]]), np.array([[10.0, 1.0]])).round(6) + 0.0
+    >>> scales.encode(np.array([[1e6, 1e12]]), np.array([[10.0, 1.0]]), out=rows)
+    >>> rows.round(6) + 0.0
     array([[[ 0.,  0.],
-            [ 1., -1.]]])
+            [ 1., -1.]]], dtype=float32)
     """
 
     def __init__(self, *scales: LogScale) -> None:
-        self._slopes = tuple(scale.slope for scale in scales)
-        self._offsets = tuple(scale.offset for scale in scales)
+        self._scales = scales
+        self._constants = lru_cache(maxsize=32)(self._repeated)
 
-    def encode(self, *quantities: Array) -> Array:
-        """Return the scaled (N, K) quantities along a new last axis, within [-1, 1]."""
-        scaled = np.array(quantities)
+    def encode(self, *quantities: Array, out: Rows) -> None:
+        """Write the scaled (N, K) quantities, within [-1, 1], along the last axis of ``out``."""
+        scaled = np.array(quantities, np.float32)
+        unit, lowest, highest, half_length = self._constants(scaled.shape)
+        scaled *= unit
+        np.maximum(scaled, lowest, out=scaled)
+        np.minimum(scaled, highest, out=scaled)
         np.log(scaled, out=scaled)
-        scaled *= _repeated(self._slopes, scaled.shape)
-        scaled += _repeated(self._offsets, scaled.shape)
-        np.maximum(scaled, LOWEST, out=scaled)
-        np.minimum(scaled, HIGHEST, out=scaled)
-        return scaled.transpose(1, 2, 0)
+        # Seen this way round, NumPy walks along whole columns of `out` and not through three numbers at a time.
+        np.divide(scaled, half_length, out=out.transpose(2, 0, 1))
 
-
-@lru_cache(maxsize=32)
-def _repeated(values: tuple[float, ...], shape: tuple[int, ...]) -> Array:
-    """Repeat values over the last axes; on small arrays NumPy takes longer to broadcast than to multiply."""
-    return np.broadcast_to(np.array(values)[:, None, None], shape).copy()
+    def _repeated(self, shape: tuple[int, ...]) -> list[Rows]:
+        """Repeat each scale's constants over (N, K): NumPy takes longer to broadcast than to read them."""
+        return [
+            np.stack([np.full(shape[1:], getattr(scale, name)) for scale in self._scales])
+            for name in ("unit", "lowest", "highest", "half_length")
+        ]
 
 
 LEARNING_SCALES = LogScales(LOSS, ELAPSED_S)
@@ -186,17 +201,21 @@ class DeviceRows:
         """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
         now = view.conditions
         rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
-        rows[..., 4:6] = EPISODE_SCALES.encode(now.backward_slowdown, now.samples)
+        EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 4:6])
         rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            rows[..., 9:11] = ENERGY_SCALES.encode(view.devices.energy_j_per_flop, view.devices.transmit_power_w)
+            ENERGY_SCALES.encode(
+                view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 9:11]
+            )
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
         """Fill in channel, free speed, progress and battery."""
         now = view.conditions
         rows = episode_rows.copy()
-        rows[..., :3] = ROUND_SCALES.encode(now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps)
+        ROUND_SCALES.encode(
+            now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
+        )
         rows[..., 3] = view.progress[:, None]
         if now.active is not None:
             rows[..., 7] = now.active * 2.0 - 1.0
@@ -204,9 +223,7 @@ class DeviceRows:
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
-            rows[..., -2:] = LEARNING_SCALES.encode(
-                np.maximum(loss, LOSS.low), np.maximum(elapsed_s, ELAPSED_S.low)
-            )
+            LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
         return rows
 
     def decode(self, observation: Rows) -> Conditions:

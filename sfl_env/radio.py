@@ -1,7 +1,8 @@
 """Rates of the shared band: frequency-division multiple access (FDMA) in both directions."""
 
 import math
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ SMALLEST_SHARE = 1e-200
 """A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
 
 # Arrays without axes: NumPy takes them up faster than Python's numbers, which counts where K is small.
-_BITS_PER_NAT = np.array(1.0 / math.log(2.0))
+NATS_PER_BIT = np.array(math.log(2.0))
 _SMALLEST_SHARE = np.array(SMALLEST_SHARE)
 _HALF, _ONE = np.array(0.5), np.array(1.0)
 
@@ -44,9 +45,22 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
     >>> float(uplink_rate_bps(np.array([0.5]), 2e6, np.array([3e6]))[0])
     2000000.0
     """
-    held_hz = np.maximum(share, _SMALLEST_SHARE) * bandwidth_hz
-    rate: Array = held_hz * np.log1p(snr_hz / held_hz)
-    rate *= _BITS_PER_NAT
+    rate = shannon_rate_nats(np.maximum(share, _SMALLEST_SHARE) * bandwidth_hz, snr_hz)
+    rate /= NATS_PER_BIT
+    return rate
+
+
+def shannon_rate_nats(held_hz: Array, snr_hz: Array) -> Array:
+    """Shannon rate on a band that is held, in nat/s; the band has to be above 0.
+
+    Examples
+    --------
+    >>> float(shannon_rate_nats(np.array([1e6]), np.array([3e6]))[0] / NATS_PER_BIT)
+    2000000.0
+    """
+    rate = snr_hz / held_hz
+    np.log1p(rate, out=rate)
+    rate *= held_hz
     return rate
 
 
@@ -83,35 +97,50 @@ def rate_elasticity(snr: Array, log_snr: Array) -> Array:
     return elasticity
 
 
-def downlink_full_rate_bps(gain: Array, bandwidth_hz: float, power_w: float, noise_w_per_hz: float) -> Array:
-    r"""Shannon rate of a device that is given the whole downlink band.
+@dataclass(frozen=True)
+class Downlink:
+    r"""The base station's side: constant power density over the whole downlink band.
 
-    The base station sends at constant power density, so a share s of the band has s times this rate.
+    A device with the share s of the band so has s times the rate that it would have with all of it.
 
     Parameters
     ----------
-    gain : (N, K) array
-        Linear power gain of the channel.
     bandwidth_hz, power_w, noise_w_per_hz : float
         Downlink band, the base station's power over all of it, and the noise density.
 
-    Returns
-    -------
-    (N, K) array
-        Bit/s.
-
     Examples
     --------
-    >>> float(downlink_full_rate_bps(np.array([1.0]), 1e6, 3.0, 1e-6)[0])
+    >>> downlink = Downlink(bandwidth_hz=1e6, power_w=3.0, noise_w_per_hz=1e-6)
+    >>> float(downlink.full_rate_bps(np.array([1.0]))[0])
     2000000.0
     """
-    snr_per_gain, full_rate_per_nat_bps = _downlink_scales(bandwidth_hz, power_w, noise_w_per_hz)
-    rate: Array = np.log1p(gain * snr_per_gain)
-    rate *= full_rate_per_nat_bps
-    return rate
 
+    bandwidth_hz: float
+    power_w: float
+    noise_w_per_hz: float
 
-@lru_cache(maxsize=32)
-def _downlink_scales(bandwidth_hz: float, power_w: float, noise_w_per_hz: float) -> tuple[Array, Array]:
-    """Signal-to-noise ratio at a gain of 1, and bit/s of one nat per symbol, as arrays without axes."""
-    return np.array(power_w / (noise_w_per_hz * bandwidth_hz)), np.array(bandwidth_hz * _BITS_PER_NAT)
+    @cached_property
+    def _snr_per_gain(self) -> Array:
+        return np.array(self.power_w / (self.noise_w_per_hz * self.bandwidth_hz))
+
+    @cached_property
+    def _full_rate_per_nat_bps(self) -> Array:
+        return np.array(self.bandwidth_hz / NATS_PER_BIT)
+
+    def full_rate_bps(self, gain: Array) -> Array:
+        r"""Shannon rate of a device that is given the whole band, :math:`B \log_2(1 + P g / (N_0 B))`.
+
+        Parameters
+        ----------
+        gain : (N, K) array
+            Linear power gain of the channel.
+
+        Returns
+        -------
+        (N, K) array
+            Bit/s.
+        """
+        rate = gain * self._snr_per_gain
+        np.log1p(rate, out=rate)
+        rate *= self._full_rate_per_nat_bps
+        return rate

@@ -13,16 +13,18 @@ from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.energy import energy_j
 from sfl_env.errors import ScenarioError
-from sfl_env.latency import Conditions, Resources, phase_latency_s, synchronised_latency_s
+from sfl_env.latency import PHASES, Conditions, Resources, phase_latency_s, synchronised_latency_s
 from sfl_env.observation import View
 from sfl_env.problem import Decision
-from sfl_env.radio import Array, downlink_full_rate_bps
+from sfl_env.radio import Array, Downlink
 from sfl_env.reward import Outcome
 from sfl_env.scenario import Scenario
 from sfl_env.workload import workload
 
 ZERO, ONE_ROUND = np.array(0.0), np.array(1)
 """Arrays without axes, which NumPy takes up faster than Python's numbers."""
+
+ONE_PER_PHASE = np.ones(len(PHASES))
 
 
 class State(NamedTuple):
@@ -95,7 +97,11 @@ class Simulator:
         self.noise_w_per_hz = 10.0 ** (
             (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
         )
-        self._downlink_hz = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
+        self._downlink = Downlink(
+            scenario.downlink_bandwidth_hz or scenario.bandwidth_hz,
+            scenario.base_station_power_w,
+            self.noise_w_per_hz,
+        )
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = np.array(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
         self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
@@ -152,9 +158,7 @@ class Simulator:
         # Fields by position, in half the time of keywords.
         return Conditions(
             uplink_snr_hz,
-            downlink_full_rate_bps(
-                gain, self._downlink_hz, self.scenario.base_station_power_w, self.noise_w_per_hz
-            ),
+            self._downlink.full_rate_bps(gain),
             devices.compute_flops_per_s * state.availability.fraction,
             devices.backward_slowdown,
             state.samples,
@@ -188,7 +192,8 @@ class Simulator:
             energy *= true.active
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
-        device_latency = np.add.reduce(phases, axis=0)
+        # A product with ones: in a single environment NumPy's own sums take twice as long.
+        device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
         elif self._in_turn:
