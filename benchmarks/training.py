@@ -101,7 +101,7 @@ def measure_setting(setting: Setting, rounds: int) -> list[Row]:
     central = plan._replace(devices=(0,), batches=(torch.cat(plan.batches, dim=1),))
     executor = FusedExecutor(chain, data, local)
     weights = {name: tensor.detach().clone() for name, tensor in chain.state_dict().items()}
-    method, at_once = executor.choose((setting.batch_size,) * setting.num_devices)
+    method, at_once, _ = executor.choose((setting.batch_size,) * setting.num_devices)
     name = f"{setting.network}, K = {setting.num_devices}, n = {setting.batch_size}"
     cases = {
         PLAIN: plain_loop(chain, data, plan, local),

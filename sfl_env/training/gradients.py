@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -20,12 +21,11 @@ class Batch(NamedTuple):
     labels: Tensor  # (R, n)
     sample_weight: Tensor  # (R, n), 1 / n_k for a sample, 0 for padding
     sizes: tuple[int, ...]  # (R,) n_k
+    seeds: tuple[tuple[int, ...], ...]  # (R,) of what a replica's layers draw, such as dropout
 
     def part(self, replicas: slice) -> "Batch":
         """Return the mini-batches of some of the replicas."""
-        return Batch(
-            self.inputs[replicas], self.labels[replicas], self.sample_weight[replicas], self.sizes[replicas]
-        )
+        return Batch._make(values[replicas] for values in self)
 
 
 class Gradients(NamedTuple):
@@ -91,18 +91,33 @@ class SingleGradients:
     """One replica by itself.
 
     The samples that pad its batch are left out, so that layers which mix samples (batch normalisation) see
-    the real ones alone.
+    the real ones alone. Dropout draws from a generator of its own, seeded at each step, so that what a replica
+    draws does not depend on what others do beside it.
 
     Parameters
     ----------
     chain : nn.Module
-        The network, in training mode; it is copied.
+        The network; it is copied.
     """
 
     def __init__(self, chain: nn.Module) -> None:
-        self._chain = copy.deepcopy(chain)
+        self._chain = copy.deepcopy(chain).train()
+        self._generator = torch.Generator(next(chain.parameters()).device)
+        self._has_dropout = False
+        for parent in list(self._chain.modules()):
+            for name, child in parent.named_children():
+                if type(child) is nn.Dropout:
+                    setattr(parent, name, _Dropout(child.p, self._generator))
+                    self._has_dropout = True
         self._parameters = dict(self._chain.named_parameters())
         self._buffers = dict(self._chain.named_buffers())
+
+    def draws_elsewhere(self, inputs: Tensor) -> bool:
+        """Whether a forward pass draws from torch's own generator, which all threads share."""
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            before = torch.get_rng_state()
+            self._chain(inputs)
+            return not torch.equal(before, torch.get_rng_state())
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
@@ -112,6 +127,8 @@ class SingleGradients:
             for name, tensor in held.items():
                 if tensor.data_ptr() != stacked[name].data_ptr():
                     tensor.data = stacked[name][0]
+        if self._has_dropout:
+            self._generator.manual_seed(int(np.random.SeedSequence(batch.seeds[0]).generate_state(1)[0]))
         (size,) = batch.sizes
         loss = functional.cross_entropy(self._chain(batch.inputs[0, :size]), batch.labels[0, :size])
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
@@ -119,3 +136,18 @@ class SingleGradients:
             loss.detach()[None],
             {name: own[None] for name, own in zip(self._parameters, gradients, strict=True)},
         )
+
+
+class _Dropout(nn.Module):
+    """``nn.Dropout`` in training, with a generator of its own."""
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self._p = p
+        self._generator = generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._p == 1.0:
+            return x * 0.0
+        kept = torch.empty_like(x).bernoulli_(1.0 - self._p, generator=self._generator)
+        return x * kept.div_(1.0 - self._p)

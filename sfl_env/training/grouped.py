@@ -65,7 +65,7 @@ def grouped(chain: nn.Sequential, input_shape: tuple[int, ...]) -> Forward | Non
         return None
     pictures = starts_with_pictures = len(input_shape) == 3
     steps: list[Step] = []
-    for layer in _pool_before_activation(list(_layers(chain))):
+    for layer in _layers(chain):
         if pictures and _is_flatten(layer.module):
             steps.append(_flatten)
             pictures = False
@@ -94,15 +94,6 @@ def _layers(chain: nn.Sequential, prefix: str = "") -> Iterator[_Layer]:
             yield from _layers(module, f"{prefix}{name}.")
         else:
             yield _Layer(f"{prefix}{name}", module)
-
-
-def _pool_before_activation(layers: list[_Layer]) -> list[_Layer]:
-    """Swap each ReLU with the max pooling after it: the same function and gradient on fewer elements."""
-    ordered = list(layers)
-    for i in range(len(ordered) - 1):
-        if type(ordered[i].module) is nn.ReLU and type(ordered[i + 1].module) is nn.MaxPool2d:
-            ordered[i], ordered[i + 1] = ordered[i + 1], ordered[i]
-    return ordered
 
 
 def _side_by_side(inputs: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from sfl_env.training.data import TensorData
 from sfl_env.training.fused import METHODS, FusedExecutor
 from sfl_env.training.message_passing import MessagePassingExecutor, NumberFormats
 from sfl_env.training.plan import LocalTraining, RoundPlan
+from sfl_env.training.pooling import pool_before_activation
 from sfl_env.workload import workload
 
 SEEDS = range(4)
@@ -224,7 +225,89 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
     network, data, _ = random_case(0, residual=True)
     executor = FusedExecutor(network, data, LocalTraining())
     assert executor.choose((4,) * 4).method == "vmap"
-    assert executor.choose((1_000_000,) * 4) == ("loop", 1)
+    assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
+
+
+@pytest.fixture
+def two_threads(one_thread):
+    torch.set_num_threads(2)
+    return one_thread
+
+
+def with_dropout(network):
+    return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_worker_threads_train_the_same_to_the_last_bit(server, two_threads):
+    network, data, plan = random_case(3, residual=True)
+    network = with_dropout(network)
+    local = LocalTraining(server=server)
+    side_by_side = FusedExecutor(network, data, local, "loop")
+    assert side_by_side.choose((4,) * 4).workers == 2
+    assert side_by_side.choose((4,) * 3).workers == 1  # one thread would idle half of the time
+    many = side_by_side.run(start(network), plan)
+    torch.set_num_threads(1)
+    one = FusedExecutor(network, data, local, "loop").run(start(network), plan)
+    assert torch.equal(many.device_loss, one.device_loss)
+    assert all(torch.equal(many.weights[name], one.weights[name]) for name in one.weights)
+
+
+def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads):
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + 0.1 * torch.randn_like(x)
+
+    network, data, _ = random_case(0)
+    noisy = FusedExecutor(nn.Sequential(Noise(), *network), data, LocalTraining(), "loop")
+    assert noisy.choose((4,) * 4).workers == 1
+    before = torch.get_rng_state()
+    assert FusedExecutor(network, data, LocalTraining(), "loop").choose((4,) * 4).workers == 2
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 2
+
+
+def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
+    network, data, plan = random_case(1)
+    network = with_dropout(network)
+    same = plan.batches[0][:1].expand(3, -1)
+    plan = plan._replace(batches=(same,) * 4)
+    local = LocalTraining(learning_rate=1e-12, momentum=0.0)
+    losses = torch.stack(
+        [
+            FusedExecutor(network, data, local, "loop")
+            .run(start(network), plan._replace(seed=seed, batches=(same[:1],) * 4))
+            .device_loss
+            for seed in range(3)
+        ]
+    )
+    assert len(losses.unique()) == losses.numel()
+    one_iteration, three = (
+        FusedExecutor(network, data, local, "loop")
+        .run(start(network), plan._replace(batches=(same[:count],) * 4))
+        .device_loss
+        for count in (1, 3)
+    )
+    assert not torch.isclose(one_iteration, three).any()
+
+
+def test_pooling_first_is_the_same_function_with_the_same_gradient():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(2, stride=1)),
+        nn.Sequential(nn.Flatten(), nn.Linear(3, 2)),
+    ).double()
+    swapped = pool_before_activation(network)
+    assert [type(layer) for layer in swapped[0]] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
+    inputs = torch.randn(50, 2, 6, 6, dtype=torch.float64)
+    assert torch.equal(swapped(inputs), network(inputs))
+    for left, right in zip(
+        torch.autograd.grad(network(inputs).square().sum(), list(network.parameters())),
+        torch.autograd.grad(swapped(inputs).square().sum(), list(swapped.parameters())),
+        strict=True,
+    ):
+        assert torch.allclose(left, right, rtol=1e-12, atol=1e-12)
+    assert network.state_dict().keys() == swapped.state_dict().keys()
 
 
 @pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
