@@ -3,14 +3,18 @@
 A unit is one local iteration of all K devices, optimiser included, with its part of the round's start and end:
 each device starts from the global weights with a fresh optimiser, and the copies are averaged after eight
 iterations. The plain loop does all that with torch's defaults, one device after another. The centralised run sees
-as many samples with one copy of the network: what K copies would cost if copies were free.
+as many samples with one copy of the network: what K copies would cost if copies were free. Both have a process of
+their own, since the executor's memory settings are the whole process's.
 """
 
 import argparse
 import copy
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.elsewhere import Elsewhere
 from benchmarks.timing import Case, Row, as_text, measure
 from sfl_env.dnn.networks import build, network
 from sfl_env.training.data import TensorData
@@ -50,7 +55,13 @@ LARGE = (
     Setting("vgg11", 4, 8),
     Setting("resnet18", 2, 8),
 )
-"""A turn takes seconds: these take a third of the turns."""
+THREADED = (
+    Setting("digits-cnn", 10, 32),
+    Setting("transformer", 4, 8),
+    Setting("mobilenetv2", 4, 8),
+    Setting("vgg11", 4, 8),
+    Setting("resnet18", 2, 8),
+)
 
 
 def random_data(shape: tuple[int, ...], num_samples: int = 1437) -> TensorData:
@@ -83,12 +94,11 @@ def plain_loop(chain: nn.Module, data: TensorData, plan: RoundPlan, local: Local
     return run
 
 
-def measure_setting(setting: Setting, rounds: int) -> list[Row]:
-    """Time one setting."""
+def case_of(setting: Setting) -> tuple[nn.Sequential, TensorData, RoundPlan, LocalTraining]:
+    """Return network, data, plan and settings of a round."""
     torch.manual_seed(0)
     chain = build(setting.network)
     data = random_data(network(setting.network).input_shape)
-    local = LocalTraining(iterations=ITERATIONS, batch_size=setting.batch_size)
     shape = (ITERATIONS, setting.batch_size)
     plan = RoundPlan(
         round=1,
@@ -98,19 +108,66 @@ def measure_setting(setting: Setting, rounds: int) -> list[Row]:
         batches=tuple(torch.randint(0, len(data.train_labels), shape) for _ in range(setting.num_devices)),
         seed=0,
     )
-    central = plan._replace(devices=(0,), batches=(torch.cat(plan.batches, dim=1),))
+    return chain, data, plan, LocalTraining(iterations=ITERATIONS, batch_size=setting.batch_size)
+
+
+def plain(setting: Setting) -> Callable[[], None]:
+    """Return the plain loop's round."""
+    return plain_loop(*case_of(setting))
+
+
+def centralised(setting: Setting) -> Callable[[], None]:
+    """Return as many samples' round of one copy."""
+    chain, data, plan, local = case_of(setting)
+    return plain_loop(chain, data, plan._replace(devices=(0,), batches=(torch.cat(plan.batches, dim=1),)), local)
+
+
+def fused(setting: Setting) -> tuple[str, Callable[[], object]]:
+    """Return how the executor trains, and its round."""
+    chain, data, plan, local = case_of(setting)
     executor = FusedExecutor(chain, data, local)
     weights = {name: tensor.detach().clone() for name, tensor in chain.state_dict().items()}
-    method, at_once, _ = executor.choose((setting.batch_size,) * setting.num_devices)
-    name = f"{setting.network}, K = {setting.num_devices}, n = {setting.batch_size}"
+    method, at_once, workers = executor.choose((setting.batch_size,) * setting.num_devices)
+    side_by_side = f"{at_once} at once" if workers == 1 else f"{workers} threads"
+    return f"fused ({method}, {side_by_side})", lambda: executor.run(weights, plan)
+
+
+def measure_setting(setting: Setting, rounds: int) -> list[Row]:
+    """Time one setting on one thread of torch's."""
+    label, run = fused(setting)
+    others = {PLAIN: Elsewhere(partial(plain, setting)), "centralised": Elsewhere(partial(centralised, setting))}
     cases = {
-        PLAIN: plain_loop(chain, data, plan, local),
-        f"fused ({method}, {at_once} at once)": lambda: executor.run(weights, plan),
-        "centralised": plain_loop(chain, data, central, local),
+        PLAIN: _iterations(others[PLAIN].call, others[PLAIN].process_time),
+        label: _iterations(run, time.process_time),
+        "centralised": _iterations(others["centralised"].call, others["centralised"].process_time),
     }
-    rows = measure(
-        {label: Case(call, ITERATIONS, "local iteration") for label, call in cases.items()}, PLAIN, rounds
-    )
+    rows = measure(cases, PLAIN, rounds)
+    for other in others.values():
+        other.close()
+    return _named(setting, rows)
+
+
+def measure_threads(setting: Setting, rounds: int) -> list[Row]:
+    """Time one setting on all processors, by the clock on the wall."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    label, run = fused(setting)
+    other = Elsewhere(partial(plain, setting), torch.get_num_threads())
+    cases = {
+        PLAIN: _iterations(other.call, time.perf_counter),
+        label: _iterations(run, time.perf_counter),
+    }
+    rows = measure(cases, PLAIN, rounds)
+    other.close()
+    torch.set_num_threads(1)
+    return _named(setting, rows)
+
+
+def _iterations(call: Callable[[], object], clock: Callable[[], float]) -> Case:
+    return Case(call, ITERATIONS, "local iteration", clock)
+
+
+def _named(setting: Setting, rows: list[Row]) -> list[Row]:
+    name = f"{setting.network}, K = {setting.num_devices}, n = {setting.batch_size}"
     return [replace(row, measure=f"{name}: {row.measure}") for row in rows]
 
 
@@ -120,11 +177,25 @@ def small_table(rounds: int) -> list[Row]:
 
 
 def large_table(rounds: int) -> list[Row]:
-    """Networks whose replicas are trained in turn, which takes a third of the rounds."""
-    return [row for setting in LARGE for row in measure_setting(setting, max(3, rounds // 3))]
+    """Networks whose replicas are trained in turn."""
+    return [row for setting in LARGE for row in measure_setting(setting, _fewer(rounds))]
 
 
-TABLES = {"training small networks": small_table, "training large networks": large_table}
+def threads_table(rounds: int) -> list[Row]:
+    """Small and large networks on all processors."""
+    return [row for setting in THREADED for row in measure_threads(setting, _fewer(rounds))]
+
+
+def _fewer(rounds: int) -> int:
+    """Turns of what takes seconds each."""
+    return max(3, 3 * rounds // 5)
+
+
+TABLES = {
+    "training small networks": small_table,
+    "training large networks": large_table,
+    "training on all processors": threads_table,
+}
 
 
 def main() -> None:
