@@ -188,7 +188,7 @@ def threads_table(rounds: int) -> list[Row]:
 
 def _fewer(rounds: int) -> int:
     """Turns of what takes seconds each."""
-    return max(3, 3 * rounds // 5)
+    return max(3, rounds // 3)
 
 
 TABLES = {

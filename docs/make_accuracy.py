@@ -1,12 +1,10 @@
 """Measure what accuracy mode learns: ``python docs/make_accuracy.py`` writes docs/accuracy.json and the tables.
 
-Takes a few minutes on one core. ``--tables`` writes the tables of docs/accuracy.md anew from the stored figures,
-``--speed FILE`` takes over those that ``python -m benchmarks.training --out FILE`` wrote.
+Takes a few minutes on one core. ``--tables`` writes the tables of docs/accuracy.md anew from the stored figures.
 """
 
 import argparse
 import json
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from sfl_env.training.plan import LocalTraining, Server
 from sfl_env.training.training import Schedule, SplitFederatedTraining
 
 DOCS = Path(__file__).parent
-FIGURES, SPEED = DOCS / "accuracy.json", DOCS / "accuracy-speed.json"
+FIGURES = DOCS / "accuracy.json"
 COMMAND = "python docs/make_accuracy.py"
 NUM_DEVICES = 10
 SEEDS = range(5)
@@ -173,23 +171,6 @@ def source(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def speed_table(found: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Return times of a local iteration of all devices, as lines of Markdown."""
-    lines = [
-        "| network, devices, mini-batch | way | plain loop | fused | times faster | over the centralised step |",
-        "|---|---|---|---|---|---|",
-    ]
-    rows = [row for table in found.values() for row in table]
-    for plain, fused, central in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
-        setting, way = fused["measure"].removesuffix(" at once)").split(": fused (")
-        ratios = (fused["ratio"], fused["ratio_quartile_3"], fused["ratio_quartile_1"])
-        faster, low, high = (f"{1.0 / ratio:.2f}" for ratio in ratios)
-        times = f"{plain['median_s'] * 1e3:.3g} ms | {fused['median_s'] * 1e3:.3g} ms"
-        over = fused["median_s"] / central["median_s"]
-        lines.append(f"| {setting} | {way} at once | {times} | {faster} ({low} - {high}) | {over:.2f} |")
-    return lines
-
-
 def between(page: str, name: str, lines: list[str]) -> str:
     """Put lines between a pair of markers."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -201,8 +182,7 @@ def write_tables() -> None:
     """Write the stored figures into docs/accuracy.md."""
     found = json.loads(FIGURES.read_text())
     path = DOCS / "accuracy.md"
-    page = between(path.read_text(), "speed", speed_table(json.loads(SPEED.read_text())))
-    page = between(page, "iid", iid_table(found))
+    page = between(path.read_text(), "iid", iid_table(found))
     page = between(page, "skewed", [*skewed_table(found), "", *source(found)])
     path.write_text(page)
 
@@ -211,12 +191,9 @@ def main() -> None:
     """Measure, unless stored figures are to be used, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", action="store_true", help="measure nothing, write the tables")
-    parser.add_argument("--speed", type=Path, help="figures of benchmarks.training to take over; measures nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.speed:
-        shutil.copyfile(arguments.speed, SPEED)
-    elif not arguments.tables:
+    if not arguments.tables:
         write_json(FIGURES, measure())
     write_tables()
 
