@@ -1,6 +1,6 @@
 """Put measured results into the README: ``python docs/make_results.py``.
 
-They are those of ``make benchmark`` and ``make benchmark-accuracy``, which have to be run before.
+They are those of ``make benchmark`` and ``make benchmark-accuracy``; what has not been run before stays as it is.
 """
 
 import json
@@ -128,10 +128,17 @@ def put(section: str, lines: list[str]) -> None:
     readme.write_text(before + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
-if __name__ == "__main__":
-    put("results", rounds_table(_summary("benchmark")))
-    put("accuracy", accuracy_tables({run: _summary(run) for run in SPREAD}))
+def main() -> None:
+    """Rewrite each section of the README whose runs are there."""
     images = ROOT / "docs" / "images"
-    shutil.copyfile(RUNS / "benchmark" / "results.png", images / "results.png")
-    shutil.copyfile(RUNS / "benchmark-accuracy" / "curves.png", images / "accuracy.png")
-    shutil.copyfile(RUNS / "benchmark-accuracy-skewed" / "curves.png", images / "accuracy-skewed.png")
+    if (RUNS / "benchmark").is_dir():
+        put("results", rounds_table(_summary("benchmark")))
+        shutil.copyfile(RUNS / "benchmark" / "results.png", images / "results.png")
+    if all((RUNS / run).is_dir() for run in SPREAD):
+        put("accuracy", accuracy_tables({run: _summary(run) for run in SPREAD}))
+        shutil.copyfile(RUNS / "benchmark-accuracy" / "curves.png", images / "accuracy.png")
+        shutil.copyfile(RUNS / "benchmark-accuracy-skewed" / "curves.png", images / "accuracy-skewed.png")
+
+
+if __name__ == "__main__":
+    main()
