@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from sfl_agents import agent, cli, runs
@@ -34,13 +33,7 @@ TINY = Settings(
     hyperparameters={"n_steps": 8, "batch_size": 16, "n_epochs": 1},
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def job(algo="ppo", chosen=TINY, **changes):

@@ -20,14 +20,7 @@ from sfl_env.workload import workload
 SEEDS = range(4)
 CLASSES = 4
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from a second core, and its threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Residual(nn.Module):
@@ -228,12 +221,6 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
     assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
 
 
-@pytest.fixture
-def two_threads(one_thread):
-    torch.set_num_threads(2)
-    return one_thread
-
-
 def with_dropout(network):
     return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
 
@@ -271,7 +258,6 @@ def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
     network, data, plan = random_case(1)
     network = with_dropout(network)
     same = plan.batches[0][:1].expand(3, -1)
-    plan = plan._replace(batches=(same,) * 4)
     local = LocalTraining(learning_rate=1e-12, momentum=0.0)
     losses = torch.stack(
         [

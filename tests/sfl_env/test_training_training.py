@@ -20,14 +20,7 @@ from sfl_env.training.training import SplitFederatedTraining, resolve_device
 
 K = 4
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from a second core, and its threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

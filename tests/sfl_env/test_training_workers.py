@@ -7,13 +7,7 @@ import torch
 
 from sfl_env.training.workers import Workers
 
-
-@pytest.fixture(autouse=True)
-def torch_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
