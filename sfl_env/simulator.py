@@ -192,7 +192,7 @@ class Simulator:
             energy *= true.active
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
-        # A product with ones: in a single environment NumPy's own sums take twice as long.
+        # A product with ones: in a single environment NumPy's own sums take half as long again.
         device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
