@@ -14,7 +14,7 @@ from sfl_env.errors import DecisionError
 from sfl_env.latency import Conditions
 from sfl_env.problem import Decision
 from sfl_env.radio import Array
-from sfl_env.sums import row_sums
+from sfl_env.reductions import row_sums
 
 Actions = NDArray[Any]
 SMALLEST_TOTAL = np.array(1e-300)

@@ -171,9 +171,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
             self.render()
         return (
             done.observation[0],
-            float(done.reward[0]),
-            bool(done.terminated[0]),
-            bool(done.truncated[0]),
+            float(done.reward.item()),
+            done.terminated.item(),
+            done.truncated.item(),
             info,
         )
 

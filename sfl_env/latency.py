@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_env.problem import RoundProblem
 from sfl_env.radio import NATS_PER_BIT, SMALLEST_SHARE, Array, shannon_rate_nats
+from sfl_env.reductions import row_maxima
 from sfl_env.workload import Workload
 
 PHASES = (
@@ -23,9 +24,15 @@ PHASES = (
 # Arrays without axes, which NumPy takes up faster than Python's numbers.
 _ONE, _SMALLEST_SHARE = np.array(1.0), np.array(SMALLEST_SHARE)
 
-SMASHED_UPLOAD, SERVER_COMPUTE, MODEL_UPLOAD = (
-    PHASES.index(name) for name in ("smashed_upload", "server_compute", "model_upload")
-)
+(
+    MODEL_DOWNLOAD,
+    DEVICE_FORWARD,
+    SMASHED_UPLOAD,
+    SERVER_COMPUTE,
+    GRADIENT_DOWNLOAD,
+    DEVICE_BACKWARD,
+    MODEL_UPLOAD,
+) = range(len(PHASES))
 
 
 class Conditions(NamedTuple):
@@ -80,20 +87,20 @@ def phase_latency_s(
     E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
     """
     samples = now.samples
+    # Seconds per unit of each phase's work. Rows are filled as the functions' last argument, `out` by position,
+    # which NumPy parses faster than by name.
     unit_s = np.empty((len(PHASES), *cut.shape))
-    # Views of the rows: seconds per unit of each phase's work. They are filled as the functions' last argument,
-    # `out` by position, which NumPy parses faster than by name.
-    model_download, forward, smashed_upload, server, gradient_download, backward, model_upload = unit_s
+    forward, model_upload, model_download = unit_s[DEVICE_FORWARD], unit_s[MODEL_UPLOAD], unit_s[MODEL_DOWNLOAD]
     usable = np.maximum(share, _SMALLEST_SHARE)
     rate_nats = shannon_rate_nats(usable * resources.uplink_bandwidth_hz, now.uplink_snr_hz)
     np.divide(NATS_PER_BIT, rate_nats, model_upload)
     usable *= now.downlink_full_rate_bps
     np.divide(_ONE, usable, model_download)
     np.divide(samples, now.compute_flops_per_s, forward)
-    np.multiply(forward, now.backward_slowdown, backward)
-    np.divide(samples, resources.server_flops_per_s, server)
-    np.multiply(samples, model_upload, smashed_upload)
-    np.multiply(samples, model_download, gradient_download)
+    np.multiply(forward, now.backward_slowdown, unit_s[DEVICE_BACKWARD])
+    np.divide(samples, resources.server_flops_per_s, unit_s[SERVER_COMPUTE])
+    np.multiply(samples, model_upload, unit_s[SMASHED_UPLOAD])
+    np.multiply(samples, model_download, unit_s[GRADIENT_DOWNLOAD])
     phases = work.phase_units.take(cut, axis=1)
     phases *= unit_s
     return phases
@@ -105,7 +112,7 @@ def synchronised_latency_s(phases: Array) -> Array:
     The phase times charge each device's job at the server's K-th part, so in turn at full speed the jobs
     take the mean of these times.
     """
-    per_phase = phases.max(axis=-1)
+    per_phase = row_maxima(phases.reshape(-1, phases.shape[-1])).reshape(phases.shape[:-1])
     per_phase[SERVER_COMPUTE] = phases[SERVER_COMPUTE].mean(axis=-1)
     latency: Array = per_phase.sum(axis=0)
     return latency

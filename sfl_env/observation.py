@@ -133,7 +133,7 @@ class LogScales:
         np.minimum(scaled, highest, out=scaled)
         np.log(scaled, out=scaled)
         # Seen this way round, NumPy walks along whole columns of `out` and not through three numbers at a time.
-        np.divide(scaled, half_length, out=out.transpose(2, 0, 1))
+        np.divide(scaled, half_length, out.transpose(2, 0, 1))
 
     def _repeated(self, shape: tuple[int, ...]) -> list[Rows]:
         """Repeat each scale's constants over (N, K): NumPy takes longer to broadcast than to read them."""
@@ -216,7 +216,7 @@ class DeviceRows:
         ROUND_SCALES.encode(
             now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
         )
-        rows[..., 3] = view.progress[:, None]
+        rows.T[3] = view.progress
         if now.active is not None:
             rows[..., 7] = now.active * 2.0 - 1.0
             rows[..., 8] = view.charge * 2.0 - 1.0

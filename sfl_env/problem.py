@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.errors import DecisionError, ProblemError
 from sfl_env.radio import Array, uplink_rate_bps
+from sfl_env.reductions import row_maxima
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """A cut and a share of the band for every device.
 
     Parameters
@@ -189,8 +190,7 @@ class RoundProblem:
             If the decision cannot be carried out; see :meth:`check`.
         """
         self.check(decision)
-        latency: Array = self.device_latency_s(decision).max(axis=-1)
-        return latency
+        return row_maxima(self.device_latency_s(decision))
 
     def check_cut(self, cut: NDArray[np.intp]) -> None:
         """Raise :class:`DecisionError` unless every device can take its cut.

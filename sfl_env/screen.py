@@ -154,7 +154,7 @@ def picture_of(episodes: Episodes, info: Mapping[str, Any] | None) -> RoundPictu
     simulator, num_devices = episodes.simulator, episodes.scenario.num_devices
     # Only our own sampler is known to name its types.
     types = simulator.population.types if isinstance(simulator.population, Population) else ()
-    kinds = episodes.state.devices.type_index[0].tolist()
+    kinds = episodes.state.setup.devices.type_index[0].tolist()
     device_names = tuple(types[kind] if types else "" for kind in kinds)
     if info is None:
         nothing = np.zeros((num_devices, len(PHASES)))

@@ -17,6 +17,7 @@ from sfl_env.latency import PHASES, Conditions, Resources, phase_latency_s, sync
 from sfl_env.observation import View
 from sfl_env.problem import Decision
 from sfl_env.radio import Array, Downlink
+from sfl_env.reductions import row_maxima
 from sfl_env.reward import Outcome
 from sfl_env.scenario import Scenario
 from sfl_env.workload import workload
@@ -27,12 +28,20 @@ ZERO, ONE_ROUND = np.array(0.0), np.array(1)
 ONE_PER_PHASE = np.ones(len(PHASES))
 
 
-class State(NamedTuple):
-    """N simulated systems between two rounds; every array has the environment axis first."""
+class Setup(NamedTuple):
+    """What is drawn at the start of an episode and stays, with what follows from it alone."""
 
     devices: DeviceBatch
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K)
+    snr_per_gain_hz: Array  # (N, K) transmit power over the noise density
+    j_per_sample_flop: Array  # (N, K) for a FLOP on each of the round's samples
+
+
+class State(NamedTuple):
+    """N simulated systems between two rounds; every array has the environment axis first."""
+
+    setup: Setup
     channel: Any  # with gain (N, K)
     past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
     availability: AvailabilityState
@@ -105,7 +114,6 @@ class Simulator:
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = np.array(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
         self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
-        self._per_noise_hz_per_w = np.array(1.0 / self.noise_w_per_hz)
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
         """Draw n systems at the start of their episodes.
@@ -123,10 +131,15 @@ class Simulator:
         for age in range(scenario.csi_delay_rounds):
             past[:, age] = channel.gain
             channel = self.channel.step(channel, rng)
+        samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
-            devices=devices,
-            samples=np.multiply(batch_size, scenario.local_iterations, dtype=np.float64),
-            deepest_cut=deepest_cut,
+            setup=Setup(
+                devices=devices,
+                samples=samples,
+                deepest_cut=deepest_cut,
+                snr_per_gain_hz=devices.transmit_power_w / self.noise_w_per_hz,
+                j_per_sample_flop=samples * devices.energy_j_per_flop,
+            ),
             channel=channel,
             past_gain=past,
             availability=self.availability.initial(rng, *shape),
@@ -152,40 +165,42 @@ class Simulator:
         return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
-        devices = state.devices
-        uplink_snr_hz = devices.transmit_power_w * gain
-        uplink_snr_hz *= self._per_noise_hz_per_w
+        devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
         # Fields by position, in half the time of keywords.
         return Conditions(
-            uplink_snr_hz,
+            snr_per_gain_hz * gain,
             self._downlink.full_rate_bps(gain),
             devices.compute_flops_per_s * state.availability.fraction,
             devices.backward_slowdown,
-            state.samples,
-            state.deepest_cut,
+            samples,
+            deepest_cut,
             state.charge > ZERO if self.has_batteries else None,
         )
 
     def view(self, state: State, observed: Conditions) -> View:
         """Return what agents may know of a state."""
         # A single environment may be stepped past its last round, where the progress stays 1.
-        return View(observed, state.devices, state.charge, self._progress.take(state.round, mode="clip"))
+        return View(observed, state.setup.devices, state.charge, self._progress.take(state.round, mode="clip"))
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
 
         Cuts that do not fit give way to the deepest that do, and devices in sequence have the whole band each.
         """
-        limited = asked.cut > state.deepest_cut
+        deepest_cut = state.setup.deepest_cut
+        limited = asked.cut > deepest_cut
         if not self._in_turn and not np.count_nonzero(limited):
             return asked, limited
         share = np.ones_like(asked.bandwidth_share) if self._in_turn else asked.bandwidth_share
-        return Decision(np.minimum(asked.cut, state.deepest_cut), share), limited
+        return Decision(np.minimum(asked.cut, deepest_cut), share), limited
 
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
-        energy = energy_j(self.workload, state.devices, true, decision.cut, phases)
+        setup = state.setup
+        energy = energy_j(
+            self.workload, setup.devices.transmit_power_w, setup.j_per_sample_flop, decision.cut, phases
+        )
         charge = state.charge
         if true.active is not None:
             phases *= true.active
@@ -199,7 +214,7 @@ class Simulator:
         elif self._in_turn:
             latency = np.add.reduce(device_latency, axis=-1)
         else:
-            latency = np.maximum.reduce(device_latency, axis=-1)
+            latency = row_maxima(device_latency)
         takes_part = true.active
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
@@ -224,13 +239,11 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        devices, samples, deepest_cut, channel, past, availability, _, rounds = state
+        setup, channel, past, availability, _, rounds = state
         if self.scenario.csi_delay_rounds:
             past = np.concatenate([past[:, 1:], channel.gain[:, None]], axis=1)
         return State(
-            devices,
-            samples,
-            deepest_cut,
+            setup,
             self.channel.step(channel, rng),
             past,
             self.availability.step(availability, rng),

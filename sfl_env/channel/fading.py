@@ -10,9 +10,6 @@ import numpy as np
 from sfl_env.radio import Array
 from sfl_env.ranges import require_range
 
-SMALLEST_POWER = np.array(1e-30)
-"""Added to every fading power, far below its rounding, so that a gain is never exactly zero."""
-
 State = TypeVar("State", bound=tuple[Any, ...])
 
 
@@ -37,7 +34,7 @@ class ScatterState(NamedTuple):
     """Scattered waves and the power they add up to."""
 
     scatter: Array  # (N, 2, K), in-phase and quadrature part of the scattered amplitude
-    power: Array  # (N, K), linear, mean 1
+    power: Array  # (N, K), linear, mean 1; above 0 but for one draw in 2^100
 
 
 class SteadyState(NamedTuple):
@@ -159,7 +156,6 @@ class Rician:
         amplitude *= amplitude
         quadrature = scatter[:, 1]
         amplitude += quadrature * quadrature
-        amplitude += SMALLEST_POWER
         return ScatterState(scatter, amplitude)
 
 
@@ -204,7 +200,6 @@ def _next_scatter(scatter: Array, factors: tuple[Array, Array], rng: np.random.G
 def _rayleigh_state(scatter: Array) -> ScatterState:
     squares = scatter * scatter
     power = squares[:, 0] + squares[:, 1]
-    power += SMALLEST_POWER
     return ScatterState(scatter, power)
 
 

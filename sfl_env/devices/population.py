@@ -99,10 +99,11 @@ class Population:
         return tuple(np.array([getattr(kind, name) for kind in kinds]) for name in DeviceBatch._fields[1:])
 
     @cached_property
-    def _probabilities(self) -> Array:
+    def _edges(self) -> Array:
+        """Where a uniform number passes from one type to the next, (types - 1,)."""
         weights = np.array(self.weights or (1.0,) * len(self.types))
-        probabilities: Array = weights / weights.sum()
-        return probabilities
+        edges: Array = np.cumsum(weights / weights.sum())[:-1]
+        return edges
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
         """Devices of n environments, independent of each other.
@@ -119,8 +120,8 @@ class Population:
         DeviceBatch
         """
         shape = (n, num_devices)
-        index = rng.choice(len(self.types), size=shape, p=self._probabilities)
-        speed, *others = (column[index] for column in self._table)
+        index = self._edges.searchsorted(rng.random(shape), side="right")
+        speed, *others = (column.take(index) for column in self._table)
         reach = math.log(self.spread)
         speed *= np.exp(rng.uniform(-reach, reach, shape))
         return DeviceBatch(index, speed, *others)

@@ -15,6 +15,7 @@ from sfl_env.optimum.bracket import bracketed_shares
 from sfl_env.optimum.equalise import next_shares, refined_shares
 from sfl_env.optimum.link import Rows, Toll
 from sfl_env.radio import Array
+from sfl_env.reductions import row_maxima, row_minima
 
 RELATIVE_TOLERANCE = 1e-10
 """The descent ends when slowest and fastest device differ by less than this."""
@@ -128,7 +129,7 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
         if iteration <= UNCHECKED_ITERATIONS:
             share = _step(share, now.time_s, instance.slope_s(now), iteration)
             continue
-        slowest = np.maximum.reduce(now.time_s, axis=1)
+        slowest = row_maxima(now.time_s)
         fastest = _fastest(share, now.time_s)
         settled = slowest <= fastest * _TOLERATED
         count = np.count_nonzero(settled)
@@ -164,8 +165,7 @@ def _fastest(share: Array, time_s: Array) -> Array:
     """(N,): the least time among the devices that hold a share."""
     if np.count_nonzero(share) < share.size:
         time_s = np.where(share > 0.0, time_s, np.inf)
-    fastest: Array = np.minimum.reduce(time_s, axis=1)
-    return fastest
+    return row_minima(time_s)
 
 
 def proven_bound_s(share: Array, time_s: Array) -> Array:

@@ -15,7 +15,7 @@ and in the common time at once, descending from any start.
 import numpy as np
 
 from sfl_env.radio import SMALLEST_SHARE, Array
-from sfl_env.sums import row_sums
+from sfl_env.reductions import row_sums
 
 LARGEST_REFINEMENT = 0.25
 """A device's relative change of its share up to which the linear correction is good."""

@@ -11,6 +11,7 @@ from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
 from sfl_env.problem import Decision, RoundProblem
 from sfl_env.radio import SMALLEST_SHARE, Array
+from sfl_env.reductions import row_maxima
 
 
 @dataclass(frozen=True)
@@ -146,5 +147,5 @@ def solve_exact(problem: RoundProblem) -> Solution:
         needs = sends + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0
         share = np.where(needs, share, 0.0)
         share /= np.maximum(share.sum(axis=1, keepdims=True), SMALLEST_SHARE)
-    latency = np.maximum.reduce(found.time_s, axis=1)
+    latency = row_maxima(found.time_s)
     return Solution(Decision(cut, share), latency, found.lower_bound_s, found.iterations)

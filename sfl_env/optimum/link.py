@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.radio import SMALLEST_SHARE, Array, rate_elasticity
-from sfl_env.sums import row_sums
+from sfl_env.reductions import row_sums
 
 Rows = slice | NDArray[np.intp]
 

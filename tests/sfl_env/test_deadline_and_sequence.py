@@ -163,7 +163,7 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
     env.reset(seed=1)
     simulator = env.episodes.simulator
     for _ in range(4):
-        now, state = env.episodes.true, env.episodes.state
+        now, setup = env.episodes.true, env.episodes.state.setup
         *_, info = env.step(env.action_space.sample())
         assert info["latency_s"] == pytest.approx(info["device_latency_s"].sum(), rel=1e-12)
         assert (info["bandwidth_share"] == 1.0).all()
@@ -176,7 +176,8 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
         expected = np.stack([model_bits / down_bps, uplink_bits / up_bps, server_s, model_bits / up_bps], axis=1)
         np.testing.assert_allclose(info["phase_latency_s"][:, [0, 2, 3, 6]], expected, rtol=1e-12)
         phases = info["phase_latency_s"].T[:, None]
-        np.testing.assert_array_equal(energy_j(work, state.devices, now, cut[None], phases)[0], info["energy_j"])
+        joules = energy_j(work, setup.devices.transmit_power_w, setup.j_per_sample_flop, cut[None], phases)
+        np.testing.assert_array_equal(joules[0], info["energy_j"])
 
 
 def test_in_sequence_the_shares_asked_for_do_not_matter() -> None:

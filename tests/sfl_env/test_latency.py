@@ -49,11 +49,11 @@ def test_phases_equal_the_formulae_in_a_plain_loop(seed: int) -> None:
                 cut=int(info["cut"][k]),
                 share=float(info["bandwidth_share"][k]),
                 gain=float(state.channel.gain[0, k]),
-                nominal_flops_per_s=float(state.devices.compute_flops_per_s[0, k]),
+                nominal_flops_per_s=float(state.setup.devices.compute_flops_per_s[0, k]),
                 free=float(state.availability.fraction[0, k]),
-                slowdown=float(state.devices.backward_slowdown[0, k]),
-                power_w=float(state.devices.transmit_power_w[0, k]),
-                samples=float(state.samples[0, k]),
+                slowdown=float(state.setup.devices.backward_slowdown[0, k]),
+                power_w=float(state.setup.devices.transmit_power_w[0, k]),
+                samples=float(state.setup.samples[0, k]),
             )
             np.testing.assert_allclose(info["phase_latency_s"][k], expected, rtol=1e-12)
 

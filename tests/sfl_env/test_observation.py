@@ -40,7 +40,7 @@ def test_columns_are_on_the_documented_scales() -> None:
     env.reset(seed=0)
     observation, *_, info = env.step(env.action_space.sample())
     state, problem = env.episodes.state, env.true_problem()
-    devices = state.devices
+    devices = state.setup.devices
     expected = [
         log(problem.uplink_snr_hz[0], 1.0, 1e15),
         log((devices.compute_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),

@@ -1,0 +1,58 @@
+"""Sums and extremes over devices, faster than NumPy's own where rows are short."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.radio import Array
+
+REPEATED_SUMS = 16
+"""Up to so many devices, repeating a sum for each of them costs less than broadcasting it later."""
+
+
+@lru_cache(maxsize=32)
+def row_sums(num_devices: int) -> Array:
+    """Matrix whose product with an (N, K) array holds its rows' sums, (N, K) or (N, 1).
+
+    Such a product takes a third of the time of NumPy's reduction where the array is small. With few devices each
+    gets the sum: all that follows then works on arrays of one shape, for which NumPy has its fastest way.
+
+    Examples
+    --------
+    >>> np.array([[1.0, 2.0], [3.0, 4.0]]).dot(row_sums(2))
+    array([[3., 3.],
+           [7., 7.]])
+    """
+    return np.ones((num_devices, num_devices if num_devices <= REPEATED_SUMS else 1))
+
+
+def row_maxima(values: Array) -> Array:
+    """Largest number of each row of an (N, K) array, (N,); NaN where the row holds one.
+
+    NumPy finds where it is in a quarter of the time that it takes to find it, with ten numbers in a row.
+
+    Examples
+    --------
+    >>> row_maxima(np.array([[1.0, 2.0], [4.0, 3.0]]))
+    array([2., 4.])
+    """
+    largest: Array = values.take(values.argmax(axis=1) + _row_starts(*values.shape))
+    return largest
+
+
+def row_minima(values: Array) -> Array:
+    """Smallest number of each row of an (N, K) array, (N,), as :func:`row_maxima`.
+
+    Examples
+    --------
+    >>> row_minima(np.array([[1.0, 2.0], [4.0, 3.0]]))
+    array([1., 3.])
+    """
+    smallest: Array = values.take(values.argmin(axis=1) + _row_starts(*values.shape))
+    return smallest
+
+
+@lru_cache(maxsize=32)
+def _row_starts(num_rows: int, num_devices: int) -> NDArray[np.intp]:
+    return np.arange(0, num_rows * num_devices, num_devices)
