@@ -9,6 +9,7 @@ episodes that end are reset. Needs the dependency group ``speed``.
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ import mobile_env  # noqa: F401  (registers its ids)
 import numpy as np
 
 import sfl_env  # noqa: F401  (registers its ids)
+from benchmarks.elsewhere import measure_elsewhere
 from benchmarks.timing import Case, Row, as_text, measure
 
 ACTIONS = 32
 """Sampled beforehand and taken in turn, so that sampling is no part of the time."""
+
+STEPS = 5000
+"""At a time in another process, so that telling it to go on is no part of the time."""
 
 
 def single(env_id: str, **fields: Any) -> Case:
@@ -84,16 +89,27 @@ def single_table(rounds: int) -> list[Row]:
     return measure(cases, "CartPole-v1, single", rounds)
 
 
+def many_steps(env_id: str) -> Callable[[], None]:
+    """Return :data:`STEPS` steps of one environment."""
+    step = single(env_id).call
+
+    def run() -> None:
+        for _ in range(STEPS):
+            step()
+
+    return run
+
+
 def plain_single_table(rounds: int) -> list[Row]:
-    """The default environment over CartPole, as in a process that runs nothing else.
+    """The default environment over CartPole, each in processes that run nothing else.
 
     With other variants taking turns, the interpreter's caches of types at each call would be of little use.
     """
-    cases = {
-        "CartPole-v1, single": single("CartPole-v1"),
-        "SFL-v0, single, K = 10": single("SFL-v0"),
+    makes = {
+        "CartPole-v1, single": partial(many_steps, "CartPole-v1"),
+        "SFL-v0, single, K = 10": partial(many_steps, "SFL-v0"),
     }
-    return measure(cases, "CartPole-v1, single", rounds)
+    return measure_elsewhere(makes, "CartPole-v1, single", rounds, units=STEPS, unit="environment step")
 
 
 def batched_table(rounds: int) -> list[Row]:

@@ -13,6 +13,11 @@ import numpy as np
 SHORTEST_SAMPLE_S = 0.01
 """A sample repeats its call until it takes about this long, so that the clock's grain does not matter."""
 
+LONGEST_S = 60.0
+"""Where all turns of a comparison would take longer, there are fewer of them."""
+
+FEWEST_TURNS = 3
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,6 +57,10 @@ class Case:
     """Seconds that its calls are timed by."""
 
 
+Samples = dict[str, list[float]]
+"""Seconds per unit of each case, one for each turn."""
+
+
 def measure(cases: Mapping[str, Case], reference: str, rounds: int = 15) -> list[Row]:
     """Time all cases in turns and compare them with one of them.
 
@@ -62,31 +71,53 @@ def measure(cases: Mapping[str, Case], reference: str, rounds: int = 15) -> list
     reference : str
         The case that the ratios are taken to.
     rounds : int
-        How often each gets its turn.
+        How often each gets its turn; less often where that would take more than :data:`LONGEST_S`.
 
     Returns
     -------
     list of Row
         In the order given.
     """
-    repeats = {name: _repeats(case) for name, case in cases.items()}
-    samples: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
+    return compare(take_turns(cases, rounds), {name: case.unit for name, case in cases.items()}, reference)
+
+
+def take_turns(cases: Mapping[str, Case], rounds: int, longest_s: float = LONGEST_S) -> Samples:
+    """Time all cases in turns: as many as asked for, or as take so long, but at least :data:`FEWEST_TURNS`."""
+    once_s = {name: _once_s(case) for name, case in cases.items()}
+    repeats = {name: max(1, int(SHORTEST_SAMPLE_S / max(seconds, 1e-9))) for name, seconds in once_s.items()}
+    turn_s = sum(repeats[name] * seconds for name, seconds in once_s.items())
+    samples: Samples = {name: [] for name in cases}
+    for _ in range(min(rounds, max(FEWEST_TURNS, int(longest_s / turn_s)))):
         for name, case in cases.items():
             begin = case.clock()
             for _ in range(repeats[name]):
                 case.call()
             samples[name].append((case.clock() - begin) / (repeats[name] * case.units))
+    return samples
+
+
+def compare(samples: Samples, units: Mapping[str, str], reference: str) -> list[Row]:
+    """Compare cases with one of them, turn by turn.
+
+    Parameters
+    ----------
+    samples : mapping
+        Of :func:`take_turns`.
+    units : mapping
+        What each case's seconds are for one of.
+    reference : str
+        The case that the ratios are taken to.
+    """
     base = np.array(samples[reference])
     rows = []
-    for name, case in cases.items():
+    for name, unit in units.items():
         seconds = np.array(samples[name])
         quartiles = np.percentile(seconds, [25, 50, 75])
         ratios = np.percentile(seconds / base, [25, 50, 75])
         rows.append(
             Row(
                 measure=name,
-                unit=case.unit,
+                unit=unit,
                 median_s=float(quartiles[1]),
                 quartile_1_s=float(quartiles[0]),
                 quartile_3_s=float(quartiles[2]),
@@ -99,12 +130,11 @@ def measure(cases: Mapping[str, Case], reference: str, rounds: int = 15) -> list
     return rows
 
 
-def _repeats(case: Case) -> int:
+def _once_s(case: Case) -> float:
     case.call()  # what is built on the first call is no part of the time
     begin = case.clock()
     case.call()
-    once = case.clock() - begin
-    return max(1, int(SHORTEST_SAMPLE_S / max(once, 1e-9)))
+    return case.clock() - begin
 
 
 def as_text(rows: list[Row]) -> str:

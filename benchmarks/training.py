@@ -3,16 +3,15 @@
 A unit is one local iteration of all K devices, optimiser included, with its part of the round's start and end:
 each device starts from the global weights with a fresh optimiser, and the copies are averaged after eight
 iterations. The plain loop does all that with torch's defaults, one device after another. The centralised run sees
-as many samples with one copy of the network: what K copies would cost if copies were free. Both have a process of
-their own, since the executor's memory settings are the whole process's.
+as many samples with one copy of the network: what K copies would cost if copies were free. Each has processes of
+its own: the executor's memory settings are the whole process's, and one that has seen much else is slower.
 """
 
 import argparse
 import copy
 import json
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.elsewhere import Elsewhere
-from benchmarks.timing import Case, Row, as_text, measure
+from benchmarks.elsewhere import Clock, measure_elsewhere
+from benchmarks.timing import Row, as_text
 from sfl_env.dnn.networks import build, network
 from sfl_env.training.data import TensorData
 from sfl_env.training.fused import FusedExecutor
@@ -122,51 +121,60 @@ def centralised(setting: Setting) -> Callable[[], None]:
     return plain_loop(chain, data, plan._replace(devices=(0,), batches=(torch.cat(plan.batches, dim=1),)), local)
 
 
-def fused(setting: Setting) -> tuple[str, Callable[[], object]]:
-    """Return how the executor trains, and its round."""
+def fused(setting: Setting) -> Callable[[], None]:
+    """Return the executor's round."""
     chain, data, plan, local = case_of(setting)
     executor = FusedExecutor(chain, data, local)
     weights = {name: tensor.detach().clone() for name, tensor in chain.state_dict().items()}
-    method, at_once, workers = executor.choose((setting.batch_size,) * setting.num_devices)
+
+    def run() -> None:
+        executor.run(weights, plan)
+
+    return run
+
+
+def choice_of(setting: Setting, torch_threads: int) -> str:
+    """Tell how the executor trains where torch has so many threads."""
+    chain, data, _, local = case_of(setting)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(torch_threads)
+    sizes = (setting.batch_size,) * setting.num_devices
+    method, at_once, workers = FusedExecutor(chain, data, local).choose(sizes)
+    torch.set_num_threads(usual)
     side_by_side = f"{at_once} at once" if workers == 1 else f"{workers} threads"
-    return f"fused ({method}, {side_by_side})", lambda: executor.run(weights, plan)
+    return f"fused ({method}, {side_by_side})"
 
 
 def measure_setting(setting: Setting, rounds: int) -> list[Row]:
     """Time one setting on one thread of torch's."""
-    label, run = fused(setting)
-    others = {PLAIN: Elsewhere(partial(plain, setting)), "centralised": Elsewhere(partial(centralised, setting))}
-    cases = {
-        PLAIN: _iterations(others[PLAIN].call, others[PLAIN].process_time),
-        label: _iterations(run, time.process_time),
-        "centralised": _iterations(others["centralised"].call, others["centralised"].process_time),
-    }
-    rows = measure(cases, PLAIN, rounds)
-    for other in others.values():
-        other.close()
-    return _named(setting, rows)
+    makes = {PLAIN: plain, choice_of(setting, 1): fused, "centralised": centralised}
+    return _measured(setting, makes, rounds)
 
 
 def measure_threads(setting: Setting, rounds: int) -> list[Row]:
     """Time one setting on all processors, by the clock on the wall."""
-    torch.set_num_threads(os.cpu_count() or 1)
-    label, run = fused(setting)
-    other = Elsewhere(partial(plain, setting), torch.get_num_threads())
-    cases = {
-        PLAIN: _iterations(other.call, time.perf_counter),
-        label: _iterations(run, time.perf_counter),
-    }
-    rows = measure(cases, PLAIN, rounds)
-    other.close()
-    torch.set_num_threads(1)
-    return _named(setting, rows)
+    threads = os.cpu_count() or 1
+    makes = {PLAIN: plain, choice_of(setting, threads): fused}
+    return _measured(setting, makes, rounds, clock="wall", torch_threads=threads)
 
 
-def _iterations(call: Callable[[], object], clock: Callable[[], float]) -> Case:
-    return Case(call, ITERATIONS, "local iteration", clock)
-
-
-def _named(setting: Setting, rows: list[Row]) -> list[Row]:
+def _measured(
+    setting: Setting,
+    makes: Mapping[str, Callable[[Setting], Callable[[], None]]],
+    rounds: int,
+    *,
+    clock: Clock = "processor",
+    torch_threads: int = 1,
+) -> list[Row]:
+    rows = measure_elsewhere(
+        {name: partial(make, setting) for name, make in makes.items()},
+        PLAIN,
+        rounds,
+        units=ITERATIONS,
+        unit="local iteration",
+        clock=clock,
+        torch_threads=torch_threads,
+    )
     name = f"{setting.network}, K = {setting.num_devices}, n = {setting.batch_size}"
     return [replace(row, measure=f"{name}: {row.measure}") for row in rows]
 
@@ -178,17 +186,12 @@ def small_table(rounds: int) -> list[Row]:
 
 def large_table(rounds: int) -> list[Row]:
     """Networks whose replicas are trained in turn."""
-    return [row for setting in LARGE for row in measure_setting(setting, _fewer(rounds))]
+    return [row for setting in LARGE for row in measure_setting(setting, rounds)]
 
 
 def threads_table(rounds: int) -> list[Row]:
     """Small and large networks on all processors."""
-    return [row for setting in THREADED for row in measure_threads(setting, _fewer(rounds))]
-
-
-def _fewer(rounds: int) -> int:
-    """Turns of what takes seconds each."""
-    return max(3, rounds // 3)
+    return [row for setting in THREADED for row in measure_threads(setting, rounds)]
 
 
 TABLES = {
