@@ -32,13 +32,15 @@ benchmark: install
 	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite
 	$(BIN)/sfl benchmark --env-id SFL-v0 --agents runs/ppo --out runs/benchmark --overwrite
 
-# Train a network under every scheme: on data that all devices have alike, on data of a few classes each, and on
-# the latter with a step size that suits split learning.
+# Train an agent on the lengths of rounds, and a network under it and every scheme: on data that all devices have
+# alike, on data of a few classes each, and on the latter with a step size that suits split learning.
 SKEWED := partition=dirichlet partition_concentration=0.1
 ACCURACY := $(BIN)/sfl benchmark --mode accuracy --episodes 7 --rounds 60 --overwrite
 benchmark-accuracy: install
-	$(ACCURACY) --out runs/benchmark-accuracy
-	$(ACCURACY) --fields $(SKEWED) --out runs/benchmark-accuracy-skewed
+	$(BIN)/sfl train --algo ppo --env-id SFL-Accuracy-v0 --fields mode=latency model=digits-cnn --seed 0 \
+		--out runs/accuracy/ppo --overwrite
+	$(ACCURACY) --agents runs/accuracy/ppo --out runs/benchmark-accuracy
+	$(ACCURACY) --agents runs/accuracy/ppo --fields $(SKEWED) --out runs/benchmark-accuracy-skewed
 	$(ACCURACY) --fields $(SKEWED) learning_rate=0.01 --policies alternating common-cut sequential \
 		--out runs/benchmark-accuracy-slow
 

@@ -33,6 +33,7 @@ SCHEMES = POLICIES | {
     "equal-bandwidth": "SFL, equal shares, own best cuts",
     "federated": "FL: the whole network on the device",
     "sequential": "SL: devices in sequence, own best cuts",
+    "ppo": "SFL, PPO, trained on the lengths of rounds",
     "centralised": "all data at one place, nothing sent",
 }
 

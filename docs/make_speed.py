@@ -20,10 +20,14 @@ was typed. Run `make speed` for those of your own machine.
 ## What is compared, and how
 
 Times of one machine say little about another, and a busy one slows everything. So every table below comes from one
-run in which all that is compared **takes turns** on one thread: each turn lasts about ten milliseconds, and the
-ratios are formed turn by turn. What is timed is the processor time of the process, so time slices that other
-programs take do not count; only the table on all processors goes by the wall clock. Given are
+run in which all that is compared **takes turns** on one thread: each turn lasts about ten milliseconds, or as long
+as a call does, and the ratios are formed turn by turn. What is timed is the processor time of the process, so time
+slices that other programs take do not count; only the table on all processors goes by the wall clock. Given are
 medians and, in brackets, quartiles over the turns; **the ratios are what counts**.
+
+For the default single environment and for training, each side has **processes of its own**, all on one core, which
+start anew three times: what else a process has done, and where its memory happens to lie, moves such times by some
+per cent.
 
 Environments run through the whole Gymnasium interface: `gym.make` with its wrappers, or `gym.make_vec`; random
 actions that were sampled beforehand; infos built; episodes reset at their end. "Random numbers" is the bare NumPy
@@ -41,8 +45,8 @@ environments are what SB3's `make_vec_env` gives; the other side is `sfl_agents.
 
 NOTES = {
     "default single environment": """\
-A single step of ten devices is some eighty NumPy calls on arrays of ten numbers, and a call costs about a
-quarter of a microsecond whatever it computes. The floor is therefore the number of calls. The step keeps it
+A single step of ten devices is some eighty NumPy calls on arrays of ten numbers, and a call costs a quarter to
+half a microsecond whatever it computes. The floor is therefore the number of calls. The step keeps it
 low, uses arrays without gaps and of one shape, for which NumPy has its fastest way, and constants that are
 arrays, since NumPy takes longer over Python's numbers.""",
     "single environments": """\
@@ -70,7 +74,8 @@ channels last in memory, which is why it can undercut the centralised step.""",
     "training large networks": """\
 Here the executor loops over the devices too: the arithmetic is the same, in the same kernels. It keeps freed
 memory, steps in one pass over the weights and pools before it activates, which pays for its checks of losses and
-weights. Rounds differ by more than is gained, so a ratio within its quartiles of 1 is level.""",
+weights. More is not to be had: the centralised step, which is what K copies would cost if copies were free, is
+itself hardly faster than the loop.""",
     "training on all processors": """\
 As many torch threads as processors, on both sides, and timed by the clock on the wall. Where it pays, the executor
 trains replicas side by side in worker threads.""",

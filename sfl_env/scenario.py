@@ -75,8 +75,8 @@ class Scenario:
     activation_bits: int = _number(32, 1, 64, "bits", "one element of the smashed data or its gradient")
     parameter_bits: int = _number(32, 1, 64, "bits", "one parameter")
     label_bits: int = _number(32, 0, 4096, "bits", "one label, sent with its smashed data")
-    optimizer_slots: int = _number(
-        1, 0, 8, "", "numbers the optimiser keeps per parameter: 0 SGD, 1 momentum, 2 Adam"
+    optimizer_slots: int | None = _number(
+        None, 0, 8, "", "numbers the optimiser keeps per parameter; None: as `optimizer` does, by default 1"
     )
 
     # The radio
@@ -200,6 +200,19 @@ class Scenario:
         if self.model != "auto":
             return self.model
         return USUAL_NETWORK[self.dataset] if self.mode == "accuracy" else "resnet18"
+
+    @property
+    def slots_per_parameter(self) -> int:
+        """Numbers that the optimiser keeps for each parameter in a device's memory.
+
+        Examples
+        --------
+        >>> Scenario(optimizer="adam").slots_per_parameter, Scenario(momentum=0.0).slots_per_parameter
+        (2, 0)
+        """
+        if self.optimizer_slots is not None:
+            return self.optimizer_slots
+        return 2 if self.optimizer == "adam" else int(self.momentum > 0.0)
 
     @property
     def optimum_is_known(self) -> bool:

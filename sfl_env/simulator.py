@@ -94,7 +94,7 @@ class Simulator:
             activation_bits=scenario.activation_bits,
             parameter_bits=scenario.parameter_bits,
             label_bits=scenario.label_bits,
-            optimizer_slots=scenario.optimizer_slots,
+            optimizer_slots=scenario.slots_per_parameter,
         )
         # Here and below: arrays without axes, which NumPy takes up faster than Python's numbers.
         self.resources = Resources(

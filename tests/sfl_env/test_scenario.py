@@ -7,11 +7,13 @@ import pickle
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from sfl_env import Scenario, ScenarioError, SFLEnv
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
+from sfl_env.simulator import Simulator
 
 NUMBERS = [
     item
@@ -102,6 +104,20 @@ def test_a_network_too_large_for_a_device_is_named_with_a_mend() -> None:
         SFLEnv(model="vgg16-224", device_types=("iot-gateway",), device_weights=(1.0,), batch_size=256).reset(
             seed=0
         )
+
+
+@pytest.mark.parametrize(
+    ("fields", "slots"),
+    [
+        ({}, 1),
+        ({"momentum": 0.0}, 0),
+        ({"optimizer": "adam"}, 2),
+        ({"optimizer": "adam", "optimizer_slots": 0}, 0),
+    ],
+)
+def test_a_devices_memory_holds_what_its_optimiser_keeps(fields: dict[str, Any], slots: int) -> None:
+    work, told = (Simulator(Scenario(**each)).workload for each in (fields, {"optimizer_slots": slots}))
+    np.testing.assert_array_equal(work.static_bytes, told.static_bytes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
