@@ -41,13 +41,13 @@ class RunningAverage:
             Samples of each device.
         """
         share = samples / self._samples
+        share_as = {dtype: share.to(dtype) for dtype in {copies.dtype for copies in stacked.values()}}
         for name, copies in stacked.items():
             if not copies.is_floating_point():
                 furthest = copies.amax(dim=0)
                 self.value[name] = furthest.maximum(self.value.get(name, furthest))
             elif name in self.value:
-                rows = copies.reshape(len(copies), -1)
-                self.value[name].view(-1).addmv_(rows.T, share.to(copies.dtype))
+                self.value[name].view(-1).addmv_(copies.reshape(len(copies), -1).T, share_as[copies.dtype])
             else:
                 self.value[name] = _weighted_sum(share, copies)
 

@@ -285,11 +285,14 @@ class _Replicas:
     def step(self, gradients: list[Weights], worker: int, part: int) -> None:
         """Step a part along its gradients, which are used up."""
         own = gradients[part]
-        for name, tensor in self._parameters[part].items():
-            tensor.grad = own.pop(name).contiguous()  # as one pass needs it
+        parameters = self._parameters[part]
+        for name, tensor in parameters.items():
+            tensor.grad = own[name].contiguous()  # as one pass needs it
         self._optimizers[part].step()
         # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
-        self._optimizers[part].zero_grad()
+        own.clear()
+        for tensor in parameters.values():
+            tensor.grad = None
 
 
 class _Batches:

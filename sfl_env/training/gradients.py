@@ -111,6 +111,7 @@ class SingleGradients:
                     self._has_dropout = True
         self._parameters = dict(self._chain.named_parameters())
         self._buffers = dict(self._chain.named_buffers())
+        self._taken_from: Weights | None = None
 
     def draws_elsewhere(self, inputs: Tensor) -> bool:
         """Whether a forward pass draws from torch's own generator, which all threads share."""
@@ -121,12 +122,9 @@ class SingleGradients:
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
-        # The copy's own tensors get the replica's memory: functional_call would take longer at each step. From
-        # step to step of one replica they have it already.
-        for held, stacked in ((self._parameters, parameters), (self._buffers, buffers)):
-            for name, tensor in held.items():
-                if tensor.data_ptr() != stacked[name].data_ptr():
-                    tensor.data = stacked[name][0]
+        # From step to step of one replica the copy has its memory already.
+        if parameters is not self._taken_from:
+            self._take_memory(parameters, buffers)
         if self._has_dropout:
             self._generator.manual_seed(int(np.random.SeedSequence(batch.seeds[0]).generate_state(1)[0]))
         (size,) = batch.sizes
@@ -134,8 +132,15 @@ class SingleGradients:
         gradients = torch.autograd.grad(loss, list(self._parameters.values()))
         return Gradients(
             loss.detach()[None],
-            {name: own[None] for name, own in zip(self._parameters, gradients, strict=True)},
+            {name: own.unsqueeze(0) for name, own in zip(self._parameters, gradients, strict=True)},
         )
+
+    def _take_memory(self, parameters: Weights, buffers: Weights) -> None:
+        """Give the copy's tensors a replica's memory: ``functional_call`` would take longer at each step."""
+        for held, stacked in ((self._parameters, parameters), (self._buffers, buffers)):
+            for name, tensor in held.items():
+                tensor.data = stacked[name][0]
+        self._taken_from = parameters
 
 
 class _Dropout(nn.Module):

@@ -193,10 +193,11 @@ def reject_non_finite_weights(stacked: Weights, plan: RoundPlan) -> None:
     plan : RoundPlan
         The round.
     """
-    for name, copies in stacked.items():
-        # One pass without a temporary array settles nearly every case: what is not finite spoils the sum.
-        if bool(torch.isfinite(copies.sum())):
-            continue
+    weights = {name: copies for name, copies in stacked.items() if copies.is_floating_point()}
+    # One pass without a temporary array settles nearly every case: what is not finite spoils the sum.
+    if bool(torch.isfinite(torch.stack([copies.sum() for copies in weights.values()])).all()):
+        return
+    for name, copies in weights.items():
         finite = torch.isfinite(copies).reshape(len(copies), -1).all(dim=1)
         if not bool(finite.all()):
             device = plan.devices[int((~finite).nonzero()[0])]

@@ -24,14 +24,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Residual(nn.Module):
-    """A block that is no plain chain of layers."""
+    """A block that is no plain chain of layers, with a parameter that is a single number."""
 
     def __init__(self, channels):
         super().__init__()
         self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
+        self.gain = nn.Parameter(torch.tensor(0.7))
 
     def forward(self, x):
-        return x + self.inner(x)
+        return x + self.gain * self.inner(x)
 
 
 def random_chain(rng, *, batch_norm=False, residual=False):
