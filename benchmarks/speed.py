@@ -1,7 +1,7 @@
 """The whole speed suite in one go: ``make speed``, or ``python -m benchmarks.speed``.
 
 Prints every table, and at the end what was to be reached beside what was seen. Needs the dependency group
-``speed``. Takes about a quarter of an hour.
+``speed``. Takes about half an hour.
 """
 
 import argparse
