@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,8 +26,10 @@ SMALLEST_ERROR = 1e-3
 """Accuracy is drawn by the logarithm of the error, which has to end somewhere."""
 TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 TIMES = 400
-BELOW, CURVES_UPTO, ROWS_FROM, ROW = 0.02, 0.62, 0.68, 0.048
-"""Fractions of the axes' height: a margin, then the curves, then the rows of labels."""
+CURVES_IN, ROW_IN, AROUND_IN = 3.1, 0.22, 1.0
+"""Inches of the picture's height: for the curves, for each row of labels, and for titles and the axis below."""
+BELOW, BETWEEN, ABOVE = 0.02, 0.06, 0.03
+"""Margins as fractions of the axes' height: under the curves, under the rows of labels, and over them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,20 @@ class _Line:
     target_x: float  # where it reaches the target, in the mean over seeds
     all_reach: bool  # otherwise that is a lower bound
     unit: str
+
+
+class _Layout(NamedTuple):
+    """Where things are in a panel, as fractions of its height."""
+
+    curves_upto: float
+    rows_from: float
+    row: float
+
+
+def _layout(rows: int, height_in: float) -> _Layout:
+    row = ROW_IN / (height_in - AROUND_IN)
+    rows_from = 1.0 - ABOVE - row * (rows - 1)
+    return _Layout(rows_from - BETWEEN, rows_from, row)
 
 
 def write_figure(
@@ -65,7 +82,9 @@ def write_figure(
     title : str
         What was run.
     """
-    figure = Figure(figsize=(13.0, 5.6), layout="constrained", dpi=160)
+    height_in = CURVES_IN + ROW_IN * len(scores) + AROUND_IN
+    layout = _layout(len(scores), height_in)
+    figure = Figure(figsize=(13.0, height_in), layout="constrained", dpi=160)
     by_round, by_time = figure.subplots(1, 2, sharey=True)
     lines_by_round, lines_by_time = [], []
     names = list(curves)
@@ -81,15 +100,15 @@ def write_figure(
         if entry.time_at_least_s is not None:
             lines_by_time.append(_Line(*about, *over_time(of_seeds), entry.time_at_least_s, all_reach, "s"))
     by_time.set_xscale("log")
-    _draw(by_round, lines_by_round, target)
-    _draw(by_time, lines_by_time, target)
+    _draw(by_round, lines_by_round, target, layout)
+    _draw(by_time, lines_by_time, target, layout)
     name_log_ticks(by_time.xaxis)
     by_round.set_ylabel("test accuracy (logarithm of the error)")
     by_round.set_xlabel("round")
     by_round.set_xlim(0.0, None)
     by_time.set_xlabel("simulated seconds")
     for axes, lines in ((by_round, lines_by_round), (by_time, lines_by_time)):
-        _label(axes, lines, target)
+        _label(axes, lines, target, layout)
     legend = f"line: mean over seeds, band: lowest to highest, dot: {target:.0%} reached, in the mean"
     if any(entry.reached < entry.seeds for entry in scores):
         legend += " (triangle: later, not by all seeds)"
@@ -118,7 +137,7 @@ def over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
     return seconds, np.stack([np.interp(seconds, curve.elapsed_s, curve.accuracy) for curve in curves])
 
 
-def _draw(axes: Axes, lines: Sequence[_Line], target: float) -> None:
+def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
     axes.set_yscale("function", functions=(_height, _accuracy))
     for line in lines:
         low, high = line.accuracy.min(axis=0), line.accuracy.max(axis=0)
@@ -130,7 +149,7 @@ def _draw(axes: Axes, lines: Sequence[_Line], target: float) -> None:
     lowest = min(float(line.accuracy.min()) for line in lines)
     highest = max([target, *(float(line.accuracy.max()) for line in lines)])
     low, high = _height(np.array([lowest, highest]))
-    top = low + (high - low) / CURVES_UPTO
+    top = low + (high - low) / layout.curves_upto
     axes.set_ylim(*_accuracy(np.array([low - BELOW * (top - low), top])).tolist())
     ticks = [tick for tick in TICKS if tick <= highest]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
@@ -151,7 +170,7 @@ def _accuracy(height: Array) -> Array:
     return 1.0 - np.power(10.0, -np.asarray(height))
 
 
-def _label(axes: Axes, lines: Sequence[_Line], target: float) -> None:
+def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
     """Name the curves in rows above them, each row's end straight above where its scheme reaches the target.
 
     Rows go towards the side with more room, and the nearer a scheme is to that side, the lower its row: no label
@@ -164,7 +183,7 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float) -> None:
     base = float(to_axes.transform((lines[0].target_x, target))[1])
     for row, index in enumerate(order if to_the_left else order[::-1]):
         line, x = lines[index], places[index]
-        up = ROWS_FROM + ROW * row
+        up = layout.rows_from + layout.row * row
         axes.plot([x, x], [base, up], color=line.colour, linewidth=0.8, alpha=0.7, transform=axes.transAxes)
         (marker,) = axes.plot(
             x, base, "o", color=line.colour, markersize=5.5, transform=axes.transAxes, zorder=3.0
