@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sfl_env.errors import DecisionError, ProblemError
 from sfl_env.radio import Array, uplink_rate_bps
-from sfl_env.reductions import row_maxima
+from sfl_env.reductions import row_maxima, row_starts
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
@@ -152,7 +152,7 @@ class RoundProblem:
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
         n, k, c = self.fixed_s.shape
-        entry = np.arange(0, n * k * c, c).reshape(n, k) + cut
+        entry = row_starts(n * k, c).reshape(n, k) + cut
         return (
             self.fixed_s.take(entry),
             self.uplink_bits.take(entry),

@@ -37,8 +37,7 @@ def row_maxima(values: Array) -> Array:
     >>> row_maxima(np.array([[1.0, 2.0], [4.0, 3.0]]))
     array([2., 4.])
     """
-    largest: Array = values.take(values.argmax(axis=1) + _row_starts(*values.shape))
-    return largest
+    return _one_of_each_row(values, values.argmax(axis=1))
 
 
 def row_minima(values: Array) -> Array:
@@ -49,10 +48,24 @@ def row_minima(values: Array) -> Array:
     >>> row_minima(np.array([[1.0, 2.0], [4.0, 3.0]]))
     array([1., 3.])
     """
-    smallest: Array = values.take(values.argmin(axis=1) + _row_starts(*values.shape))
-    return smallest
+    return _one_of_each_row(values, values.argmin(axis=1))
 
 
-@lru_cache(maxsize=32)
-def _row_starts(num_rows: int, num_devices: int) -> NDArray[np.intp]:
-    return np.arange(0, num_rows * num_devices, num_devices)
+def _one_of_each_row(values: Array, position: NDArray[np.intp]) -> Array:
+    taken: Array = values.take(position + _remembered_starts(*values.shape))
+    return taken
+
+
+def row_starts(num_rows: int, length: int) -> NDArray[np.intp]:
+    """Where each row of a (num_rows, length) table starts when it is flattened, (num_rows,).
+
+    Examples
+    --------
+    >>> row_starts(3, 10)
+    array([ 0, 10, 20])
+    """
+    return np.arange(0, num_rows * length, length)
+
+
+_remembered_starts = lru_cache(maxsize=32)(row_starts)
+"""For tables without a third axis: a step asks for the same ones again and again."""

@@ -11,7 +11,7 @@ from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
 from sfl_env.problem import Decision, RoundProblem
 from sfl_env.radio import SMALLEST_SHARE, Array
-from sfl_env.reductions import row_maxima
+from sfl_env.reductions import row_maxima, row_starts
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class OwnCuts:
 def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
     """(N, K): where each device's row starts in a flattened (N, K, C) table."""
     n, k, c = shape
-    return np.arange(0, n * k * c, c).reshape(n, k)
+    return row_starts(n * k, c).reshape(n, k)
 
 
 def _instance(problem: RoundProblem) -> OwnCuts:
