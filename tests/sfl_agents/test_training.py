@@ -65,6 +65,8 @@ def test_independent_rounds_are_not_discounted_into_each_other():
         ({"total_steps": 10, "reward": "logs"}, r"did you mean 'log'\?"),
         ({"total_steps": 10, "hyperparameters": [1]}, "it has to be a mapping"),
         ({"policy": "MlpPolicy"}, "total_steps among them"),
+        ({"like": "SFL-v1"}, r"like in .*own.yml is 'SFL-v1'; .*did you mean 'SFL-v0'\?"),
+        ({"like": "SFL-v0", "polcy": "MlpPolicy"}, "unknown entry 'polcy'"),
         ([1, 2], "total_steps among them"),
     ],
 )
@@ -73,6 +75,15 @@ def test_wrong_settings_are_told(tmp_path, entries, message):
     file.write_text(yaml.safe_dump(entries))
     with pytest.raises(TrainingError, match=message):
         settings.load("ppo", "SFL-v0", file)
+
+
+def test_settings_like_others_differ_in_what_they_say(tmp_path):
+    usual = settings.load("ppo", "SFL-v0")
+    for env_id in ("SFL-Barrier-v0", "SFL-Accuracy-v0"):
+        assert settings.load("ppo", env_id) == usual
+    file = tmp_path / "own.yml"
+    file.write_text("like: SFL-v0\nlearning_rate: 0.5\n")
+    assert settings.load("ppo", "SFL-StaleCSI-v0", file) == usual.replace(learning_rate=0.5)
 
 
 def test_settings_that_the_algorithm_cannot_use_are_told():

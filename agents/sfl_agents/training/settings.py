@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def load(algo: str, env_id: str, path: Path | None = None) -> Settings:
     env_id : str
         Registered id; an id without a file of its own takes the algorithm's ``default.yml``.
     path : pathlib.Path, optional
-        A file of one's own instead.
+        A file of one's own instead. With ``like: SFL-v0`` in it, what it leaves out is as in that id's file.
 
     Raises
     ------
@@ -132,12 +133,13 @@ def load(algo: str, env_id: str, path: Path | None = None) -> Settings:
     'DevicePolicy'
     """
     algorithm(algo)
-    if path is not None:
-        return _parse(_read(path), str(path))
     folder = resources.files("sfl_agents") / "settings" / algo
+    if path is not None:
+        return _settings(_entries(_read(path), str(path), folder), str(path))
     own = folder / f"{env_id.rpartition(':')[2]}.yml"
     file = own if own.is_file() else folder / "default.yml"
-    return _parse(file.read_text(encoding="utf-8"), f"settings/{algo}/{file.name}")
+    where = f"settings/{algo}/{file.name}"
+    return _settings(_entries(file.read_text(encoding="utf-8"), where, folder), where)
 
 
 def _read(path: Path) -> str:
@@ -147,11 +149,22 @@ def _read(path: Path) -> str:
         raise TrainingError(f"{path} cannot be read as settings: {error}.") from error
 
 
-def _parse(text: str, where: str) -> Settings:
+def _entries(text: str, where: str, folder: Traversable) -> Any:
+    """Return what a file says, on top of the file in the folder that it names as ``like``."""
     try:
         entries = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TrainingError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(entries, dict) or "like" not in entries:
+        return entries
+    like = entries.pop("like")
+    known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir())
+    _check_choice(f"like in {where}", like, tuple(known))
+    base = folder / f"{like}.yml"
+    return _entries(base.read_text(encoding="utf-8"), str(base), folder) | entries
+
+
+def _settings(entries: Any, where: str) -> Settings:
     if not isinstance(entries, dict) or "total_steps" not in entries:
         raise TrainingError(f"{where} has to map names to values, total_steps among them.")
     known = [item.name for item in dataclasses.fields(Settings)]

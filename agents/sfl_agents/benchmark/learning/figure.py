@@ -46,18 +46,31 @@ class _Line:
     unit: str
 
 
-class _Layout(NamedTuple):
-    """Where things are in a panel, as fractions of its height."""
+class Layout(NamedTuple):
+    """How high the picture is, and where things are in a panel, as fractions of its height."""
 
+    height_in: float
     curves_upto: float
     rows_from: float
     row: float
 
 
-def _layout(rows: int, height_in: float) -> _Layout:
-    row = ROW_IN / (height_in - AROUND_IN)
+def layout_for(rows: int) -> Layout:
+    """Make room for so many rows of labels above the curves.
+
+    Examples
+    --------
+    >>> for rows in (2, 20):
+    ...     layout = layout_for(rows)
+    ...     top = layout.rows_from + layout.row * (rows - 1)
+    ...     print(layout.curves_upto > 0.35, layout.curves_upto < layout.rows_from < top < 1.0)
+    True True
+    True True
+    """
+    axes_in = CURVES_IN + ROW_IN * rows
+    row = ROW_IN / axes_in
     rows_from = 1.0 - ABOVE - row * (rows - 1)
-    return _Layout(rows_from - BETWEEN, rows_from, row)
+    return Layout(axes_in + AROUND_IN, rows_from - BETWEEN, rows_from, row)
 
 
 def write_figure(
@@ -82,9 +95,8 @@ def write_figure(
     title : str
         What was run.
     """
-    height_in = CURVES_IN + ROW_IN * len(scores) + AROUND_IN
-    layout = _layout(len(scores), height_in)
-    figure = Figure(figsize=(13.0, height_in), layout="constrained", dpi=160)
+    layout = layout_for(len(scores))
+    figure = Figure(figsize=(13.0, layout.height_in), layout="constrained", dpi=160)
     by_round, by_time = figure.subplots(1, 2, sharey=True)
     lines_by_round, lines_by_time = [], []
     names = list(curves)
@@ -137,7 +149,7 @@ def over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
     return seconds, np.stack([np.interp(seconds, curve.elapsed_s, curve.accuracy) for curve in curves])
 
 
-def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
+def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> None:
     axes.set_yscale("function", functions=(_height, _accuracy))
     for line in lines:
         low, high = line.accuracy.min(axis=0), line.accuracy.max(axis=0)
@@ -170,7 +182,7 @@ def _accuracy(height: Array) -> Array:
     return 1.0 - np.power(10.0, -np.asarray(height))
 
 
-def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
+def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> None:
     """Name the curves in rows above them, each row's end straight above where its scheme reaches the target.
 
     Rows go towards the side with more room, and the nearer a scheme is to that side, the lower its row: no label
