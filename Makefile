@@ -46,7 +46,7 @@ benchmark-accuracy: install
 
 # Everything that is compared takes turns on one thread; tables on the terminal, and runs/speed/speed.json.
 speed: $(VENV)/.speed
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks.speed --out runs/speed
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m speed.speed --out runs/speed
 
 $(VENV)/.speed: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group speed
@@ -55,11 +55,11 @@ $(VENV)/.speed: $(VENV)/.installed
 # Rewrite the pages and pictures that show computed figures; the results need `make benchmark` and
 # `make benchmark-accuracy` before.
 docs: install
-	$(BIN)/python docs/make_tables.py
-	$(BIN)/python docs/make_difficulty.py
-	$(BIN)/python docs/make_figures.py
-	$(BIN)/python docs/make_results.py
-	$(BIN)/python docs/make_speed.py
+	$(BIN)/python docs/build/tables.py
+	$(BIN)/python docs/build/difficulty.py
+	$(BIN)/python docs/build/figures.py
+	$(BIN)/python docs/build/results.py
+	$(BIN)/python docs/build/speed.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

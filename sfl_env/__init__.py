@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.env import SFLEnv
 from sfl_env.errors import DecisionError, ProblemError, ProfileError, ScenarioError, SFLError
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.registration import register_all
+from sfl_env.presets import register_all
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
 from sfl_env.vector_env import SFLVectorEnv
 

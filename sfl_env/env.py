@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.episodes import Episodes, ProblemAccess
-from sfl_env.screen import Frame, picture_of, screen
+from sfl_env.render.screen import Frame, picture_of, screen
 
 
 class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
@@ -112,8 +112,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     profile, channel, population, observation, action, reward
         Objects that replace single parts; see ``docs/extending.md``.
     network, data, torch_device, executor
-        In accuracy mode: a function that returns the network, a :class:`~sfl_env.training.data.TensorData`, where
-        to train, and how; see :class:`~sfl_env.training.learner.ScenarioLearner`.
+        In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.data.TensorData`, where
+        to train, and how; see :class:`~sfl_env.learning.scenario.ScenarioLearner`.
     **fields
         Fields of :class:`~sfl_env.scenario.Scenario`, such as ``num_devices``, ``model``, ``bandwidth_hz``;
         ``docs/scenario.md`` lists them all.

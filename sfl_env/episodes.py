@@ -7,26 +7,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.arrays import Array
 from sfl_env.channel.model import ChannelModel
+from sfl_env.checks import nearest_name
 from sfl_env.devices.population import DeviceSampler
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ScenarioError, nearest_name
-from sfl_env.latency import Conditions, band_demand, round_problem
-from sfl_env.learning import Learner, Progress, Score
-from sfl_env.observation import DeviceRows, ObservationEncoder, Rows, View
+from sfl_env.errors import ScenarioError
+from sfl_env.learning.protocol import Learner, Progress, Score
 from sfl_env.optimum.bandwidth import split_band
 from sfl_env.optimum.joint import solve_exact
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import Array
-from sfl_env.reference import nominal_round_latency_s
-from sfl_env.reward import Outcome, Reward, WeightedReward
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.latency import band_demand, round_problem
+from sfl_env.rounds.outcome import Outcome
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
-from sfl_env.simulator import Simulator, State
-from sfl_env.states import from_nested, replace_rows, to_nested
+from sfl_env.simulation.nominal import nominal_round_latency_s
+from sfl_env.simulation.simulator import Simulator, State
+from sfl_env.simulation.states import from_nested, replace_rows, to_nested
+from sfl_env.spaces.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows, View
+from sfl_env.spaces.reward import Reward, WeightedReward
 
 TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
-"""Options of accuracy mode besides the fields; see :class:`sfl_env.training.learner.ScenarioLearner`."""
+"""Options of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
 
 ACTION_MODES = ("continuous", "cut", "discrete")
 """Names of the action encoders that an environment can be made with."""
@@ -130,7 +133,7 @@ class Episodes:
                 raise ScenarioError(f"{next(iter(training))} does not go with learner, which brings its own.")
             return learner
         # Training needs torch, which nothing else here does.
-        from sfl_env.training.learner import ScenarioLearner
+        from sfl_env.learning.scenario import ScenarioLearner
 
         return ScenarioLearner(self.scenario, **training)
 

@@ -1,8 +1,5 @@
 """Errors that a user's input can cause; the command line shows their message without a traceback."""
 
-import difflib
-from collections.abc import Iterable
-
 
 class SFLError(ValueError):
     """Base of every error that sfl-env raises for a user's input."""
@@ -46,17 +43,3 @@ class RunError(SFLError):
 
 class SolverError(SFLError):
     """An option of a solver is out of range."""
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
-
-    Examples
-    --------
-    >>> nearest_name("num_device", ["num_devices", "model"])
-    " (did you mean 'num_devices'?)"
-    >>> nearest_name("zzz", ["num_devices", "model"])
-    ''
-    """
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -80,3 +82,15 @@ PRESETS: Mapping[str, Preset] = {
 
 BATCHED_IDS = tuple(name for name, preset in PRESETS.items() if preset.fields.get("mode") != "accuracy")
 """Ids with a batched environment; where networks are trained, a batch is single environments in turn."""
+
+
+def register_all() -> None:
+    """Register the ids of :data:`PRESETS` with Gymnasium; ids that are there already stay as they are."""
+    for name, preset in PRESETS.items():
+        if name not in gym.registry:
+            gym.register(
+                id=name,
+                entry_point="sfl_env.env:SFLEnv",
+                vector_entry_point="sfl_env.vector_env:SFLVectorEnv" if name in BATCHED_IDS else None,
+                kwargs=dict(preset.fields),
+            )

@@ -8,7 +8,8 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from sfl_env.errors import ScenarioError, nearest_name
+from sfl_env.checks import nearest_name
+from sfl_env.errors import ScenarioError
 
 
 def _number(default: float | None, low: float, high: float, unit: str, about: str) -> Any:

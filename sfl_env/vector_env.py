@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
-from sfl_env.problem import Decision
+from sfl_env.rounds.problem import Decision
 
 BoolArray = NDArray[np.bool_]
 

@@ -7,12 +7,12 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 
-from sfl_agents import runs
 from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_agents.training.algorithms import algorithm
 from sfl_agents.training.train import AGENT
-from sfl_baselines.policies import episodes_of
+from sfl_baselines.environments import episodes_of
 from sfl_env.errors import PolicyError
+from sfl_env.storage import runs
 
 
 def load(path: Path | str, env: Any) -> BaseAlgorithm:

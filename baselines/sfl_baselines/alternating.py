@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import Array
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)

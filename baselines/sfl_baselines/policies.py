@@ -6,10 +6,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_baselines.environments import episodes_of
 from sfl_baselines.rules import RULES, RandomRule, Rule, exact
-from sfl_env.episodes import Episodes
-from sfl_env.errors import PolicyError, nearest_name
-from sfl_env.problem import RoundProblem
+from sfl_env.checks import nearest_name
+from sfl_env.errors import PolicyError
+from sfl_env.rounds.problem import RoundProblem
 
 PolicyState = tuple[NDArray[Any], ...] | None
 
@@ -186,25 +187,6 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     if name in RULES:
         return RulePolicy(env, RULES[name])
     raise PolicyError(f"Unknown baseline {name!r}{nearest_name(name, ABOUT)}; known are {', '.join(ABOUT)}.")
-
-
-def episodes_of(env: Any) -> Episodes:
-    """Return the episodes that an environment of this package runs, wrapped or not.
-
-    Raises
-    ------
-    PolicyError
-        If it is an environment of another kind.
-    """
-    core = getattr(env, "unwrapped", env)
-    # Stable-Baselines3's view of the batched environment holds the batch as ``envs``.
-    for holder in (core, getattr(core, "envs", None)):
-        episodes = getattr(holder, "episodes", None)
-        if isinstance(episodes, Episodes):
-            return episodes
-    raise PolicyError(
-        f"{env} is no environment of sfl_env's: make it with gym.make or gym.make_vec and one of its ids."
-    )
 
 
 def _no_way_back(encoder: object, method: str) -> PolicyError:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_baselines.alternating import solve_alternating
+from sfl_env.arrays import Array
 from sfl_env.optimum import allocate_bandwidth, best_cuts, solve_exact
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import Array
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 Rule = Callable[[RoundProblem], Decision]
 """Maps N rounds' problems to N rounds' decisions."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from sfl_env.radio import Array
-from sfl_env.ranges import require_range
+from sfl_env.arrays import Array
+from sfl_env.checks import require_range
 
 State = TypeVar("State", bound=tuple[Any, ...])
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
+from sfl_env.checks import require_positive, require_range
 from sfl_env.errors import ScenarioError
-from sfl_env.radio import Array
-from sfl_env.ranges import require_positive, require_range
 
 State = TypeVar("State", bound=tuple[Any, ...])
 

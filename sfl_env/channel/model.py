@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
 from sfl_env.channel.fading import Fading
 from sfl_env.channel.mobility import Mobility, distance_m
 from sfl_env.channel.path_loss import PathLoss
 from sfl_env.channel.shadowing import Shadowing, ShadowingState
-from sfl_env.radio import Array
 
 NEPER_PER_DB = math.log(10.0) / 10.0
 
@@ -25,9 +25,9 @@ class ChannelModel(Protocol[State]):
     """What the environment asks of a channel; write one class with these two methods to bring your own.
 
     The state is a NamedTuple of arrays (or of such NamedTuples) whose first axis is the environment, so that
-    :func:`sfl_env.states.replace_rows` can start single environments afresh, and has an array ``.gain`` (N, K):
-    the linear power gain of every device this round, positive and finite. Both methods take all randomness from
-    ``rng``, and ``step`` leaves the state that it is given as it is.
+    single environments can be started afresh, and has an array ``.gain`` (N, K): the linear power gain of every
+    device this round, positive and finite. Both methods take all randomness from ``rng``, and ``step`` leaves
+    the state that it is given as it is.
 
     Examples
     --------

@@ -13,8 +13,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.radio import Array
-from sfl_env.ranges import require_range
+from sfl_env.arrays import Array
+from sfl_env.checks import require_range
 
 PROPAGATION_M_PER_S = 3.0e8
 """Velocity of light as TR 38.901 rounds it in the breakpoint distance (note 1 of Table 7.4.1-1)."""

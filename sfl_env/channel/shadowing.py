@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sfl_env.radio import Array
-from sfl_env.ranges import require_positive
+from sfl_env.arrays import Array
+from sfl_env.checks import require_positive
 
 
 class ShadowingState(NamedTuple):

@@ -17,8 +17,8 @@ multiply-accumulate as 2 FLOPs. Everything else is an estimate by one of these r
 
 from dataclasses import dataclass, fields
 
-from sfl_env.errors import ScenarioError, nearest_name
-from sfl_env.ranges import require_positive
+from sfl_env.checks import nearest_name, require_positive
+from sfl_env.errors import ScenarioError
 
 SUSTAINED_OVER_PEAK = 0.29
 """Share of the peak FLOP/s that training sustains, from the Raspberry Pi 4: 13.9 / 48."""

@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
+from sfl_env.checks import require_range
 from sfl_env.devices import catalogue
 from sfl_env.errors import ScenarioError
-from sfl_env.radio import Array
-from sfl_env.ranges import require_range
 
 
 class DeviceBatch(NamedTuple):

@@ -3,8 +3,9 @@
 from functools import cache
 from pathlib import Path
 
+from sfl_env.checks import nearest_name
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ProfileError, nearest_name
+from sfl_env.errors import ProfileError
 
 TABLES = Path(__file__).parent / "tables"
 """One JSON file for each network, written by ``python -m sfl_env.dnn.measure``."""

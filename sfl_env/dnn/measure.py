@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from sfl_env.arrays import Array
 from sfl_env.dnn.catalogue import TABLES
 from sfl_env.dnn.flops import counted_flops, plain_attention
 from sfl_env.dnn.meta import BATCHES, META, sample_input, to_meta
 from sfl_env.dnn.networks import NETWORKS, build, network
-from sfl_env.dnn.profile import Array, DNNProfile
+from sfl_env.dnn.profile import DNNProfile
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError
 

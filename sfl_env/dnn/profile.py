@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from sfl_env.errors import ProfileError, nearest_name
+from sfl_env.arrays import Array
+from sfl_env.checks import nearest_name
+from sfl_env.errors import ProfileError
 
 SCHEMA = "sfl-env/dnn-profile/1"
 """Names the layout of a stored profile; a file of another layout is refused."""
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
 from sfl_env.optimum.descent import Evaluation, Optimum, descend
 from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import Array
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sfl_env.radio import Array
+from sfl_env.arrays import Array
 
 Times = Callable[[Array], Array]
 """Maps shares (N, K) to each device's time (N, K), none of which may rise with its share."""

@@ -11,11 +11,10 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array, row_maxima, row_minima
 from sfl_env.optimum.bracket import bracketed_shares
 from sfl_env.optimum.equalise import next_shares, refined_shares
 from sfl_env.optimum.link import Rows, Toll
-from sfl_env.radio import Array
-from sfl_env.reductions import row_maxima, row_minima
 
 RELATIVE_TOLERANCE = 1e-10
 """The descent ends when slowest and fastest device differ by less than this."""

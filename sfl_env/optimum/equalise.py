@@ -14,8 +14,8 @@ and in the common time at once, descending from any start.
 
 import numpy as np
 
-from sfl_env.radio import SMALLEST_SHARE, Array
-from sfl_env.reductions import row_sums
+from sfl_env.arrays import Array, row_sums
+from sfl_env.rounds.radio import SMALLEST_SHARE
 
 LARGEST_REFINEMENT = 0.25
 """A device's relative change of its share up to which the linear correction is good."""

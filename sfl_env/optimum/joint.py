@@ -6,12 +6,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.optimum.descent import Evaluation, descend, proven_bound_s
 from sfl_env.optimum.link import Link, Rows, make_link
 from sfl_env.optimum.solution import Solution
-from sfl_env.problem import Decision, RoundProblem
-from sfl_env.radio import SMALLEST_SHARE, Array
-from sfl_env.reductions import row_maxima, row_starts
+from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.rounds.radio import SMALLEST_SHARE
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.radio import SMALLEST_SHARE, Array, rate_elasticity
-from sfl_env.reductions import row_sums
+from sfl_env.arrays import Array, row_sums
+from sfl_env.rounds.radio import SMALLEST_SHARE, rate_elasticity
 
 Rows = slice | NDArray[np.intp]
 
@@ -36,7 +36,7 @@ class Link(NamedTuple):
     downlink_s: Array  # (N, K) seconds per bit received, with the whole band
 
     def toll(self, share: Array) -> Toll:
-        """Seconds per bit at given shares, the inverse of :func:`sfl_env.radio.uplink_rate_bps`."""
+        """Seconds per bit at given shares, the inverse of :func:`sfl_env.rounds.radio.uplink_rate_bps`."""
         held = np.maximum(share, _SMALLEST_SHARE)
         snr = self.full_snr / held
         log_snr = np.log1p(snr)
@@ -57,7 +57,7 @@ class Link(NamedTuple):
 
 
 def make_link(uplink_snr_hz: Array, downlink_full_rate_bps: Array, uplink_bandwidth_hz: Array) -> Link:
-    """Prepare the links of problems given as in :class:`sfl_env.problem.RoundProblem`."""
+    """Prepare the links of problems given as in :class:`sfl_env.rounds.problem.RoundProblem`."""
     per_hz = np.empty(uplink_snr_hz.shape)
     per_hz[...] = (1.0 / uplink_bandwidth_hz)[:, None]
     return Link(uplink_snr_hz * per_hz, _NATS_PER_BIT * per_hz, np.reciprocal(downlink_full_rate_bps))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.problem import Decision
-from sfl_env.radio import Array
+from sfl_env.arrays import Array
+from sfl_env.rounds.problem import Decision
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
-from sfl_agents import agent, runs
-from sfl_agents.environments import make_batch
+from sfl_agents import agent
 from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_agents.policies.distributions import Choices, CutAndShare, for_space
 from sfl_agents.policies.rows import FlatRows, StandardisedRows
 from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import AGENT, Job, train
+from sfl_baselines.environments import make_batch
 from sfl_env.errors import PolicyError, RunError, TrainingError
+from sfl_env.storage import runs
 
 SMALL = {"num_devices": 3, "max_rounds": 5}
 MODES = ("continuous", "cut", "discrete")

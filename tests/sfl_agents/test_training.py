@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sfl_agents import agent, cli, runs
-from sfl_agents.environments import make_batch
+from sfl_agents import agent
 from sfl_agents.training import checkpoints, settings
 from sfl_agents.training.algorithms import ALGORITHMS
 from sfl_agents.training.checkpoints import Milestone
@@ -20,8 +19,11 @@ from sfl_agents.training.evaluation import evaluate
 from sfl_agents.training.rewards import training_env
 from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import AGENT, Job, train
+from sfl_baselines.environments import make_batch
 from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
+from sfl_env.storage import atomic, runs
+from sfl_lab import cli
 
 SMALL = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
 FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
@@ -262,7 +264,7 @@ def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
     work = job()
     train(work, run_of(tmp_path))
     whole = checkpoints.latest(tmp_path)
-    broken = tmp_path / checkpoints.FOLDER / f"{runs.PARTIAL}-999"
+    broken = tmp_path / checkpoints.FOLDER / f"{atomic.PARTIAL}-999"
     broken.mkdir()
     (broken / checkpoints.MODEL).write_text("half")
     assert checkpoints.latest(tmp_path) == whole
@@ -276,7 +278,7 @@ def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
 def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
     out = tmp_path / "run"
     small = ["--fields", "num_devices=3", "max_rounds=5", "--num-envs", "4", "--out", str(out)]
-    command = [sys.executable, "-c", "import sys; from sfl_agents.cli import main; sys.exit(main())", "train"]
+    command = [sys.executable, "-c", "import sys; from sfl_lab.cli import main; sys.exit(main())", "train"]
     process = subprocess.Popen(
         [*command, *small, "--total-steps", "1000000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -23,11 +23,11 @@ from torch.utils.data import TensorDataset
 from sfl_env import Decision, SFLEnv, SFLVectorEnv
 from sfl_env.dnn import catalogue
 from sfl_env.errors import DataError, ProfileError, ScenarioError, SFLError, TrainingError
-from sfl_env.learning import Score
-from sfl_env.radio import uplink_rate_bps
-from sfl_env.training.data import DATA_DIRECTORY_VARIABLE, TensorData, from_datasets, load
-from sfl_env.training.learner import ScenarioLearner
-from sfl_env.training.training import RoundResult, SplitFederatedTraining
+from sfl_env.learning.data import DATA_DIRECTORY_VARIABLE, TensorData, from_datasets, load
+from sfl_env.learning.federated import RoundResult, SplitFederatedTraining
+from sfl_env.learning.protocol import Score
+from sfl_env.learning.scenario import ScenarioLearner
+from sfl_env.rounds.radio import uplink_rate_bps
 
 K = 3
 SMALL: dict[str, Any] = {"num_devices": K, "local_iterations": 2, "batch_size": 8, "torch_device": "cpu"}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sfl_env import Decision, SFLEnv
-from sfl_env.latency import PHASES
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.presets import PRESETS
+from sfl_env.rounds.latency import PHASES
 
 IDS = tuple(PRESETS)
 

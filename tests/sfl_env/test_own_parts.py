@@ -9,8 +9,8 @@ from gymnasium import spaces
 
 import sfl_env
 from sfl_env.devices.population import DeviceBatch
-from sfl_env.latency import Conditions
-from sfl_env.reward import Outcome
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.outcome import Outcome
 
 
 class FixedShares:

@@ -13,7 +13,7 @@ import pytest
 from sfl_env import Scenario, ScenarioError, SFLEnv
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
-from sfl_env.simulator import Simulator
+from sfl_env.simulation.simulator import Simulator
 
 NUMBERS = [
     item

@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.episodes import Episodes
 from sfl_env.presets import BATCHED_IDS, PRESETS
-from sfl_env.states import replace_rows
+from sfl_env.simulation.states import replace_rows
 
 IDS = BATCHED_IDS
 

@@ -6,7 +6,8 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sfl_agents.policies.device_policy import DevicePolicy
-from sfl_env.errors import TrainingError, nearest_name
+from sfl_env.checks import nearest_name
+from sfl_env.errors import TrainingError
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"a2c": A2C, "ddpg": DDPG, "ppo": PPO, "sac": SAC, "td3": TD3}
 """Names on the command line and in settings."""

@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sfl_agents.runs import PARTIAL
+from sfl_env.storage.atomic import PARTIAL
 
 FOLDER = "checkpoints"
 MODEL = "model.zip"

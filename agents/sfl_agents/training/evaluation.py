@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_agents.environments import HELD_OUT_SEED, held_out_seed
+from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed
 from sfl_env import SFLVectorEnv
 
 VALIDATION_SEED = held_out_seed(HELD_OUT_SEED - 1)

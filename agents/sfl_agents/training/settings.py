@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm
+from sfl_env.checks import nearest_name
 from sfl_env.episodes import ACTION_MODES
-from sfl_env.errors import TrainingError, nearest_name
+from sfl_env.errors import TrainingError
 
 REWARDS = ("raw", "log", "normalised")
 """What the algorithm is given as reward; see :class:`Settings`."""

@@ -18,17 +18,19 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from sfl_agents.environments import HELD_OUT_SEED, make_batch, training_seed
 from sfl_agents.policies.rows import FlatRows, StandardisedRows
-from sfl_agents.runs import Run, atomic_output
 from sfl_agents.training import checkpoints
 from sfl_agents.training.algorithms import POLICIES, algorithm
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.evaluation import Evaluation, evaluate
 from sfl_agents.training.rewards import training_env
 from sfl_agents.training.settings import Settings
+from sfl_baselines.environments import HELD_OUT_SEED, make_batch, training_seed
 from sfl_env import Scenario, SFLVectorEnv
-from sfl_env.errors import ScenarioError, TrainingError, nearest_name
+from sfl_env.checks import nearest_name
+from sfl_env.errors import ScenarioError, TrainingError
+from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.runs import Run
 
 AGENT = "agent.zip"
 """The trained agent in a run's folder, there only once training has ended."""
@@ -101,7 +103,7 @@ def train(
     job : Job
         What to train.
     run : Run
-        The folder, as opened by :func:`sfl_agents.runs.start`.
+        The folder, as opened by :func:`sfl_env.storage.runs.start`.
     on_steps, on_milestone : callable
         Told of progress.
 

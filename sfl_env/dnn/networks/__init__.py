@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from sfl_env.checks import nearest_name
 from sfl_env.dnn.networks.alexnet import alexnet
 from sfl_env.dnn.networks.blocks import Norm
 from sfl_env.dnn.networks.lenet import digits_cnn, lenet5
@@ -18,7 +19,7 @@ from sfl_env.dnn.networks.mobilenet import mobilenetv2
 from sfl_env.dnn.networks.resnet import resnet
 from sfl_env.dnn.networks.transformer import transformer
 from sfl_env.dnn.networks.vgg import VGG11_WIDTHS, VGG16_WIDTHS, vgg
-from sfl_env.errors import ProfileError, nearest_name
+from sfl_env.errors import ProfileError
 
 NORMS: tuple[Norm, ...] = ("batch", "group", "none")
 

@@ -1,0 +1,145 @@
+"""Measure how much the decision matters in every preset and write ``docs/presets.md``.
+
+Run ``python docs/build/difficulty.py``; it takes about a minute on one core.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+import sfl_baselines
+from sfl_baselines import allocate_bandwidth, solve_exact
+from sfl_env.presets import PRESETS
+from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.scenario import Scenario
+from sfl_lab.compare.rounds.tables import short
+
+EPISODES = 100
+ROUNDS = 30
+EVERY = 10
+SEED = 1_000_000
+MATTERS = 0.1
+"""A cut counts where it is optimal for at least this share of the devices."""
+ALONE = 0.9
+"""A device that needs this share of the optimal round even with the whole band to itself rules the round."""
+
+
+class Difficulty(NamedTuple):
+    """What wrong decisions cost in a scenario, as shares of the optimum's total time."""
+
+    optimum_s: float  # mean optimal round
+    cuts: dict[str, float]  # how often each cut is optimal, where it is for at least a tenth of the devices
+    equal_bandwidth: float  # every device its own best cut, equal shares
+    common_cut: float  # the best single cut for all, optimal shares
+    common_cut_name: str
+    on_device: float  # everything on the device (or as deep as fits), optimal shares
+    shallow: float  # the first cut for all, optimal shares
+    ruled: float  # device-rounds in which a device alone would need ALONE of the optimal round
+
+
+def problems(env_id: str) -> list[RoundProblem]:
+    """Return the joint problems of some rounds of some episodes, acted on optimally."""
+    envs = gym.make_vec("SFL-v0", num_envs=EPISODES, **latency_fields(env_id))
+    policy = sfl_baselines.make("exact", envs)
+    observation, _ = envs.reset(seed=SEED)
+    found = []
+    for number in range(ROUNDS):
+        if number % EVERY == 0:
+            found.append(envs.unwrapped.true_problem())
+        observation = envs.step(policy.predict(observation)[0])[0]
+    return found
+
+
+def latency_fields(env_id: str) -> dict[str, Any]:
+    """Return a preset's fields without its training, which takes no part in a round's length."""
+    fields = dict(PRESETS[env_id].fields)
+    fields["model"] = Scenario(**fields).network
+    return {name: value for name, value in fields.items() if name not in ("mode", "target_accuracy")}
+
+
+def measure(env_id: str) -> Difficulty:
+    """Measure one preset."""
+    cut_names = gym.make("SFL-v0", **latency_fields(env_id)).unwrapped.profile.cut_names
+    num_cuts = len(cut_names)
+    optimum, equal, ruled = [], [], []
+    used = np.zeros(num_cuts)
+    common = np.zeros(num_cuts)
+    for problem in problems(env_id):
+        n, k, _ = problem.shape
+        best = solve_exact(problem)
+        optimum.append(best.latency_s)
+        used += np.bincount(best.decision.cut.ravel(), minlength=num_cuts)
+        deepest = np.isfinite(problem.fixed_s).sum(axis=-1) - 1
+        equal.append(best_cut_s(problem, np.full((n, k), 1.0 / k)).max(axis=-1))
+        ruled.append(best_cut_s(problem, np.ones((n, k))) > ALONE * best.latency_s[:, None])
+        for cut in range(num_cuts):
+            common[cut] += allocate_bandwidth(problem, np.minimum(cut, deepest)).latency_s.sum()
+    total = np.sum(optimum)
+    shares = used / used.sum()
+    return Difficulty(
+        optimum_s=float(np.mean(optimum)),
+        cuts={name: float(s) for name, s in zip(cut_names, shares, strict=True) if s >= MATTERS},
+        equal_bandwidth=float(np.sum(equal) / total - 1.0),
+        common_cut=float(common.min() / total - 1.0),
+        common_cut_name=cut_names[int(common.argmin())],
+        on_device=float(common[-1] / total - 1.0),
+        shallow=float(common[0] / total - 1.0),
+        ruled=float(np.mean(ruled)),
+    )
+
+
+def best_cut_s(problem: RoundProblem, share: np.ndarray) -> np.ndarray:
+    """(N, K): each device's time at its own best cut, given its share."""
+    cuts = range(problem.shape[2])
+    times = [problem.device_latency_s(Decision(np.full(share.shape, cut), share)) for cut in cuts]
+    return np.min(times, axis=0)
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines = [
+        "# Presets and how much the decision matters in them",
+        "",
+        "Every id is a few scenario fields on top of the defaults; any field can be overridden in `gym.make`.",
+        "",
+        "| id | what it is | fields that differ |",
+        "|---|---|---|",
+    ]
+    for env_id, preset in PRESETS.items():
+        fields = ", ".join(f"`{name}={value!r}`" for name, value in preset.fields.items()) or "none"
+        lines.append(f"| `{env_id}` | {preset.about} | {fields} |")
+    lines += [
+        "",
+        f"Measured by `python docs/build/difficulty.py` over {EPISODES} episodes of each id (seed {SEED}), every "
+        f"{EVERY}th of {ROUNDS} rounds. The costs say by how much the total time exceeds the optimum's: "
+        "*equal bandwidth* (each device its own best cut), *common cut* (the best single cut for all, optimal "
+        "band), *on device* (the deepest cut that fits, optimal band), *shallow* (first cut, optimal band). "
+        f"*Ruled* is the share of device-rounds in which one device would need over {ALONE:.0%} of the optimal "
+        "round even with the whole band to itself, so that its channel alone would decide.",
+        "",
+        "| id | optimal round | cuts that are optimal for a tenth of the devices or more | equal bandwidth | "
+        "common cut | on device | shallow | ruled |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for env_id in PRESETS:
+        if env_id in ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0"):
+            continue
+        d = measure(env_id)
+        cuts = ", ".join(f"{name} {share:.0%}" for name, share in d.cuts.items())
+        lines.append(
+            f"| `{env_id}` | {short(d.optimum_s, 3)} s | {cuts} | +{d.equal_bandwidth:.0%} | "
+            f"+{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | +{d.shallow:.0%} | {d.ruled:.2%} |"
+        )
+    lines += [
+        "",
+        "The tiers (`SFL-StaleCSI-v0`, `SFL-Battery-v0`, `SFL-Barrier-v0`) share the default scenario's system "
+        "and change what is known or what counts.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    Path(__file__).parents[1].joinpath("presets.md").write_text(page())

@@ -1,0 +1,62 @@
+"""Write images/round.png: one round of SFL-v0 under the optimum and under equal shares, on one time axis."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sfl_env.env import SFLEnv
+from sfl_env.optimum.joint import solve_exact
+from sfl_env.render.drawing import FIGURE_SIZE_INCHES, RoundPicture, draw_rounds
+from sfl_env.render.screen import picture_of
+from sfl_env.rounds.problem import Decision, RoundProblem
+
+IMAGES = Path(__file__).parents[1] / "images"
+SEED = 7
+DOTS_PER_INCH = 150
+
+
+def equal_shares(problem: RoundProblem) -> Decision:
+    """Return equal shares of the band with each device's best cut for its share."""
+    n, num_devices, num_cuts = problem.shape
+    share = np.full((n, num_devices), 1.0 / num_devices)
+    cuts = [np.full((n, num_devices), index) for index in range(num_cuts)]
+    latency_s = np.stack([problem.device_latency_s(Decision(cut, share)) for cut in cuts])
+    return Decision(latency_s.argmin(axis=0), share)
+
+
+def picture_under(env: SFLEnv, decision: Decision, heading: str) -> RoundPicture:
+    """Return the picture of the environment's present round under a decision."""
+    episodes = env.episodes
+    outcome = episodes.simulator.outcome(episodes.state, episodes.true, decision)
+    info = {
+        "phase_latency_s": outcome.phase_latency_s[:, 0].T,
+        "latency_s": outcome.latency_s[0],
+        "cut": decision.cut[0],
+        "bandwidth_share": decision.bandwidth_share[0],
+        "optimal_latency_s": float(solve_exact(episodes.true_problem()).latency_s[0]),
+    }
+    return dataclasses.replace(picture_of(episodes, info), heading=heading)
+
+
+def main() -> None:
+    """Write the picture."""
+    env = SFLEnv()
+    env.reset(seed=SEED)
+    problem = env.episodes.true_problem()
+    figure = Figure((FIGURE_SIZE_INCHES[0], 1.75 * FIGURE_SIZE_INCHES[1]))
+    draw_rounds(
+        figure,
+        [
+            picture_under(env, solve_exact(problem).decision, "Optimal cuts and shares of the band"),
+            picture_under(env, equal_shares(problem), "Equal shares, each device's best cut"),
+        ],
+    )
+    IMAGES.mkdir(exist_ok=True)
+    figure.savefig(IMAGES / "round.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    print(IMAGES / "round.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""``sfl benchmark``: all policies on the same episodes, by the lengths of rounds or by what is learnt in them."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from sfl_env.storage.runs import Run
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Compare baselines and trained agents on the same held-out episodes.
+
+    By the lengths of rounds, each beside the shortest possible one: prints a table and writes results.csv (every
+    round), episodes.csv, results.png and summary.json. In accuracy mode by learning curves, from the same data,
+    weights and channels: writes curves.csv, time_to_target.csv, curves.png and summary.json.
+
+    Example: 'sfl benchmark --agents runs/ppo --episodes 50 --fields num_devices=20'
+
+    Example: 'sfl benchmark --mode accuracy --rounds 60 --fields partition=dirichlet target_accuracy=0.9'
+    """
+
+    mode: Literal["latency", "accuracy"] | None = None
+    """What to compare: lengths of rounds, or learning curves; by default as the environment says."""
+    env_id: str | None = None
+    """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
+    policies: tuple[str, ...] | None = None
+    """Baselines, by default all; 'sequential': split learning, 'centralised': one device has all data."""
+    agents: tuple[Path, ...] = ()
+    """Folders that `sfl train` wrote."""
+    episodes: int | None = None
+    """Held-out episodes; by default 20, in accuracy mode 5."""
+    rounds: int | None = None
+    """Rounds of an episode; by default as the environment says."""
+    seed: int = 0
+    """Which held-out episodes; none of them is ever trained on."""
+    fields: tuple[str, ...] = ()
+    """Scenario fields to override, such as num_devices=30 model=resnet18 target_accuracy=0.9."""
+    action_mode: Literal["continuous", "cut", "discrete"] = "continuous"
+    """Action space that the baselines act through; agents use the one they were trained with."""
+    threads: int = 1
+    """Threads of torch in accuracy mode; small networks gain nothing from more."""
+    out: Path | None = None
+    """Folder for the results; by default runs/benchmark-ENV_ID."""
+    resume: bool = False
+    """Go on with the benchmark in this folder that was interrupted."""
+    overwrite: bool = False
+    """Replace the benchmark in this folder."""
+
+    def run(self) -> None:
+        """Compare, print and write."""
+        from sfl_baselines.environments import mode_of
+
+        fields = self._fields()
+        env_id = self.env_id or ("SFL-Accuracy-v0" if fields.get("mode") == "accuracy" else "SFL-v0")
+        # What is left out is up to the comparison.
+        given = {"policies": self.policies, "episodes": self.episodes}
+        options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        options |= {"env_id": env_id, "agents": self.agents, "seed": self.seed}
+        options |= {"fields": fields, "action_mode": self.action_mode}
+        if mode_of(env_id, fields) == "accuracy":
+            self._compare_learning(options)
+        else:
+            self._compare_rounds(options)
+
+    def _fields(self) -> dict[str, Any]:
+        from sfl_env.errors import ScenarioError
+        from sfl_lab.cli.fields import parse_fields
+
+        fields = parse_fields(self.fields)
+        for name, value in (("mode", self.mode), ("max_rounds", self.rounds)):
+            if value is None:
+                continue
+            if name in fields:
+                option = "--mode" if name == "mode" else "--rounds"
+                raise ScenarioError(f"{name} is given by {option} and in --fields; leave out one of them.")
+            fields[name] = value
+        return fields
+
+    def _start(self, comparison: Any) -> "Run":
+        from sfl_env.storage import runs
+
+        out = self.out or Path("runs") / f"benchmark-{comparison.env_id.rpartition(':')[2]}"
+        settings = runs.to_plain(comparison)
+        return runs.start(out, "benchmark", settings, resume=self.resume, overwrite=self.overwrite)
+
+    def _compare_rounds(self, options: dict[str, Any]) -> None:
+        from sfl_lab.cli.display import console, rollout_progress, show_results
+        from sfl_lab.compare.rounds.comparison import ROLLOUTS, Comparison, compare, prepare, write_results
+
+        comparison = Comparison(**options)
+        lineup = prepare(comparison)  # tells of mistakes before a folder is made
+        run = self._start(comparison)
+        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
+            results = compare(comparison, lineup, store=run.file(ROLLOUTS), **callbacks)
+        show_results(results)
+        write_results(run, results)
+        shutil.rmtree(run.file(ROLLOUTS))
+        console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")
+
+    def _compare_learning(self, options: dict[str, Any]) -> None:
+        import torch
+
+        from sfl_env.errors import RunError
+        from sfl_lab.cli.display import console, rollout_progress, show_learning
+        from sfl_lab.compare.curves.comparison import CURVES, compare, write_results
+        from sfl_lab.compare.curves.schemes import LearningComparison, prepare
+
+        if self.threads < 1:
+            raise RunError(f"--threads is {self.threads}; it has to be at least 1.")
+        torch.set_num_threads(self.threads)
+        comparison = LearningComparison(**options)
+        lineup = prepare(comparison)
+        run = self._start(comparison)
+        curves = len(lineup) * comparison.episodes
+        with rollout_progress(curves, lineup[0].env.scenario.max_rounds) as callbacks:
+            results = compare(comparison, lineup, store=run.file(CURVES), **callbacks)
+        show_learning(results)
+        write_results(run, results)
+        shutil.rmtree(run.file(CURVES))
+        console().print(f"Written to {run.path}: curves.csv, time_to_target.csv, curves.png, summary.json")

@@ -1,0 +1,57 @@
+"""``sfl evaluate``: one trained agent on held-out episodes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a trained agent on held-out episodes, round by round against the optimum.
+
+    Example: 'sfl evaluate runs/ppo --episodes 50'
+    """
+
+    agent: tyro.conf.Positional[Path]
+    """Folder that `sfl train` wrote, or a model file in it."""
+    env_id: str | None = None
+    """Environment; by default the one that the agent was trained on, with its fields."""
+    episodes: int = 20
+    """Held-out episodes."""
+    seed: int = 0
+    """Which held-out episodes."""
+    fields: tuple[str, ...] = ()
+    """Scenario fields to override, such as num_devices=30."""
+    out: Path | None = None
+    """Folder for results.csv, episodes.csv, results.png and summary.json; nothing is written without it."""
+    overwrite: bool = False
+    """Replace the evaluation in this folder."""
+
+    def run(self) -> None:
+        """Evaluate, print and write."""
+        from sfl_env.storage import runs
+        from sfl_lab.cli.display import console, rollout_progress, show_results
+        from sfl_lab.cli.fields import parse_fields
+        from sfl_lab.compare.rounds.comparison import Comparison, agent_settings, compare, prepare, write_results
+
+        trained = agent_settings(self.agent)
+        same_env = self.env_id in (None, trained["env_id"])
+        comparison = Comparison(
+            env_id=self.env_id or trained["env_id"],
+            policies=(),
+            agents=(self.agent,),
+            episodes=self.episodes,
+            seed=self.seed,
+            fields={**(trained["fields"] if same_env else {}), **parse_fields(self.fields)},
+        )
+        lineup = prepare(comparison)
+        run = None
+        if self.out is not None:
+            run = runs.start(self.out, "evaluate", runs.to_plain(comparison), overwrite=self.overwrite)
+        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
+            results = compare(comparison, lineup, **callbacks)
+        show_results(results)
+        if run is not None:
+            write_results(run, results)
+            console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")

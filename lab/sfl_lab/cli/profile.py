@@ -1,0 +1,187 @@
+"""``sfl profile``: what each cut of a network costs."""
+
+import importlib
+import inspect
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from sfl_env.checks import nearest_name
+from sfl_env.dnn import catalogue
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import ProfileError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BYTES_PER_ELEMENT = 4
+"""Smashed data are shown for activations of 32 bits."""
+
+PIPE_WIDTH = 120
+"""Columns to write when the output is no terminal."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Show what each cut of a network costs, and write it to a file that a scenario takes as its model.
+
+    Examples: 'sfl profile resnet18' or 'sfl profile my_pkg.my_mod:MyNet --input-shape 3,32,32 --out net.json'.
+    """
+
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
+    """Network of the catalogue, profile file ending in .json, or MODULE:NAME of a torch module, of a class or
+    of a function that makes one without arguments; modules are looked up from the current directory too."""
+    input_shape: Annotated[str | None, tyro.conf.arg(metavar="C,H,W")] = None
+    """Shape of one sample without the batch, such as 3,32,32. Needed for a network of your own."""
+    out: Path | None = None
+    """Write the profile to this JSON file."""
+    overwrite: bool = False
+    """Replace the file if it is there."""
+
+    def run(self) -> None:
+        """Print the table and write the file."""
+        if self.out is not None and self.out.exists() and not self.overwrite:
+            raise ProfileError(f"{self.out} is there already; give --overwrite to replace it.")
+        profile = _profile(self.model, None if self.input_shape is None else _shape(self.input_shape))
+        _show(profile)
+        if self.out is not None:
+            profile.to_json(self.out)
+            print(f"Written to {self.out}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ProfileError(
+            f"--input-shape is {text!r}; it has to be whole numbers of at least 1 with commas, such as 3,32,32."
+        )
+    return shape
+
+
+def _profile(model: str, input_shape: tuple[int, ...] | None) -> DNNProfile:
+    if ":" in model:
+        if input_shape is None:
+            raise ProfileError(f"{model} needs --input-shape, such as --input-shape 3,32,32.")
+        from sfl_env.dnn.measure import profile
+
+        return profile(_network(model), input_shape, name=model.rpartition(":")[2])
+    stored = catalogue.load(model)
+    if input_shape is None or input_shape == stored.input_shape:
+        return stored
+    if model.endswith(".json"):
+        raise ProfileError(
+            f"{model} was measured for the input shape {','.join(map(str, stored.input_shape))}; profile the "
+            "network itself for another."
+        )
+    from sfl_env.dnn.measure import catalogue_profile
+
+    return catalogue_profile(model, input_shape)
+
+
+def _network(target: str) -> "nn.Module":
+    """Return the module that MODULE:NAME stands for, after calling it if it is a class or a function."""
+    from torch import nn
+
+    from sfl_env.dnn.meta import reason
+
+    found = _found(target)
+    if isinstance(found, nn.Module):
+        return found
+    if not callable(found):
+        raise ProfileError(f"{target} is a {type(found).__name__}; it has to be a torch module or to make one.")
+    _check_needs_no_arguments(target, found)
+    # The user's own code runs here, which may raise anything at all.
+    try:
+        made = found()
+    except Exception as error:
+        raise ProfileError(f"{target}() failed ({reason(error)}).") from error
+    if not isinstance(made, nn.Module):
+        raise ProfileError(f"{target}() makes a {type(made).__name__}; it has to make a torch module.")
+    return made
+
+
+def _found(target: str) -> Any:
+    from sfl_env.dnn.meta import reason
+
+    module_name, _, attribute = target.partition(":")
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    # Importing runs the user's own code, which may raise anything at all.
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise ProfileError(
+            f"The module {module_name!r} of {target} cannot be imported from {directory} ({reason(error)})."
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise ProfileError(f"{module_name} has no {attribute!r}{nearest_name(name, vars(found))}.")
+        found = getattr(found, name)
+    return found
+
+
+def _check_needs_no_arguments(target: str, maker: Any) -> None:
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(maker).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if needed:
+        raise ProfileError(
+            f"{target} needs arguments ({', '.join(needed)}); give a function without arguments that makes it, "
+            "or a module that is made already."
+        )
+
+
+def _show(profile: DNNProfile) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shape = "x".join(map(str, profile.input_shape))
+    forward, backward = profile.device_forward_flops[-1], profile.device_backward_flops[-1]
+    table = Table(
+        title=f"{profile.name}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
+        caption=(
+            f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
+            f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
+            f"{8 * BYTES_PER_ELEMENT} bits an element, 1 kB = 1000 bytes. Each cut is named after the last block "
+            "on the device."
+        ),
+    )
+    table.add_column("cut", justify="right")
+    table.add_column("after", no_wrap=True)
+    for heading in (
+        "device fwd\nMFLOP",
+        "device bwd\nMFLOP",
+        "server fwd\nMFLOP",
+        "server bwd\nMFLOP",
+        "smashed\nkB",
+        "device\nparameters",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for index, name in enumerate(profile.cut_names):
+        flops = (
+            profile.device_forward_flops,
+            profile.device_backward_flops,
+            profile.server_forward_flops,
+            profile.server_backward_flops,
+        )
+        table.add_row(
+            str(index + 1),
+            name,
+            *(f"{each[index] / 1e6:,.3f}" for each in flops),
+            f"{profile.smashed_elements[index] * BYTES_PER_ELEMENT / 1e3:,.3f}",
+            f"{profile.device_parameters[index]:,.0f}",
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(table)

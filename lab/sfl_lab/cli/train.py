@@ -1,0 +1,121 @@
+"""``sfl train``: a Stable-Baselines3 agent on the environment as it is."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfl_lab.cli.display import PIPE_WIDTH
+
+if TYPE_CHECKING:
+    from sfl_agents.training.checkpoints import Milestone
+    from sfl_agents.training.train import Job
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an agent, evaluate it on held-out episodes on the way, and keep the best.
+
+    Examples: 'sfl train', 'sfl train --algo sac --env-id SFL-StaleCSI-v0 --fields num_devices=20 --out runs/sac'.
+    The folder holds agent.zip, evaluations.csv, summary.json, config.json and TensorBoard's logs.
+    """
+
+    algo: str = "ppo"
+    """Algorithm: a2c, ddpg, ppo, sac or td3."""
+    env_id: str = "SFL-v0"
+    """Registered environment id."""
+    num_envs: int | None = None
+    """Environments side by side, all in this process; by default as in the settings."""
+    total_steps: int | None = None
+    """Rounds to train for, over all environments; by default as in the settings."""
+    action_mode: str | None = None
+    """continuous, cut or discrete; by default as in the settings."""
+    fields: tuple[str, ...] = ()
+    """Scenario fields to override, such as num_devices=20 model=resnet18."""
+    settings: Path | None = None
+    """YAML file of training settings instead of the package's own."""
+    seed: int = 0
+    """Of everything that is drawn."""
+    out: Path | None = None
+    """Folder of the run; by default runs/train-ALGO-ENV_ID-SEED."""
+    resume: bool = False
+    """Go on from the folder's last checkpoint, or start where there is none."""
+    overwrite: bool = False
+    """Delete the run in the folder first."""
+    threads: int = 1
+    """Threads of torch; such small networks gain nothing from more."""
+
+    def run(self) -> None:
+        """Train."""
+        import torch
+
+        from sfl_agents.training.train import train
+        from sfl_env.errors import TrainingError
+        from sfl_env.storage import runs
+
+        if self.threads < 1:
+            raise TrainingError(f"--threads is {self.threads}; it has to be at least 1.")
+        torch.set_num_threads(self.threads)
+        job = self._job()
+        job.batch(1)  # tells of wrong fields before a folder is made
+        out = self.out or Path("runs") / f"train-{self.algo}-{self.env_id.rpartition(':')[2]}-{self.seed}"
+        run = runs.start(out, "train", dataclasses.asdict(job), resume=self.resume, overwrite=self.overwrite)
+        with _Progress(job.settings.total_steps) as progress:
+            chosen = train(job, run, on_steps=progress.steps, on_milestone=progress.milestone)
+        print(f"Agent of step {chosen.steps}: {_figures(chosen)}. Written to {run.path}")
+
+    def _job(self) -> "Job":
+        from sfl_agents.training import settings
+        from sfl_agents.training.train import Job
+        from sfl_lab.cli.fields import parse_fields
+
+        chosen = settings.load(self.algo, self.env_id, self.settings)
+        return Job(
+            algo=self.algo,
+            env_id=self.env_id,
+            settings=chosen.replace(
+                total_steps=self.total_steps, num_envs=self.num_envs, action_mode=self.action_mode
+            ),
+            fields=parse_fields(self.fields),
+            seed=self.seed,
+        )
+
+
+def _figures(milestone: "Milestone") -> str:
+    ratio = "" if milestone.mean_ratio is None else f", {milestone.mean_ratio:.4f} x the optimum"
+    return f"mean round {milestone.mean_latency_s:.4g} s{ratio}, return {milestone.mean_return:.4g}"
+
+
+class _Progress:
+    """A progress bar, and a line for each evaluation."""
+
+    def __init__(self, total_steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console if console.is_terminal else Console(stderr=True, width=PIPE_WIDTH),
+        )
+        self._task = self._bar.add_task("training", total=total_steps)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def steps(self, done: int) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=done)
+
+    def milestone(self, milestone: "Milestone") -> None:
+        """Write an evaluation's line."""
+        self._bar.console.print(
+            f"{milestone.steps:>10} steps {milestone.training_s:8.1f} s  {_figures(milestone)}", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""Policies compared by the lengths of rounds, each beside the shortest possible one."""

@@ -1,0 +1,207 @@
+"""What a round of training does, and what came of it, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sfl_env.errors import TrainingError
+from sfl_env.learning.weights import Weights
+
+Server = Literal["replicated", "shared"]
+OptimizerName = Literal["sgd", "adam"]
+
+SERVERS: tuple[Server, ...] = ("replicated", "shared")
+OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """How the devices train between two averages.
+
+    Parameters
+    ----------
+    iterations : int
+        Mini-batches of each device in a round, E.
+    batch_size : int or tuple of K ints
+        Samples of a mini-batch, n_k.
+    server : {"replicated", "shared"}
+        ``"replicated"`` (SplitFed V1): the server keeps a copy of its blocks for each device, and each copy
+        takes its own steps. ``"shared"`` (SplitFed V2 with averaged gradients): it keeps one copy of each
+        block, which steps along the sample-weighted mean gradient of all devices that leave the block to it.
+    optimizer : {"sgd", "adam"}
+        ``torch.optim.SGD`` or ``torch.optim.Adam`` with its usual betas.
+    learning_rate, momentum, weight_decay : float
+        Momentum belongs to SGD alone.
+
+    Raises
+    ------
+    TrainingError
+        If a value is out of range.
+
+    Notes
+    -----
+    The optimiser's state (momentum, Adam's moments) starts afresh in every round, on the devices and on the
+    server. It does not travel with the model, which keeps the bits that cross the air those of P(c), and a
+    block that changes sides between two rounds leaves nothing behind: re-splitting never matters. Between two
+    rounds there is no optimiser state to store, then.
+
+    Examples
+    --------
+    >>> LocalTraining(learning_rate=-1.0)
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.TrainingError: learning_rate is -1.0; it has to be a number above 0.
+    """
+
+    iterations: int = 4
+    batch_size: int | tuple[int, ...] = 32
+    server: Server = "replicated"
+    optimizer: OptimizerName = "sgd"
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        sizes = self.batch_size if isinstance(self.batch_size, tuple) else (self.batch_size,)
+        if self.iterations < 1:
+            raise TrainingError(f"iterations is {self.iterations}; it has to be at least 1.")
+        if not sizes or min(sizes) < 1:
+            raise TrainingError(f"batch_size is {self.batch_size}; it has to be at least 1.")
+        for name, known in (("server", SERVERS), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in known:
+                raise TrainingError(f"{name} is {getattr(self, name)!r}; it has to be {' or '.join(known)}.")
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise TrainingError(f"learning_rate is {self.learning_rate}; it has to be a number above 0.")
+        if not 0.0 <= self.momentum < 1.0:
+            raise TrainingError(f"momentum is {self.momentum}; it has to be at least 0 and below 1.")
+        if not 0.0 <= self.weight_decay < float("inf"):
+            raise TrainingError(f"weight_decay is {self.weight_decay}; it has to be at least 0.")
+
+    def batch_sizes(self, num_devices: int) -> tuple[int, ...]:
+        """Return the mini-batch of each of K devices.
+
+        Raises
+        ------
+        TrainingError
+            If ``batch_size`` was given for another number of devices.
+        """
+        if isinstance(self.batch_size, int):
+            return (self.batch_size,) * num_devices
+        if len(self.batch_size) != num_devices:
+            raise TrainingError(
+                f"batch_size has {len(self.batch_size)} entries for {num_devices} devices; give one for each, or "
+                "one number for all."
+            )
+        return self.batch_size
+
+    def make_optimizer(self, parameters: list[Tensor], *, one_pass: bool = False) -> torch.optim.Optimizer:
+        """Return a fresh optimiser.
+
+        Both act on each number by itself, so that one step on K stacked copies is K steps on one.
+
+        Parameters
+        ----------
+        parameters : list of tensors
+            What it steps.
+        one_pass : bool
+            Take torch's fused kernels, which read and write each number once a step. They ignore strides:
+            parameters and gradients have to be contiguous.
+        """
+        fused = True if one_pass else None
+        if self.optimizer == "adam":
+            return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
+        return torch.optim.SGD(
+            parameters,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fused=fused,
+        )
+
+
+class RoundPlan(NamedTuple):
+    """What the A devices that take part in a round do."""
+
+    round: int  # counted from 1, for messages
+    devices: tuple[int, ...]  # (A,) their numbers, for messages
+    cut: Tensor  # (A,) index of each one's last block
+    samples: Tensor  # (A,) training samples of each, the weights of the averages
+    batches: tuple[Tensor, ...]  # A x (E, n_k) numbers of training samples
+    seed: int  # of layers that draw random numbers, such as dropout
+
+    @property
+    def iterations(self) -> int:
+        """E, the mini-batches of each device."""
+        return int(self.batches[0].shape[0])
+
+    def only(self, chosen: Sequence[int]) -> "RoundPlan":
+        """Return the plan of some of the devices, given by their positions in this one."""
+        positions = list(chosen)
+        return self._replace(
+            devices=tuple(self.devices[i] for i in positions),
+            cut=self.cut[positions],
+            samples=self.samples[positions],
+            batches=tuple(self.batches[i] for i in positions),
+        )
+
+
+class Traffic(NamedTuple):
+    """Bits that crossed the air in each direction, for each device that took part."""
+
+    uplink_bits: Tensor  # (A,) int64
+    downlink_bits: Tensor  # (A,) int64
+
+
+class RoundOutcome(NamedTuple):
+    """What a round of training leaves."""
+
+    weights: Weights  # the new global weights
+    device_loss: Tensor  # (A,) each device's mean training loss over its mini-batches
+    traffic: Traffic | None  # counted by the message-passing executor alone
+
+
+def reject_non_finite_losses(losses: Tensor, plan: RoundPlan) -> None:
+    """Raise :class:`TrainingError` if a loss is NaN or infinite.
+
+    Parameters
+    ----------
+    losses : (E, A) tensor
+        Of each iteration and device.
+    plan : RoundPlan
+        The round.
+    """
+    bad = ~torch.isfinite(losses)
+    if bool(bad.any()):
+        iteration, device = (int(i) for i in bad.nonzero()[0])
+        raise TrainingError(
+            f"The training loss of device {plan.devices[device]} became {float(losses[iteration, device])} in "
+            f"round {plan.round}, iteration {iteration + 1} of {plan.iterations}. The weights of the round before "
+            "are kept. Lower the learning rate."
+        )
+
+
+def reject_non_finite_weights(stacked: Weights, plan: RoundPlan) -> None:
+    """Raise :class:`TrainingError` if a device's last step left a weight NaN or infinite.
+
+    Parameters
+    ----------
+    stacked : dict of (A, ...) tensors
+        The devices' weights at the end of the round.
+    plan : RoundPlan
+        The round.
+    """
+    weights = {name: copies for name, copies in stacked.items() if copies.is_floating_point()}
+    # One pass without a temporary array settles nearly every case: what is not finite spoils the sum.
+    if bool(torch.isfinite(torch.stack([copies.sum() for copies in weights.values()])).all()):
+        return
+    for name, copies in weights.items():
+        finite = torch.isfinite(copies).reshape(len(copies), -1).all(dim=1)
+        if not bool(finite.all()):
+            device = plan.devices[int((~finite).nonzero()[0])]
+            raise TrainingError(
+                f"The weights {name!r} of device {device} stopped being finite in the last step of round "
+                f"{plan.round}. The weights of the round before are kept. Lower the learning rate."
+            )

@@ -1,0 +1,158 @@
+"""A scenario's training: the network, the data and their partition that its fields describe."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sfl_env.dnn import networks
+from sfl_env.dnn.measure import profile
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import DataError, ScenarioError, TrainingError
+from sfl_env.learning.data import TensorData, load
+from sfl_env.learning.executors.message_passing import NumberFormats
+from sfl_env.learning.federated import ExecutorName, Schedule, SplitFederatedTraining
+from sfl_env.learning.partition import scheme
+from sfl_env.learning.plan import LocalTraining, OptimizerName, Server
+from sfl_env.learning.protocol import Score
+from sfl_env.scenario import Scenario
+
+NetworkFactory = Callable[[], nn.Module]
+
+
+class ScenarioLearner:
+    """Split federated training as a scenario's fields say.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        In accuracy mode.
+    network : callable, optional
+        Returns a fresh network; by default the scenario's ``model`` with as many classes as the data has, and
+        with normalisation that keeps no running statistics.
+    data : TensorData, optional
+        What to learn; by default the scenario's ``dataset``.
+    torch_device : {"auto", "cpu", "cuda"}
+        Where to train.
+    executor : {"fused", "message-passing"}
+        The fast way, or the one that really splits and counts the bits that cross.
+
+    Raises
+    ------
+    ScenarioError, DataError, TrainingError
+        If network and data do not fit, the data is not there, or CUDA is asked for where there is none.
+
+    Examples
+    --------
+    >>> learner = ScenarioLearner(Scenario(mode="accuracy", num_devices=4), torch_device="cpu")
+    >>> before = learner.reset(seed=0)
+    >>> after = learner.run_round(np.zeros(4, dtype=np.intp), np.ones(4, dtype=np.bool_))
+    >>> after.loss < before.loss
+    True
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        network: NetworkFactory | None = None,
+        data: TensorData | None = None,
+        torch_device: str = "auto",
+        executor: str = "fused",
+    ) -> None:
+        _check_parts(network, data)
+        data = data or load(scenario.dataset, scenario.dataset_path)
+        if network is None and scenario.network.endswith(".json"):
+            raise ScenarioError(
+                f"model is {scenario.network!r}, a profile, which has costs but no layers to train; in accuracy "
+                "mode name a network of the catalogue, or pass network=, a function that returns yours."
+            )
+        make = network or partial(networks.build, scenario.network, num_classes=data.num_classes)
+        self._training = SplitFederatedTraining(
+            make,
+            data,
+            scheme(
+                scenario.partition,
+                scenario.num_devices,
+                concentration=scenario.partition_concentration,
+                shards_per_device=scenario.shards_per_device,
+                min_samples=scenario.batch_size,
+            ),
+            LocalTraining(
+                iterations=scenario.local_iterations,
+                batch_size=scenario.batch_size,
+                server=cast(Server, scenario.server),
+                optimizer=cast(OptimizerName, scenario.optimizer),
+                learning_rate=scenario.learning_rate,
+                momentum=scenario.momentum,
+            ),
+            executor=cast(ExecutorName, executor),
+            schedule=cast(Schedule, scenario.schedule),
+            device=torch_device,
+            formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
+        )
+        self._profile = (
+            _costs(network, data.input_shape)
+            if network
+            else _catalogue_costs(scenario.network, data.num_classes, data.input_shape)
+        )
+
+    @property
+    def profile(self) -> DNNProfile:
+        """The costs of the network that is trained."""
+        return self._profile
+
+    @property
+    def training(self) -> SplitFederatedTraining:
+        """The training itself, for weights, label histograms and counted bits."""
+        return self._training
+
+    def reset(self, seed: int) -> Score:
+        """Start afresh: a new partition, new weights, new draws."""
+        self._training.reset(seed)
+        evaluation = self._training.evaluate()
+        return Score(evaluation.accuracy, evaluation.loss)
+
+    def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
+        """Train for one round, average, evaluate."""
+        result = self._training.run_round(cut, takes_part)
+        return Score(result.accuracy, result.loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next round depends on, for ``torch.save``."""
+        return self._training.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a stored state: the next round gives the same weights as without the break."""
+        self._training.load_state_dict(state)
+
+
+def _costs(make: NetworkFactory, input_shape: tuple[int, ...], name: str | None = None) -> DNNProfile:
+    # The weights are drawn only to be thrown away, and nobody else's draws are to change by that.
+    with torch.random.fork_rng(devices=[]):
+        network = make()
+    return profile(network, input_shape, name=name)
+
+
+@cache
+def _catalogue_costs(name: str, num_classes: int, input_shape: tuple[int, ...]) -> DNNProfile:
+    """Measure a network of the catalogue once in a process, however many environments train it."""
+    return _costs(partial(networks.build, name, num_classes=num_classes), input_shape, name)
+
+
+def _check_parts(network: object, data: object) -> None:
+    """Refuse what is easily given in a factory's or a data set's place."""
+    if isinstance(network, nn.Module) or not (network is None or callable(network)):
+        raise TrainingError(
+            f"network is {type(network).__name__}; it has to be a function that returns a network with fresh "
+            "weights, since each episode starts from new ones."
+        )
+    if not (data is None or isinstance(data, TensorData)):
+        raise DataError(
+            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.data.from_datasets("
+            "train, test) makes one of any two map-style Datasets."
+        )

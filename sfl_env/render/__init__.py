@@ -1,0 +1,1 @@
+"""A round as a picture; the only door to matplotlib."""

@@ -1,0 +1,31 @@
+"""What a round's length depends on besides the decision: the devices' present state, and what they share."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array
+
+
+class Conditions(NamedTuple):
+    """Everything about the devices that a round's length depends on, besides the decision."""
+
+    uplink_snr_hz: Array  # (N, K) received power over the noise density
+    downlink_full_rate_bps: Array  # (N, K) downlink rate with the whole band
+    compute_flops_per_s: Array  # (N, K) sustained now
+    backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
+    samples: Array  # (N, K) samples a round, E n_k
+    deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
+    active: NDArray[np.bool_] | None  # (N, K) takes part, its battery is not empty; None: all always do
+
+    def at_every_cut(self) -> "Conditions":
+        """Return the arrays as (N, K, 1), to be broadcast against the cuts."""
+        return Conditions._make(values if values is None else values[..., None] for values in self)
+
+
+class Resources(NamedTuple):
+    """What the devices share; numbers, or arrays without axes, which NumPy takes up faster."""
+
+    uplink_bandwidth_hz: float | Array
+    server_flops_per_s: float | Array  # for each device

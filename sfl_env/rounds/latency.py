@@ -1,0 +1,145 @@
+"""The round's seven phases, per device: the one place where their times are computed."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array, row_maxima
+from sfl_env.rounds.conditions import Conditions, Resources
+from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, shannon_rate_nats
+from sfl_env.rounds.workload import Workload
+
+PHASES = (
+    "model_download",
+    "device_forward",
+    "smashed_upload",
+    "server_compute",
+    "gradient_download",
+    "device_backward",
+    "model_upload",
+)
+"""The phases in the order in which a device goes through them."""
+
+# Arrays without axes, which NumPy takes up faster than Python's numbers.
+_ONE, _SMALLEST_SHARE = np.array(1.0), np.array(SMALLEST_SHARE)
+
+(
+    MODEL_DOWNLOAD,
+    DEVICE_FORWARD,
+    SMASHED_UPLOAD,
+    SERVER_COMPUTE,
+    GRADIENT_DOWNLOAD,
+    DEVICE_BACKWARD,
+    MODEL_UPLOAD,
+) = range(len(PHASES))
+
+
+def phase_latency_s(
+    work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp], share: Array
+) -> Array:
+    r"""Seconds of every phase of every device.
+
+    Parameters
+    ----------
+    work : Workload
+        Costs per cut.
+    resources : Resources
+        The band and the server.
+    now : Conditions
+        The devices' state in this round.
+    cut : (N, K) integer array
+        Index of each device's cut.
+    share : (N, K) array
+        Share of the band, in both directions.
+
+    Returns
+    -------
+    (7, N, K) array
+        In the order of :data:`PHASES`, as if every device took part.
+
+    Notes
+    -----
+    With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
+    E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
+    """
+    samples = now.samples
+    # Seconds per unit of each phase's work. Rows are filled as the functions' last argument, `out` by position,
+    # which NumPy parses faster than by name.
+    unit_s = np.empty((len(PHASES), *cut.shape))
+    forward, model_upload, model_download = unit_s[DEVICE_FORWARD], unit_s[MODEL_UPLOAD], unit_s[MODEL_DOWNLOAD]
+    usable = np.maximum(share, _SMALLEST_SHARE)
+    rate_nats = shannon_rate_nats(usable * resources.uplink_bandwidth_hz, now.uplink_snr_hz)
+    np.divide(NATS_PER_BIT, rate_nats, model_upload)
+    usable *= now.downlink_full_rate_bps
+    np.divide(_ONE, usable, model_download)
+    np.divide(samples, now.compute_flops_per_s, forward)
+    np.multiply(forward, now.backward_slowdown, unit_s[DEVICE_BACKWARD])
+    np.divide(samples, resources.server_flops_per_s, unit_s[SERVER_COMPUTE])
+    np.multiply(samples, model_upload, unit_s[SMASHED_UPLOAD])
+    np.multiply(samples, model_download, unit_s[GRADIENT_DOWNLOAD])
+    phases = work.phase_units.take(cut, axis=1)
+    phases *= unit_s
+    return phases
+
+
+def synchronised_latency_s(phases: Array) -> Array:
+    """(N,): the round where every phase waits for all devices and the server takes their jobs in turn.
+
+    The phase times charge each device's job at the server's K-th part, so in turn at full speed the jobs
+    take the mean of these times.
+    """
+    per_phase = row_maxima(phases.reshape(-1, phases.shape[-1])).reshape(phases.shape[:-1])
+    per_phase[SERVER_COMPUTE] = phases[SERVER_COMPUTE].mean(axis=-1)
+    latency: Array = per_phase.sum(axis=0)
+    return latency
+
+
+class BandDemand(NamedTuple):
+    """What devices ask of the band at given cuts, besides the time that no band shortens."""
+
+    fixed_s: Array
+    uplink_bits: Array
+    downlink_bits: Array
+
+
+def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]) -> BandDemand:
+    """Return seconds without the band and bits over it, in the shape of ``cut``.
+
+    A device that takes no part needs neither time nor band; a cut that does not fit has infinite time.
+
+    Parameters
+    ----------
+    work, resources : Workload, Resources
+        Costs per cut, and what the devices share.
+    now : Conditions
+        Arrays that broadcast against ``cut``.
+    cut : integer array
+        Indices of cuts.
+    """
+    s_per_flop = now.samples / now.compute_flops_per_s
+    fixed_s = work.device_forward_flops.take(cut) * s_per_flop
+    fixed_s += work.device_backward_flops.take(cut) * (s_per_flop * now.backward_slowdown)
+    fixed_s += work.server_flops.take(cut) * (now.samples * (1.0 / resources.server_flops_per_s))
+    model_bits = work.model_bits.take(cut)
+    uplink_bits = now.samples * work.smashed_bits.take(cut) + model_bits
+    downlink_bits = now.samples * work.gradient_bits.take(cut) + model_bits
+    if now.active is not None:
+        for cost in (fixed_s, uplink_bits, downlink_bits):
+            cost *= now.active
+    fixed_s[cut > now.deepest_cut] = np.inf
+    return BandDemand(fixed_s, uplink_bits, downlink_bits)
+
+
+def round_problem(work: Workload, resources: Resources, now: Conditions) -> RoundProblem:
+    """Build the joint problem of cuts and bandwidth for the given conditions."""
+    every_cut = np.arange(work.num_cuts)
+    demand = band_demand(work, resources, now.at_every_cut(), every_cut)
+    n = now.samples.shape[0]
+    return RoundProblem(
+        *demand,
+        uplink_snr_hz=now.uplink_snr_hz,
+        downlink_full_rate_bps=now.downlink_full_rate_bps,
+        uplink_bandwidth_hz=np.full(n, resources.uplink_bandwidth_hz),
+    )

@@ -1,0 +1,19 @@
+"""What a round came to, as a plain value."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array
+
+
+class Outcome(NamedTuple):
+    """What a round came to."""
+
+    phase_latency_s: Array  # (7, N, K)
+    device_latency_s: Array  # (N, K)
+    latency_s: Array  # (N,)
+    energy_j: Array  # (N, K)
+    charge: Array  # (N, K) of the battery left after the round, 0 to 1
+    takes_part: NDArray[np.bool_] | None  # (N, K) is in the round's average; None: all are

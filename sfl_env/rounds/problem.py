@@ -1,0 +1,246 @@
+"""One round's joint problem of cuts and bandwidth, and a decision on it, as plain values."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array, row_maxima, row_starts
+from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.radio import uplink_rate_bps
+
+SHARE_SUM_TOLERANCE = 1e-9
+"""By how much shares may sum above 1 from rounding alone."""
+
+
+class Decision(NamedTuple):
+    """A cut and a share of the band for every device.
+
+    Parameters
+    ----------
+    cut : (N, K) integer array
+        Index of the cut, counted from 0: index 0 leaves one block on the device, index C - 1 leaves the
+        whole network there.
+    bandwidth_share : (N, K) array
+        Share of the band, at least 0, summing to at most 1 over the devices.
+    """
+
+    cut: NDArray[np.intp]  # (N, K)
+    bandwidth_share: Array  # (N, K)
+
+
+@dataclass(frozen=True)
+class RoundProblem:
+    r"""Which cuts and which shares of the band finish the round first.
+
+    Device k at cut c with share s of the band needs
+
+    .. math:: T_k(c, s) = \mathrm{fixed}_{kc} + \frac{U_{kc}}{R_k(s)} + \frac{D_{kc}}{s\,R^{down}_k}
+
+    seconds and the round lasts as long as its slowest device (the straggler).
+
+    Parameters
+    ----------
+    fixed_s : (N, K, C) array
+        Seconds that do not depend on the band (computation); infinite where the cut does not fit into the
+        device's memory.
+    uplink_bits, downlink_bits : (N, K, C) array
+        Bits that cross the air in each direction.
+    uplink_snr_hz : (N, K) array
+        Received power over the noise density, p g / N0, Hz.
+    downlink_full_rate_bps : (N, K) array
+        Downlink rate with the whole band, bit/s; infinite where the downlink is neglected.
+    uplink_bandwidth_hz : (N,) array
+        The whole uplink band, Hz.
+
+    Raises
+    ------
+    ProblemError
+        If shapes do not fit, a number is negative or NaN, or a device has no cut that fits.
+
+    Examples
+    --------
+    Two devices, two cuts; the second cut sends half the bits but computes a second longer.
+
+    >>> problem = RoundProblem(
+    ...     fixed_s=[[[1.0, 2.0], [1.0, 2.0]]],
+    ...     uplink_bits=[[[2e6, 1e6], [2e6, 1e6]]],
+    ...     downlink_bits=np.zeros((1, 2, 2)),
+    ...     uplink_snr_hz=[[3e6, 3e6]],
+    ...     downlink_full_rate_bps=[[np.inf, np.inf]],
+    ...     uplink_bandwidth_hz=[2e6],
+    ... )
+    >>> decision = Decision(cut=np.array([[0, 1]]), bandwidth_share=np.array([[0.5, 0.5]]))
+    >>> problem.device_latency_s(decision)
+    array([[2. , 2.5]])
+    >>> problem.latency_s(decision)
+    array([2.5])
+    """
+
+    fixed_s: Array  # (N, K, C)
+    uplink_bits: Array  # (N, K, C)
+    downlink_bits: Array  # (N, K, C)
+    uplink_snr_hz: Array  # (N, K)
+    downlink_full_rate_bps: Array  # (N, K)
+    uplink_bandwidth_hz: Array  # (N,)
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64, order="C"))
+        shape = self.fixed_s.shape
+        if len(shape) != 3 or 0 in shape[1:]:
+            raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
+        expected = {
+            "uplink_bits": shape,
+            "downlink_bits": shape,
+            "uplink_snr_hz": shape[:2],
+            "downlink_full_rate_bps": shape[:2],
+            "uplink_bandwidth_hz": shape[:1],
+        }
+        for name, wanted in expected.items():
+            if getattr(self, name).shape != wanted:
+                raise ProblemError(
+                    f"{name} has shape {getattr(self, name).shape}; beside fixed_s of shape {shape} it has "
+                    f"to be {wanted}."
+                )
+        self._check_values()
+
+    def _check_values(self) -> None:
+        lowest = {"fixed_s": 0.0, "uplink_bits": 0.0, "downlink_bits": 0.0}
+        for name in self.__dataclass_fields__:
+            values = getattr(self, name)
+            bad = ~(values >= 0.0) if name in lowest else ~(values > 0.0)
+            if name not in ("fixed_s", "downlink_full_rate_bps"):
+                bad |= np.isinf(values)
+            if bad.any():
+                where = tuple(int(i) for i in np.argwhere(bad)[0])
+                axes = ", ".join(("environment", "device", "cut")[: len(where)])
+                wanted = "at least 0" if name in lowest else "above 0"
+                raise ProblemError(
+                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be a "
+                    f"number {wanted}."
+                )
+        hopeless = np.isinf(self.fixed_s).all(axis=-1)
+        if hopeless.any():
+            env, device = (int(i) for i in np.argwhere(hopeless)[0])
+            raise ProblemError(
+                f"Device {device} of environment {env} has fixed_s = inf at every cut: none fits its memory. "
+                "Give it more memory or a smaller network."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, K, C): environments, devices, cuts."""
+        n, k, c = self.fixed_s.shape
+        return n, k, c
+
+    @cached_property
+    def needs_band(self) -> NDArray[np.bool_]:
+        """(N, K, C): whether a device at a cut sends or receives anything that takes time."""
+        receives = (self.downlink_bits > 0.0) & np.isfinite(self.downlink_full_rate_bps)[..., None]
+        return (self.uplink_bits > 0.0) | receives
+
+    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "RoundProblem":
+        """Some of the N rounds."""
+        part = object.__new__(RoundProblem)
+        # Past __post_init__: what is part of a checked problem needs no second check.
+        vars(part).update({name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+        return part
+
+    def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+        """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
+        n, k, c = self.fixed_s.shape
+        entry = row_starts(n * k, c).reshape(n, k) + cut
+        return (
+            self.fixed_s.take(entry),
+            self.uplink_bits.take(entry),
+            self.downlink_bits.take(entry),
+            self.needs_band.take(entry),
+        )
+
+    def device_latency_s(self, decision: Decision) -> Array:
+        """(N, K): seconds until each device has finished; infinite where a needed band is missing.
+
+        Devices are looked at one by one: shares may sum above 1, for questions such as how long each device
+        would take with the whole band.
+
+        Raises
+        ------
+        DecisionError
+            For a wrong shape or a cut that is not there.
+        """
+        self._check_index(decision.cut)
+        self._check_shape("bandwidth_share", decision.bandwidth_share)
+        share = np.asarray(decision.bandwidth_share, dtype=np.float64)
+        fixed, up, down, needs = self.at_cut(decision.cut)
+        rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
+        usable = np.where(share > 0.0, share, 1.0)
+        latency: Array = fixed + up / rate + down / (usable * self.downlink_full_rate_bps)
+        latency[(share == 0.0) & needs] = np.inf
+        return latency
+
+    def latency_s(self, decision: Decision) -> Array:
+        """(N,): the round's length, its slowest device's seconds.
+
+        Raises
+        ------
+        DecisionError
+            If the decision cannot be carried out; see :meth:`check`.
+        """
+        self.check(decision)
+        return row_maxima(self.device_latency_s(decision))
+
+    def check_cut(self, cut: NDArray[np.intp]) -> None:
+        """Raise :class:`DecisionError` unless every device can take its cut.
+
+        Raises
+        ------
+        DecisionError
+            For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
+        """
+        self._check_index(cut)
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
+        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
+
+    def _check_index(self, cut: NDArray[np.intp]) -> None:
+        self._check_shape("cut", cut)
+        if not np.issubdtype(cut.dtype, np.integer):
+            raise DecisionError(f"cut has type {cut.dtype}; it has to hold integers, counted from 0.")
+        num_cuts = self.fixed_s.shape[-1]
+        _reject((cut < 0) | (cut >= num_cuts), cut, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+
+    def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
+        wanted = self.fixed_s.shape[:2]
+        if np.shape(values) != wanted:
+            raise DecisionError(f"{name} has shape {np.shape(values)}; it has to be {wanted}.")
+
+    def check(self, decision: Decision) -> None:
+        """Raise :class:`DecisionError` unless the decision can be carried out.
+
+        Raises
+        ------
+        DecisionError
+            For a wrong shape, a cut that is not there or does not fit, a share that is negative or not
+            finite, shares that sum above 1, or no share for a device whose cut needs the band.
+        """
+        cut, share = decision.cut, decision.bandwidth_share
+        self.check_cut(cut)
+        self._check_shape("bandwidth_share", share)
+        _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
+        total = share.sum(axis=-1)
+        if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
+            env = int(np.argmax(total))
+            raise DecisionError(
+                f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "
+                "most. Divide them by their sum."
+            )
+        _, _, _, needs = self.at_cut(cut)
+        _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
+
+
+def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
+    if bad.any():
+        env, device = (int(i) for i in np.argwhere(bad)[0])
+        raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")

@@ -1,0 +1,124 @@
+"""What one sample, and one round, costs at each cut: the DNN profile with the scenario's number formats."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array
+from sfl_env.dnn.profile import DNNProfile
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Per-cut costs, arrays of length C; the last entry keeps the whole network on the device.
+
+    Parameters
+    ----------
+    model_bits : (C,) array
+        Parameters and buffers of the device side, sent down before and up after local training.
+    smashed_bits : (C,) array
+        Smashed data and label of one sample, uplink; 0 at the last cut.
+    gradient_bits : (C,) array
+        Gradient of the smashed data of one sample, downlink; 0 at the last cut.
+    device_forward_flops, device_backward_flops, server_flops : (C,) array
+        FLOPs of one sample on each side (server: forward and backward).
+    static_bytes : (C,) array
+        Device memory for parameters, gradients, optimiser state and buffers.
+    sample_bytes : (C,) array
+        Device memory for the activations of one sample of the mini-batch.
+    """
+
+    model_bits: Array  # (C,)
+    smashed_bits: Array  # (C,)
+    gradient_bits: Array  # (C,)
+    device_forward_flops: Array  # (C,)
+    device_backward_flops: Array  # (C,)
+    server_flops: Array  # (C,)
+    static_bytes: Array  # (C,)
+    sample_bytes: Array  # (C,)
+
+    @cached_property
+    def phase_units(self) -> Array:
+        """(7, C): bits or FLOPs of the phases in order, per sample where the phase is."""
+        return np.stack(
+            [
+                self.model_bits,
+                self.device_forward_flops,
+                self.smashed_bits,
+                self.server_flops,
+                self.gradient_bits,
+                self.device_backward_flops,
+                self.model_bits,
+            ]
+        )
+
+    @cached_property
+    def device_flops(self) -> Array:
+        """(C,): FLOPs of one sample on the device, forward and backward."""
+        return self.device_forward_flops + self.device_backward_flops
+
+    @property
+    def num_cuts(self) -> int:
+        """C, the number of cuts."""
+        return int(self.model_bits.shape[0])
+
+    def deepest_cut(self, batch_size: NDArray[np.int64], memory_bytes: Array) -> NDArray[np.intp]:
+        """Return the deepest cut whose device side fits into memory, as an index; -1 where none does.
+
+        Parameters
+        ----------
+        batch_size, memory_bytes : (N, K) array
+            Samples in a mini-batch, and the device's memory.
+        """
+        needed = self.static_bytes + batch_size[..., None] * self.sample_bytes
+        return np.asarray((needed <= memory_bytes[..., None]).sum(axis=-1) - 1, dtype=np.intp)
+
+
+def workload(
+    profile: DNNProfile,
+    *,
+    activation_bits: int,
+    parameter_bits: int,
+    label_bits: int,
+    optimizer_slots: int,
+) -> Workload:
+    """Turn a profile into per-cut costs.
+
+    Parameters
+    ----------
+    profile : DNNProfile
+        The network.
+    activation_bits, parameter_bits : int
+        Bits of one element of the smashed data (and its gradient), and of one parameter.
+    label_bits : int
+        Bits of one label, which travels with its smashed data.
+    optimizer_slots : int
+        Numbers that the optimiser keeps for each parameter (0 SGD, 1 momentum, 2 Adam).
+
+    Examples
+    --------
+    >>> from sfl_env.dnn.catalogue import load
+    >>> costs = workload(
+    ...     load("lenet5"), activation_bits=32, parameter_bits=32, label_bits=32, optimizer_slots=1
+    ... )
+    >>> float(costs.model_bits[-1]) == 61_706 * 32
+    True
+    >>> float(costs.smashed_bits[-1])
+    0.0
+    """
+    offloads = profile.smashed_elements > 0
+    stored = profile.device_parameters * (2 + optimizer_slots) + profile.device_buffers
+    # A device that could hold a deeper cut can hold every shallower one: the bound is made monotone.
+    activations = np.maximum.accumulate(profile.device_activation_elements)
+    return Workload(
+        model_bits=(profile.device_parameters + profile.device_buffers) * float(parameter_bits),
+        smashed_bits=profile.smashed_elements * float(activation_bits) + offloads * float(label_bits),
+        gradient_bits=profile.smashed_elements * float(activation_bits),
+        device_forward_flops=profile.device_forward_flops,
+        device_backward_flops=profile.device_backward_flops,
+        server_flops=profile.server_forward_flops + profile.server_backward_flops,
+        static_bytes=stored * (parameter_bits / 8.0),
+        sample_bytes=activations * (activation_bits / 8.0),
+    )

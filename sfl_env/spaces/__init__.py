@@ -1,0 +1,1 @@
+"""What an agent touches: actions, observations and rewards."""

@@ -1,0 +1,251 @@
+"""What an agent sees: one row of scaled features for each device, and the way back to physical values."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array
+from sfl_env.devices.population import DeviceBatch
+from sfl_env.errors import DecisionError
+from sfl_env.learning.protocol import Progress
+from sfl_env.rounds.conditions import Conditions
+
+Rows = NDArray[np.float32]
+
+
+class View(NamedTuple):
+    """What may be known before a round is decided; the channel may be an old one."""
+
+    conditions: Conditions
+    devices: DeviceBatch
+    charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
+    progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
+    learning: Progress | None = None  # in accuracy mode
+
+
+class ObservationEncoder(Protocol):
+    """Turns a view into an observation; write one to give agents other features.
+
+    Features that stay the same through an episode are computed once, in :meth:`per_episode`.
+    """
+
+    def space(self, num_devices: int) -> spaces.Box:
+        """Return the space of one environment's observation, (K, F) float32."""
+
+    def per_episode(self, view: View) -> Rows:
+        """Return (N, K, F) rows with the features of the episode filled in."""
+
+    def per_round(self, view: View, episode_rows: Rows) -> Rows:
+        """Return new (N, K, F) rows: the episode's with the features of the round filled in."""
+
+    def decode(self, observation: Rows) -> Conditions:
+        """Return the conditions that (N, K, F) rows tell of, so that solvers can act on what agents see.
+
+        Where the features do not tell them, raise ``NotImplementedError``: agents train all the same, and a
+        solver policy says that this encoder keeps it out.
+        """
+
+
+@dataclass(frozen=True)
+class LogScale:
+    """A positive quantity on a logarithmic scale from -1 (``low``) to 1 (``high``), clipped there.
+
+    The logarithm is taken in single precision of the quantity over the middle of its scale: rounding is least
+    there, and a value comes back to about 1e-6.
+    """
+
+    low: float
+    high: float
+
+    @cached_property
+    def unit(self) -> np.float32:
+        """One over the quantity in the middle, at 0."""
+        return np.float32(1.0 / math.sqrt(self.low * self.high))
+
+    @cached_property
+    def highest(self) -> np.float32:
+        """The quantity at 1, over that in the middle."""
+        return np.float32(math.sqrt(self.high / self.low))
+
+    @cached_property
+    def half_length(self) -> np.float32:
+        """Natural logarithm of :attr:`highest`: how far the scale goes up, and down, from its middle."""
+        return np.float32(np.log(self.highest))
+
+    @cached_property
+    def lowest(self) -> np.float32:
+        """The quantity at -1, over that in the middle: the smallest number that rounding takes no further."""
+        lowest = 1.0 / self.highest
+        while np.log(lowest) < -self.half_length:
+            lowest = np.nextafter(lowest, np.float32(1.0))
+        return lowest
+
+    def decode(self, scaled: NDArray[np.floating]) -> Array:
+        """Undo the scaling.
+
+        Examples
+        --------
+        >>> float(LogScale(1e3, 1e9).decode(np.array(0.0)).round())
+        1000000.0
+        """
+        return np.exp(scaled * np.float64(self.half_length)) / np.float64(self.unit)
+
+
+UPLINK_SNR_HZ = LogScale(1.0, 1e15)
+DOWNLINK_FULL_RATE_BPS = LogScale(1e2, 1e13)
+COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
+BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
+SAMPLES = LogScale(1.0, 1e9)
+ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
+LOSS = LogScale(1e-4, 1e4)
+ELAPSED_S = LogScale(1e-3, 1e9)
+TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
+
+
+class LogScales:
+    """Several quantities scaled in one pass, each to a column of its own.
+
+    Examples
+    --------
+    >>> rows = np.empty((1, 2, 2), np.float32)
+    >>> scales = LogScales(LogScale(1e3, 1e9), LogScale(1.0, 100.0))
+    >>> scales.encode(np.array([[1e6, 1e12]]), np.array([[10.0, 1.0]]), out=rows)
+    >>> rows.round(6) + 0.0
+    array([[[ 0.,  0.],
+            [ 1., -1.]]], dtype=float32)
+    """
+
+    def __init__(self, *scales: LogScale) -> None:
+        self._scales = scales
+        self._constants = lru_cache(maxsize=32)(self._repeated)
+
+    def encode(self, *quantities: Array, out: Rows) -> None:
+        """Write the scaled (N, K) quantities, within [-1, 1], along the last axis of ``out``."""
+        scaled = np.array(quantities, np.float32)
+        unit, lowest, highest, half_length = self._constants(scaled.shape)
+        scaled *= unit
+        np.maximum(scaled, lowest, out=scaled)
+        np.minimum(scaled, highest, out=scaled)
+        np.log(scaled, out=scaled)
+        # Seen this way round, NumPy walks along whole columns of `out` and not through three numbers at a time.
+        np.divide(scaled, half_length, out.transpose(2, 0, 1))
+
+    def _repeated(self, shape: tuple[int, ...]) -> list[Rows]:
+        """Repeat each scale's constants over (N, K): NumPy takes longer to broadcast than to read them."""
+        return [
+            np.stack([np.full(shape[1:], getattr(scale, name)) for scale in self._scales])
+            for name in ("unit", "lowest", "highest", "half_length")
+        ]
+
+
+LEARNING_SCALES = LogScales(LOSS, ELAPSED_S)
+ROUND_SCALES = LogScales(UPLINK_SNR_HZ, COMPUTE_FLOPS_PER_S, DOWNLINK_FULL_RATE_BPS)
+EPISODE_SCALES = LogScales(BACKWARD_SLOWDOWN, SAMPLES)
+ENERGY_SCALES = LogScales(ENERGY_J_PER_FLOP, TRANSMIT_POWER_W)
+
+
+@dataclass(frozen=True)
+class DeviceRows:
+    """The default encoder: physical quantities on logarithmic scales.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C.
+    with_battery : bool
+        Whether the energy columns are there.
+    with_learning : bool
+        Whether the columns on the training are there; they are the last three.
+
+    Notes
+    -----
+    Columns of a device's row, each in [-1, 1]:
+
+    ===  ======================  =====================================================
+    0    uplink_snr_hz           logarithmic, 1 to 1e15 Hz: received power over noise density
+    1    compute_flops_per_s     logarithmic, 1e6 to 1e15: the speed it has free now
+    2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band
+    3    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
+    4    backward_slowdown       logarithmic, 0.1 to 100
+    5    samples                 logarithmic, 1 to 1e9: samples a round
+    6    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
+    7    active                  1 if the device takes part, else -1 (with batteries only)
+    8    battery_fraction        linear, empty to full (with batteries only)
+    9    energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
+    10   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
+    -3   accuracy                linear, 0 to 1, of the global model (accuracy mode only; same in every row)
+    -2   loss                    logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
+    -1   elapsed_s               logarithmic, 1e-3 to 1e9: since the start (accuracy mode only; same in every row)
+    ===  ======================  =====================================================
+    """
+
+    num_cuts: int
+    with_battery: bool
+    with_learning: bool = False
+
+    @property
+    def num_features(self) -> int:
+        """F, the number of columns."""
+        return 7 + 4 * self.with_battery + 3 * self.with_learning
+
+    def space(self, num_devices: int) -> spaces.Box:
+        """Return ``Box(-1, 1, (K, F), float32)``."""
+        return spaces.Box(-1.0, 1.0, (num_devices, self.num_features), np.float32)
+
+    def per_episode(self, view: View) -> Rows:
+        """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
+        now = view.conditions
+        rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
+        EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 4:6])
+        rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
+        if self.with_battery:
+            ENERGY_SCALES.encode(
+                view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 9:11]
+            )
+        return rows
+
+    def per_round(self, view: View, episode_rows: Rows) -> Rows:
+        """Fill in channel, free speed, progress and battery."""
+        now = view.conditions
+        rows = episode_rows.copy()
+        ROUND_SCALES.encode(
+            now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
+        )
+        rows.T[3] = view.progress
+        if now.active is not None:
+            rows[..., 7] = now.active * 2.0 - 1.0
+            rows[..., 8] = view.charge * 2.0 - 1.0
+        if view.learning is not None:
+            accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
+            rows[..., -3] = accuracy * 2.0 - 1.0
+            LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
+        return rows
+
+    def decode(self, observation: Rows) -> Conditions:
+        """Return the conditions behind (N, K, F) rows.
+
+        Raises
+        ------
+        DecisionError
+            If the rows do not have this encoder's number of columns.
+        """
+        if observation.ndim != 3 or observation.shape[-1] != self.num_features:
+            raise DecisionError(
+                f"The observation has shape {observation.shape}; it has to be (N, K, {self.num_features})."
+            )
+        rows = observation
+        deepest = np.rint((rows[..., 6].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
+        return Conditions(
+            uplink_snr_hz=UPLINK_SNR_HZ.decode(rows[..., 0]),
+            downlink_full_rate_bps=DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
+            compute_flops_per_s=COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
+            backward_slowdown=BACKWARD_SLOWDOWN.decode(rows[..., 4]),
+            samples=SAMPLES.decode(rows[..., 5]),
+            deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
+            active=rows[..., 7] > 0.0 if self.with_battery else None,
+        )

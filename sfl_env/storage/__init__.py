@@ -1,0 +1,1 @@
+"""Results and other values in files."""

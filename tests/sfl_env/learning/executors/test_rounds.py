@@ -1,0 +1,316 @@
+"""The identities of split federated training, with networks and cuts drawn at random."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sfl_env.dnn.measure import profile
+from sfl_env.errors import TrainingError
+from sfl_env.learning.data import TensorData
+from sfl_env.learning.executors.fused import METHODS, FusedExecutor
+from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
+from sfl_env.learning.executors.pooling import pool_before_activation
+from sfl_env.learning.plan import LocalTraining, RoundPlan
+from sfl_env.rounds.workload import workload
+
+SEEDS = range(4)
+CLASSES = 4
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Residual(nn.Module):
+    """A block that is no plain chain of layers, with a parameter that is a single number."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
+        self.gain = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x):
+        return x + self.gain * self.inner(x)
+
+
+def random_chain(rng, *, batch_norm=False, residual=False):
+    """Blocks of random layers for pictures of 2x6x6."""
+    width = int(rng.integers(1, 4)) * 2
+    blocks = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
+    for _ in range(rng.integers(1, 3)):
+        layers = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
+        layers += [nn.GroupNorm(2, width)] * int(rng.integers(0, 2))
+        layers += [nn.BatchNorm2d(width)] * batch_norm
+        layers += [[nn.ReLU(), nn.GELU(), nn.Tanh()][rng.integers(0, 3)]]
+        layers += [Residual(width)] * residual
+        blocks.append(nn.Sequential(*layers))
+    blocks[-1].append([nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2)][rng.integers(0, 3)])
+    blocks.append(nn.Sequential(nn.Flatten(), nn.LazyLinear(5), nn.ReLU()))
+    blocks.append(nn.Linear(5, CLASSES, bias=bool(rng.integers(0, 2))))
+    chain = nn.Sequential(*blocks).double()
+    chain(torch.zeros(2, 2, 6, 6, dtype=torch.float64))
+    return chain
+
+
+def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **chain):
+    """A network, data, and the plan of a round."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    network = random_chain(rng, **chain)
+    labels = torch.as_tensor(rng.integers(0, CLASSES, 60))
+    features = torch.as_tensor(rng.normal(size=(60, 2, 6, 6)))
+    data = TensorData("random", features, labels, features[:5], labels[:5], CLASSES)
+    sizes = [3] * num_devices if equal_batches else rng.integers(2, 6, num_devices).tolist()
+    plan = RoundPlan(
+        round=7,
+        devices=tuple(range(num_devices)),
+        cut=torch.as_tensor(rng.integers(0, len(network), num_devices)),
+        samples=torch.as_tensor(rng.integers(5, 30, num_devices), dtype=torch.float64),
+        batches=tuple(torch.as_tensor(rng.integers(0, 60, (iterations, size))) for size in sizes),
+        seed=0,
+    )
+    return network, data, plan
+
+
+def local_training(seed, server):
+    if seed % 2:
+        return LocalTraining(server=server, optimizer="adam", learning_rate=0.01, weight_decay=0.01)
+    return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
+
+
+def start(network):
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def assert_close(left, right, tolerance=1e-9):
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.allclose(tensor, right[name], rtol=0.0, atol=tolerance), name
+
+
+def federated_average(network, data, plan, local):
+    """FedAvg as its paper has it: whole copies, one device after another, no split."""
+    total = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
+    initial = start(network)
+    for samples, batches in zip(plan.samples / plan.samples.sum(), plan.batches, strict=True):
+        network.load_state_dict(initial)
+        optimizer = local.make_optimizer(list(network.parameters()))
+        for batch in batches:
+            optimizer.zero_grad()
+            functional.cross_entropy(network(data.train_features[batch]), data.train_labels[batch]).backward()
+            optimizer.step()
+        for name, parameter in network.named_parameters():
+            total[name] += samples * parameter.detach()
+    network.load_state_dict(initial)
+    return total
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed):
+    network, data, plan = random_case(seed)
+    local = local_training(seed, "replicated")
+    expected = federated_average(network, data, plan, local)
+    for executor in (FusedExecutor, MessagePassingExecutor):
+        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed):
+    network, data, plan = random_case(seed)
+    plan = plan._replace(cut=torch.full_like(plan.cut, len(network) - 1))
+    local = local_training(seed, "shared")
+    expected = federated_average(network, data, plan, local)
+    for executor in (FusedExecutor, MessagePassingExecutor):
+        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed):
+    network, data, plan = random_case(seed, iterations=1, equal_batches=True)
+    plan = plan._replace(cut=plan.cut.clamp_max(len(network) - 2), samples=torch.ones_like(plan.samples))
+    local = local_training(seed, "shared")
+    split = FusedExecutor(network, data, local).run(start(network), plan).weights
+    initial = start(network)
+    large = torch.cat([batch[0] for batch in plan.batches])
+    optimizer = local.make_optimizer(list(network.parameters()))
+    functional.cross_entropy(network(data.train_features[large]), data.train_labels[large]).backward()
+    optimizer.step()
+    stepped = start(network)
+    network.load_state_dict(initial)
+    on_server = [name for name in stepped if int(name.split(".")[0]) > int(plan.cut.max())]
+    assert on_server
+    assert_close({n: split[n] for n in on_server}, {n: stepped[n] for n in on_server})
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_executors_and_all_methods_agree(seed, server):
+    network, data, plan = random_case(seed)
+    local = local_training(seed, server)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in METHODS:
+        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        assert_close(fused.weights, split.weights)
+        assert torch.allclose(fused.device_loss, split.device_loss, rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_executors_agree_on_a_network_with_branches(server):
+    network, data, plan = random_case(3, residual=True)
+    local = local_training(0, server)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in ("vmap", "loop"):
+        assert_close(FusedExecutor(network, data, local, method).run(start(network), plan).weights, split.weights)
+    with pytest.raises(TrainingError, match="cannot be grouped"):
+        FusedExecutor(network, data, local, "grouped")
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("equal_batches", [True, False])
+def test_running_statistics_are_averaged_and_batches_counted(server, equal_batches):
+    network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
+    local = LocalTraining(server=server, learning_rate=0.05)
+    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    for method in METHODS if equal_batches else (None,):
+        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        assert_close(fused.weights, split.weights)
+    counters = [tensor for name, tensor in split.weights.items() if name.endswith("num_batches_tracked")]
+    assert counters
+    assert all(
+        int(counter) == int(start(network)[name]) + plan.iterations
+        for counter, name in zip(
+            counters, [n for n in split.weights if n.endswith("num_batches_tracked")], strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
+    network, data, plan = random_case(2, num_devices=5)
+    local = LocalTraining(server=server)
+    at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
+    monkeypatch.setattr("sfl_env.learning.executors.fused.ACTIVATION_BYTES", 40_000)
+    executor = FusedExecutor(network, data, local, "grouped")
+    assert 1 <= executor.choose((5,) * 5).at_once < 5
+    assert_close(executor.run(start(network), plan).weights, at_once.weights)
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bits_counted_are_bits_charged(seed, server):
+    network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
+    formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
+    costs = workload(
+        profile(copy.deepcopy(network).float(), data.input_shape), **formats._asdict(), optimizer_slots=1
+    )
+    executor = MessagePassingExecutor(network, data, LocalTraining(server=server), formats)
+    traffic = executor.run(start(network), plan).traffic
+    cut = plan.cut.numpy()
+    samples = np.array([batch.numel() for batch in plan.batches])
+    assert traffic.uplink_bits.tolist() == list(samples * costs.smashed_bits[cut] + costs.model_bits[cut])
+    assert traffic.downlink_bits.tolist() == list(samples * costs.gradient_bits[cut] + costs.model_bits[cut])
+
+
+def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped():
+    network, data, _ = random_case(0)
+    assert FusedExecutor(network, data, LocalTraining()).choose((4,) * 4).method == "grouped"
+    network, data, _ = random_case(0, residual=True)
+    executor = FusedExecutor(network, data, LocalTraining())
+    assert executor.choose((4,) * 4).method == "vmap"
+    assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
+
+
+def with_dropout(network):
+    return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
+
+
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_worker_threads_train_the_same_to_the_last_bit(server, two_threads):
+    network, data, plan = random_case(3, residual=True)
+    network = with_dropout(network)
+    local = LocalTraining(server=server)
+    side_by_side = FusedExecutor(network, data, local, "loop")
+    assert side_by_side.choose((4,) * 4).workers == 2
+    assert side_by_side.choose((4,) * 3).workers == 1  # one thread would idle half of the time
+    many = side_by_side.run(start(network), plan)
+    torch.set_num_threads(1)
+    one = FusedExecutor(network, data, local, "loop").run(start(network), plan)
+    assert torch.equal(many.device_loss, one.device_loss)
+    assert all(torch.equal(many.weights[name], one.weights[name]) for name in one.weights)
+
+
+def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads):
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + 0.1 * torch.randn_like(x)
+
+    network, data, _ = random_case(0)
+    noisy = FusedExecutor(nn.Sequential(Noise(), *network), data, LocalTraining(), "loop")
+    assert noisy.choose((4,) * 4).workers == 1
+    before = torch.get_rng_state()
+    assert FusedExecutor(network, data, LocalTraining(), "loop").choose((4,) * 4).workers == 2
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == 2
+
+
+def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
+    network, data, plan = random_case(1)
+    network = with_dropout(network)
+    same = plan.batches[0][:1].expand(3, -1)
+    local = LocalTraining(learning_rate=1e-12, momentum=0.0)
+    losses = torch.stack(
+        [
+            FusedExecutor(network, data, local, "loop")
+            .run(start(network), plan._replace(seed=seed, batches=(same[:1],) * 4))
+            .device_loss
+            for seed in range(3)
+        ]
+    )
+    assert len(losses.unique()) == losses.numel()
+    one_iteration, three = (
+        FusedExecutor(network, data, local, "loop")
+        .run(start(network), plan._replace(batches=(same[:count],) * 4))
+        .device_loss
+        for count in (1, 3)
+    )
+    assert not torch.isclose(one_iteration, three).any()
+
+
+def test_pooling_first_is_the_same_function_with_the_same_gradient():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(2, stride=1)),
+        nn.Sequential(nn.Flatten(), nn.Linear(3, 2)),
+    ).double()
+    swapped = pool_before_activation(network)
+    assert [type(layer) for layer in swapped[0]] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
+    inputs = torch.randn(50, 2, 6, 6, dtype=torch.float64)
+    assert torch.equal(swapped(inputs), network(inputs))
+    for left, right in zip(
+        torch.autograd.grad(network(inputs).square().sum(), list(network.parameters())),
+        torch.autograd.grad(swapped(inputs).square().sum(), list(swapped.parameters())),
+        strict=True,
+    ):
+        assert torch.allclose(left, right, rtol=1e-12, atol=1e-12)
+    assert network.state_dict().keys() == swapped.state_dict().keys()
+
+
+@pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
+def test_a_loss_that_is_not_a_number_names_round_and_device(executor):
+    network, data, plan = random_case(0)
+    data.train_features[plan.batches[2][1, 0]] = float("nan")
+    before = start(network)
+    kept = {name: tensor.clone() for name, tensor in before.items()}
+    culprits = [k for k, b in enumerate(plan.batches) if torch.isnan(data.train_features[b]).any()]
+    with pytest.raises(TrainingError, match=rf"device [{''.join(map(str, culprits))}] .* round 7"):
+        executor(network, data, LocalTraining()).run(before, plan)
+    assert all(torch.equal(before[name], kept[name]) for name in kept)
+
+
+@pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
+def test_a_last_step_that_overflows_names_round_and_device(executor):
+    network, data, plan = random_case(0, iterations=1)
+    with pytest.raises(TrainingError, match=r"of device \d stopped being finite in the last step of round 7"):
+        executor(network, data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(start(network), plan)

@@ -1,0 +1,204 @@
+"""The seven phases agree with the formulae written out as a plain loop, and scale as physics says."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sfl_env import SFLEnv
+from sfl_env.dnn import catalogue
+from sfl_env.rounds.conditions import Conditions, Resources
+from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s, synchronised_latency_s
+from sfl_env.rounds.workload import workload
+
+COMMUNICATION = tuple(
+    PHASES.index(name) for name in ("model_download", "smashed_upload", "gradient_download", "model_upload")
+)
+DEVICE_COMPUTE = (PHASES.index("device_forward"), PHASES.index("device_backward"))
+
+ODD_FIELDS: dict[str, Any] = {
+    "model": "mobilenetv2",
+    "num_devices": 7,
+    "activation_bits": 8,
+    "parameter_bits": 16,
+    "label_bits": 4,
+    "batch_size": 24,
+    "batch_size_spread": 2.0,
+    "local_iterations": 3,
+    "bandwidth_hz": 7e6,
+    "downlink_bandwidth_hz": 11e6,
+    "base_station_power_w": 3.0,
+    "noise_density_dbm_per_hz": -170.0,
+    "noise_figure_db": 5.0,
+    "server_flops_per_s": 3e12,
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_phases_equal_the_formulae_in_a_plain_loop(seed: int) -> None:
+    env = SFLEnv(**ODD_FIELDS)
+    env.reset(seed=seed)
+    env.action_space.seed(seed)
+    for _ in range(3):
+        state = env.episodes.state
+        *_, info = env.step(env.action_space.sample())
+        for k in range(7):
+            expected = plain_phases(
+                env,
+                cut=int(info["cut"][k]),
+                share=float(info["bandwidth_share"][k]),
+                gain=float(state.channel.gain[0, k]),
+                nominal_flops_per_s=float(state.setup.devices.compute_flops_per_s[0, k]),
+                free=float(state.availability.fraction[0, k]),
+                slowdown=float(state.setup.devices.backward_slowdown[0, k]),
+                power_w=float(state.setup.devices.transmit_power_w[0, k]),
+                samples=float(state.setup.samples[0, k]),
+            )
+            np.testing.assert_allclose(info["phase_latency_s"][k], expected, rtol=1e-12)
+
+
+def plain_phases(
+    env: SFLEnv,
+    *,
+    cut: int,
+    share: float,
+    gain: float,
+    nominal_flops_per_s: float,
+    free: float,
+    slowdown: float,
+    power_w: float,
+    samples: float,
+) -> list[float]:
+    """Write the formulae out for one device, from the profile and the scenario alone."""
+    profile, fields = env.profile, ODD_FIELDS
+    noise_w_per_hz = (
+        1e-3 * 10 ** (fields["noise_density_dbm_per_hz"] / 10) * 10 ** (fields["noise_figure_db"] / 10)
+    )
+    band_hz = share * fields["bandwidth_hz"]
+    up_bps = band_hz * math.log2(1 + power_w * gain / (noise_w_per_hz * band_hz))
+    down_hz = fields["downlink_bandwidth_hz"]
+    down_bps = share * down_hz * math.log2(1 + fields["base_station_power_w"] * gain / (noise_w_per_hz * down_hz))
+    whole = cut == profile.num_cuts - 1
+    model_bits = (profile.device_parameters[cut] + profile.device_buffers[cut]) * fields["parameter_bits"]
+    gradient_bits = profile.smashed_elements[cut] * fields["activation_bits"]
+    smashed_bits = 0.0 if whole else gradient_bits + fields["label_bits"]
+    speed = nominal_flops_per_s * free
+    server_speed = fields["server_flops_per_s"] / fields["num_devices"]
+    server_flops = profile.server_forward_flops[cut] + profile.server_backward_flops[cut]
+    return [
+        model_bits / down_bps,
+        samples * profile.device_forward_flops[cut] / speed,
+        samples * smashed_bits / up_bps,
+        samples * server_flops / server_speed,
+        samples * gradient_bits / down_bps,
+        samples * profile.device_backward_flops[cut] / (speed / slowdown),
+        model_bits / up_bps,
+    ]
+
+
+def conditions(rng: np.random.Generator, shape: tuple[int, int]) -> Conditions:
+    return Conditions(
+        uplink_snr_hz=10.0 ** rng.uniform(4, 10, shape),
+        downlink_full_rate_bps=10.0 ** rng.uniform(6, 9, shape),
+        compute_flops_per_s=10.0 ** rng.uniform(9, 12, shape),
+        backward_slowdown=rng.uniform(1, 3, shape),
+        samples=rng.integers(1, 500, shape).astype(float),
+        deepest_cut=np.full(shape, 9),
+        active=None,
+    )
+
+
+NOW = conditions(np.random.default_rng(0), (3, 5))
+CUT = np.random.default_rng(1).integers(0, 9, (3, 5))
+SHARE = np.random.default_rng(2).dirichlet(np.ones(5), 3)
+RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12)
+FORMATS = {"activation_bits": 16, "parameter_bits": 16, "label_bits": 16, "optimizer_slots": 1}
+
+
+def phases(now: Conditions = NOW, resources: Resources = RESOURCES, **formats: int) -> np.ndarray:
+    work = workload(catalogue.load("resnet18"), **(FORMATS | formats))
+    return phase_latency_s(work, resources, now, CUT, SHARE)
+
+
+def changed(phase: int, factor: float) -> np.ndarray:
+    expected = np.ones(len(PHASES))
+    expected[phase] = factor
+    return expected[:, None, None]
+
+
+def test_twice_the_bits_take_twice_the_air_time_and_nothing_else() -> None:
+    factor = np.ones((len(PHASES), 1, 1))
+    factor[list(COMMUNICATION)] = 2.0
+    np.testing.assert_allclose(
+        phases(activation_bits=32, parameter_bits=32, label_bits=32), phases() * factor, rtol=1e-14
+    )
+
+
+def test_twice_the_speed_takes_half_the_computation_and_nothing_else() -> None:
+    factor = np.ones((len(PHASES), 1, 1))
+    factor[list(DEVICE_COMPUTE)] = 0.5
+    fast = NOW._replace(compute_flops_per_s=2.0 * NOW.compute_flops_per_s)
+    np.testing.assert_allclose(phases(fast), phases() * factor, rtol=1e-14)
+
+
+def test_a_server_twice_as_fast_takes_half_its_time_and_nothing_else() -> None:
+    fast = RESOURCES._replace(server_flops_per_s=2e12)
+    np.testing.assert_allclose(phases(resources=fast), phases() * changed(SERVER_COMPUTE, 0.5), rtol=1e-14)
+
+
+def test_a_slower_backward_pass_lengthens_it_alone() -> None:
+    slow = NOW._replace(backward_slowdown=3.0 * NOW.backward_slowdown)
+    backward = PHASES.index("device_backward")
+    np.testing.assert_allclose(phases(slow), phases() * changed(backward, 3.0), rtol=1e-14)
+
+
+def test_twice_the_band_and_power_double_every_rate() -> None:
+    wide = RESOURCES._replace(uplink_bandwidth_hz=2.0 * RESOURCES.uplink_bandwidth_hz)
+    strong = NOW._replace(
+        uplink_snr_hz=2.0 * NOW.uplink_snr_hz, downlink_full_rate_bps=2.0 * NOW.downlink_full_rate_bps
+    )
+    factor = np.ones((len(PHASES), 1, 1))
+    factor[list(COMMUNICATION)] = 0.5
+    np.testing.assert_allclose(phases(strong, wide), phases() * factor, rtol=1e-14)
+
+
+def test_twice_the_samples_leave_only_the_model_transfers_as_they_are() -> None:
+    factor = np.full((len(PHASES), 1, 1), 2.0)
+    factor[[PHASES.index("model_download"), PHASES.index("model_upload")]] = 1.0
+    np.testing.assert_allclose(phases(NOW._replace(samples=2.0 * NOW.samples)), phases() * factor, rtol=1e-14)
+
+
+def test_the_whole_network_on_the_device_needs_no_server_and_no_smashed_data() -> None:
+    work = workload(catalogue.load("resnet18"), **FORMATS)
+    last = np.full((3, 5), work.num_cuts - 1)
+    found = phase_latency_s(work, RESOURCES, NOW, last, SHARE)
+    for name in ("smashed_upload", "server_compute", "gradient_download"):
+        assert (found[PHASES.index(name)] == 0.0).all()
+
+
+def test_synchronised_rounds_add_the_slowest_of_each_phase_and_all_server_jobs_in_turn() -> None:
+    found = phases()
+    num_devices = found.shape[-1]
+    expected = []
+    for env in range(found.shape[1]):
+        total = 0.0
+        for phase in range(len(PHASES)):
+            times = [found[phase, env, k] for k in range(num_devices)]
+            # A job at the server's K-th part takes K times as long as at its full speed.
+            total += sum(t / num_devices for t in times) if phase == SERVER_COMPUTE else max(times)
+        expected.append(total)
+    np.testing.assert_allclose(synchronised_latency_s(found), expected, rtol=1e-13)
+
+
+def test_profiles_of_ones_own_are_charged_like_stored_ones() -> None:
+    profile = dataclasses.replace(catalogue.load("lenet5"), name="mine")
+    env = SFLEnv(profile=profile, num_devices=3)
+    other = SFLEnv(model="lenet5", num_devices=3)
+    for one in (env, other):
+        one.reset(seed=0)
+    action = np.zeros((3, 2), np.float32)
+    np.testing.assert_array_equal(
+        env.step(action)[-1]["phase_latency_s"], other.step(action)[-1]["phase_latency_s"]
+    )

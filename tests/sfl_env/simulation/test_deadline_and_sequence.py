@@ -1,0 +1,254 @@
+"""Rounds that do not wait for everybody, and devices that take turns."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from sfl_env import Decision, DecisionError, SFLEnv
+from sfl_env.learning.federated import SplitFederatedTraining
+from sfl_env.learning.plan import LocalTraining
+from sfl_env.learning.scenario import ScenarioLearner
+from sfl_env.rounds.energy import energy_j
+from sfl_env.rounds.radio import uplink_rate_bps
+from sfl_env.spaces.action import ContinuousAction
+
+K = 4
+LEARNING: dict[str, Any] = {
+    "mode": "accuracy",
+    "num_devices": K,
+    "local_iterations": 2,
+    "batch_size": 8,
+    "torch_device": "cpu",
+    "partition": "quantity-skew",
+}
+
+
+def make(**fields: Any) -> SFLEnv:
+    env = gym.make("SFL-v0", **{"num_devices": K} | fields).unwrapped
+    assert isinstance(env, SFLEnv)
+    return env
+
+
+def training_of(env: SFLEnv) -> SplitFederatedTraining:
+    learner = env.episodes.learner
+    assert isinstance(learner, ScenarioLearner)
+    return learner.training
+
+
+def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+ACTION = np.random.default_rng(0).uniform(-1.0, 1.0, (K, 2)).astype(np.float32)
+
+
+def first_round(seed: int = 0, action: np.ndarray = ACTION, **fields: Any) -> tuple[SFLEnv, float, dict[str, Any]]:
+    env = make(**fields)
+    env.reset(seed=seed)
+    _, reward, *_, info = env.step(action)
+    return env, reward, info
+
+
+def between_devices(seconds: np.ndarray, in_time: int) -> float:
+    """A deadline that so many devices keep."""
+    ordered = np.sort(seconds)
+    return float((ordered[in_time - 1] + ordered[in_time]) / 2.0)
+
+
+# Deadlines
+
+
+@pytest.mark.parametrize("mode", [{}, LEARNING], ids=["latency", "accuracy"])
+@pytest.mark.parametrize("in_time", [1, 2, 3])
+def test_a_round_ends_at_its_deadline_and_counts_who_is_in_time(mode: dict[str, Any], in_time: int) -> None:
+    _, _, patient = first_round(**mode)
+    assert "takes_part" not in patient
+    deadline_s = between_devices(patient["device_latency_s"], in_time)
+    env, reward, info = first_round(deadline_s=deadline_s, **mode)
+    assert info["latency_s"] == deadline_s
+    assert info["takes_part"].sum() == in_time
+    np.testing.assert_array_equal(info["takes_part"], patient["device_latency_s"] <= deadline_s)
+    # What the devices do, and what it costs them, is the same.
+    for key in ("device_latency_s", "phase_latency_s", "energy_j", "cut", "bandwidth_share"):
+        np.testing.assert_array_equal(info[key], patient[key])
+    assert reward == pytest.approx(-deadline_s / env.episodes.reference_latency_s, rel=1e-12)
+
+
+def test_a_deadline_that_all_keep_changes_nothing() -> None:
+    _, _, patient = first_round()
+    _, _, info = first_round(deadline_s=float(patient["latency_s"]))
+    assert info["takes_part"].all()
+    assert info["latency_s"] == patient["latency_s"]
+
+
+@pytest.mark.parametrize("server", ["shared", "replicated"])
+def test_who_misses_the_deadline_is_left_out_of_the_average(server: str) -> None:
+    fields = {**LEARNING, "server": server}
+    _, _, patient = first_round(**fields)
+    deadline_s = between_devices(patient["device_latency_s"], 2)
+    env, alone = (make(deadline_s=deadline_s, **fields) for _ in range(2))
+    for each in (env, alone):
+        each.reset(seed=0)
+    *_, info = env.step(ACTION)
+    training_of(alone).run_round(info["cut"], active=info["takes_part"])
+    assert same_weights(training_of(env).weights(), training_of(alone).weights())
+    # And not as if everybody had taken part.
+    everyone, _, _ = first_round(**fields)
+    assert not same_weights(training_of(env).weights(), training_of(everyone).weights())
+
+
+def test_a_round_that_nobody_finishes_in_time_costs_its_time_and_teaches_nothing() -> None:
+    env = make(deadline_s=1e-6, **LEARNING)
+    _, start = env.reset(seed=0)
+    before = training_of(env).weights()
+    for rounds in (1, 2):
+        *_, info = env.step(ACTION)
+        assert not info["takes_part"].any()
+        assert info["latency_s"] == 1e-6
+        assert info["elapsed_s"] == pytest.approx(rounds * 1e-6)
+        assert (info["accuracy"], info["loss"]) == (start["accuracy"], start["loss"])
+    assert same_weights(before, training_of(env).weights())
+
+
+def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_round() -> None:
+    _, _, mains = first_round(**LEARNING)
+    battery_j = between_devices(mains["energy_j"], 2)
+    env, alone = (make(battery_j=battery_j, **LEARNING) for _ in range(2))
+    for each in (env, alone):
+        each.reset(seed=0)
+    observation, *_, info = env.step(ACTION)
+    # Whoever runs empty in a round still finishes it.
+    assert info["takes_part"].all()
+    training_of(alone).run_round(info["cut"])
+    left = info["energy_j"] < battery_j
+    assert left.sum() == 2
+    np.testing.assert_array_equal(observation[:, 7] > 0.0, left)
+    *_, info = env.step(ACTION)
+    np.testing.assert_array_equal(info["takes_part"], left)
+    training_of(alone).run_round(info["cut"], active=left)
+    assert same_weights(training_of(env).weights(), training_of(alone).weights())
+
+
+def test_an_episode_of_learning_ends_when_all_batteries_are_empty() -> None:
+    env = make(battery_j=1e-6, target_accuracy=1.0, **LEARNING)
+    env.reset(seed=0)
+    *_, terminated, _, _ = env.step(ACTION)
+    assert terminated
+
+
+def test_a_deadline_and_a_battery_both_leave_out() -> None:
+    _, _, mains = first_round()
+    battery_j = between_devices(mains["energy_j"], 3)
+    env = make(battery_j=battery_j, deadline_s=between_devices(mains["device_latency_s"], 2))
+    env.reset(seed=0)
+    *_, first = env.step(ACTION)
+    np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= env.scenario.deadline_s)
+    *_, info = env.step(ACTION)
+    empty = first["energy_j"] >= battery_j
+    assert empty.any()
+    assert not info["takes_part"][empty].any()
+    assert (info["device_latency_s"][empty] == 0.0).all()
+
+
+# Devices in sequence
+
+
+@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_server_each(action_mode: str) -> None:
+    env = make(schedule="sequence", action_mode=action_mode)
+    env.action_space.seed(0)
+    env.reset(seed=1)
+    simulator = env.episodes.simulator
+    for _ in range(4):
+        now, setup = env.episodes.true, env.episodes.state.setup
+        *_, info = env.step(env.action_space.sample())
+        assert info["latency_s"] == pytest.approx(info["device_latency_s"].sum(), rel=1e-12)
+        assert (info["bandwidth_share"] == 1.0).all()
+        work, cut = simulator.workload, info["cut"]
+        up_bps = uplink_rate_bps(np.ones(K), env.scenario.bandwidth_hz, now.uplink_snr_hz[0])
+        down_bps, samples = now.downlink_full_rate_bps[0], now.samples[0]
+        server_s = samples * work.server_flops[cut] / env.scenario.server_flops_per_s
+        model_bits = work.model_bits[cut]
+        uplink_bits = samples * work.smashed_bits[cut]
+        expected = np.stack([model_bits / down_bps, uplink_bits / up_bps, server_s, model_bits / up_bps], axis=1)
+        np.testing.assert_allclose(info["phase_latency_s"][:, [0, 2, 3, 6]], expected, rtol=1e-12)
+        phases = info["phase_latency_s"].T[:, None]
+        joules = energy_j(work, setup.devices.transmit_power_w, setup.j_per_sample_flop, cut[None], phases)
+        np.testing.assert_array_equal(joules[0], info["energy_j"])
+
+
+def test_in_sequence_the_shares_asked_for_do_not_matter() -> None:
+    other = ACTION.copy()
+    other[:, 1] = -other[:, 1]
+    _, _, one = first_round(schedule="sequence")
+    _, _, two = first_round(schedule="sequence", action=other)
+    np.testing.assert_array_equal(one["phase_latency_s"], two["phase_latency_s"])
+
+
+def test_a_users_own_encoder_serves_devices_in_sequence() -> None:
+    env = make(schedule="sequence", action=ContinuousAction(10))
+    env.reset(seed=0)
+    *_, info = env.step(ACTION)
+    assert (info["bandwidth_share"] == 1.0).all()
+
+
+class TwiceTheBand(ContinuousAction):
+    """Asks for more than there is."""
+
+    def decode(self, action: Any, seen: Any) -> Decision:
+        decision = super().decode(action, seen)
+        return Decision(decision.cut, decision.bandwidth_share * 2.0)
+
+
+@pytest.mark.parametrize("schedule", ["parallel", "sequence"])
+def test_a_users_own_encoder_cannot_give_out_more_than_the_band(schedule: str) -> None:
+    env = make(schedule=schedule, action=TwiceTheBand(10))
+    env.reset(seed=0)
+    with pytest.raises(DecisionError, match="shares of environment 0 sum to 2"):
+        env.step(ACTION)
+
+
+def test_in_sequence_a_deadline_holds_for_each_turn() -> None:
+    _, _, patient = first_round(schedule="sequence")
+    deadline_s = between_devices(patient["device_latency_s"], 2)
+    _, _, info = first_round(schedule="sequence", deadline_s=deadline_s)
+    np.testing.assert_array_equal(info["takes_part"], patient["device_latency_s"] <= deadline_s)
+    expected_s = np.minimum(patient["device_latency_s"], deadline_s).sum()
+    assert info["latency_s"] == pytest.approx(expected_s, rel=1e-12)
+
+
+@pytest.mark.parametrize("deadline", [False, True])
+def test_in_sequence_the_environment_trains_as_split_learning_does(deadline: bool) -> None:
+    fields: dict[str, Any] = {**LEARNING, "schedule": "sequence"}
+    if deadline:
+        _, _, patient = first_round(**fields)
+        fields["deadline_s"] = between_devices(patient["device_latency_s"], 2)
+    env = make(**fields)
+    env.reset(seed=0)
+    inside = training_of(env)
+    alone = SplitFederatedTraining(
+        inside._network,
+        inside.data,
+        lambda labels, rng: inside.partition,
+        LocalTraining(iterations=2, batch_size=8, server="shared", learning_rate=env.scenario.learning_rate),
+        schedule="sequence",
+        device="cpu",
+    )
+    alone.load_state_dict(inside.state_dict())
+    elapsed_s = 0.0
+    for _ in range(3):
+        *_, info = env.step(env.action_space.sample())
+        result = alone.run_round(info["cut"], active=info.get("takes_part"))
+        elapsed_s += info["latency_s"]
+        assert info["elapsed_s"] == pytest.approx(elapsed_s, rel=1e-12)
+        assert (info["accuracy"], info["loss"]) == (result.accuracy, result.loss)
+    assert same_weights(inside.weights(), alone.weights())
+
+
+def test_in_sequence_the_devices_learn_one_after_another_and_not_from_one_start() -> None:
+    in_turn, _, _ = first_round(**LEARNING, schedule="sequence")
+    at_once, _, _ = first_round(**LEARNING)
+    assert not same_weights(training_of(in_turn).weights(), training_of(at_once).weights())

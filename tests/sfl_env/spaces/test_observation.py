@@ -1,0 +1,125 @@
+"""What agents see tells the problem that they are to solve."""
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
+from sfl_env.presets import BATCHED_IDS
+from sfl_env.spaces.observation import LogScale, LogScales
+
+
+def make(env_id: str, **fields: Any) -> SFLEnv:
+    env = gym.make(env_id, **fields).unwrapped
+    assert isinstance(env, SFLEnv)
+    return env
+
+
+@pytest.mark.parametrize("env_id", BATCHED_IDS)
+def test_an_observation_decodes_to_the_observed_problem(env_id: str) -> None:
+    env = make(env_id, batch_size_spread=2.0)
+    observation, _ = env.reset(seed=0)
+    for _ in range(5):
+        shown, observed = env.episodes.problem_of(observation[None]), env.observed_problem()
+        for name in observed.__dataclass_fields__:
+            np.testing.assert_allclose(getattr(shown, name), getattr(observed, name), rtol=1e-5, err_msg=name)
+        observation, *_ = env.step(env.action_space.sample())
+
+
+def test_columns_are_on_the_documented_scales() -> None:
+    def log(value: np.ndarray, low: float, high: float) -> np.ndarray:
+        scaled: np.ndarray = 2.0 * np.log(value / low) / math.log(high / low) - 1.0
+        return scaled
+
+    env = make("SFL-Battery-v0", battery_j=1e5, max_rounds=8, model="vgg16-224", batch_size=2)
+    env.reset(seed=0)
+    observation, *_, info = env.step(env.action_space.sample())
+    state, problem = env.episodes.state, env.true_problem()
+    devices = state.setup.devices
+    expected = [
+        log(problem.uplink_snr_hz[0], 1.0, 1e15),
+        log((devices.compute_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),
+        log(problem.downlink_full_rate_bps[0], 1e2, 1e13),
+        np.full(10, 2.0 * 1 / 8 - 1.0),
+        log(devices.backward_slowdown[0], 0.1, 100.0),
+        log(np.full(10, 2.0 * env.scenario.local_iterations), 1.0, 1e9),
+        2.0 * (np.isfinite(problem.fixed_s[0]).sum(axis=-1) - 1) / (env.profile.num_cuts - 1) - 1.0,
+        np.ones(10),
+        2.0 * (1.0 - info["energy_j"] / env.scenario.battery_j) - 1.0,
+        log(devices.energy_j_per_flop[0], 1e-14, 1e-6),
+        log(devices.transmit_power_w[0], 1e-5, 1e2),
+    ]
+    np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
+
+
+def test_devices_that_have_left_are_seen_to_have_left() -> None:
+    env = make("SFL-Battery-v0", battery_j=500.0)
+    observation, _ = env.reset(seed=0)
+    while (env.observed_problem().uplink_bits[0].max(axis=-1) > 0.0).all():
+        observation, *_ = env.step(np.zeros((10, 2), np.float32))
+    shown = env.episodes.problem_of(observation[None])
+    np.testing.assert_array_equal(shown.uplink_bits == 0.0, env.observed_problem().uplink_bits == 0.0)
+
+
+def test_memory_that_is_too_small_is_seen() -> None:
+    env = make("SFL-v0", model="vgg16-224", batch_size=2)
+    observation, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(
+        np.isinf(env.episodes.problem_of(observation[None]).fixed_s), np.isinf(env.true_problem().fixed_s)
+    )
+    assert np.isinf(env.true_problem().fixed_s).any()
+
+
+def test_rows_are_devices_a_batch_is_many_environments() -> None:
+    envs = SFLVectorEnv(3, num_devices=4)
+    observation, _ = envs.reset(seed=0)
+    whole = envs.episodes.problem_of(observation)
+    for env in range(3):
+        part = envs.episodes.problem_of(observation[env : env + 1])
+        np.testing.assert_array_equal(part.fixed_s[0], whole.fixed_s[env])
+
+
+def test_progress_runs_from_minus_one_to_one() -> None:
+    env = make("SFL-v0", max_rounds=4)
+    observation, _ = env.reset(seed=0)
+    seen = [observation[:, 3]]
+    for _ in range(4):
+        observation, *_ = env.step(env.action_space.sample())
+        seen.append(observation[:, 3])
+    np.testing.assert_allclose(seen, np.linspace(-1.0, 1.0, 5)[:, None] * np.ones(10), rtol=1e-6)
+
+
+def test_an_observation_is_the_callers_own() -> None:
+    env = make("SFL-v0")
+    first, _ = env.reset(seed=0)
+    kept = first.copy()
+    second, *_ = env.step(env.action_space.sample())
+    np.testing.assert_array_equal(first, kept)
+    second[:] = 0.0
+    assert (env.step(env.action_space.sample())[0] != 0.0).any()
+
+
+def test_rows_of_another_width_are_refused() -> None:
+    env = make("SFL-v0")
+    with pytest.raises(DecisionError, match=r"shape \(1, 10, 5\); it has to be \(N, K, 7\)"):
+        env.episodes.problem_of(np.zeros((1, 10, 5), np.float32))
+
+
+@given(st.floats(1e-3, 1e12))
+def test_a_logarithmic_scale_comes_back(value: float) -> None:
+    scale = LogScale(1e-3, 1e12)
+    scaled = np.empty((1, 1, 1), np.float32)
+    LogScales(scale).encode(np.array([[value]]), out=scaled)
+    assert -1.0 <= scaled.item() <= 1.0
+    np.testing.assert_allclose(scale.decode(scaled).item(), value, rtol=1e-5)
+
+
+def test_what_lies_outside_a_scale_is_clipped() -> None:
+    scaled = np.empty((1, 2, 1), np.float32)
+    LogScales(LogScale(1e-3, 1e12)).encode(np.array([[1e-9, 1e20]]), out=scaled)
+    np.testing.assert_array_equal(scaled[0, :, 0], [-1.0, 1.0])

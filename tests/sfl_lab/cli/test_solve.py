@@ -1,0 +1,113 @@
+"""``sfl solve`` proves its optimum, and problems survive their way through files."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sfl_baselines
+from sfl_baselines.environments import make_batch
+from sfl_env import RoundProblem
+from sfl_env.errors import ProblemError
+from sfl_env.rounds.problem_files import FIELDS, read_problem, write_problem
+from sfl_lab.cli import main
+
+
+@pytest.fixture
+def problem() -> RoundProblem:
+    envs = make_batch("SFL-v0", 3, {"num_devices": 4})
+    envs.reset(seed=0)
+    sampled = envs.true_problem()
+    fixed_s = sampled.fixed_s.copy()
+    fixed_s[:, 0, -1] = np.inf  # a cut that does not fit
+    return dataclasses.replace(sampled, fixed_s=fixed_s)
+
+
+@pytest.mark.parametrize("name", ["round.json", "round.npz"])
+def test_a_problem_comes_back_as_it_was(problem: RoundProblem, name: str, tmp_path: Path) -> None:
+    assert np.isinf(problem.fixed_s).any()
+    write_problem(tmp_path / name, problem)
+    again = read_problem(tmp_path / name)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(again, field), getattr(problem, field))
+
+
+def test_a_sampled_round_is_solved_saved_and_solved_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out, again = tmp_path / "round.json", tmp_path / "first.json", tmp_path / "second.json"
+    fields = ["--fields", "num_devices=3"]
+    assert main(["solve", *fields, "--save-problem", str(file), "--out", str(out)]) == 0
+    assert "No decision is faster than" in capsys.readouterr().out
+    assert main(["solve", "--problem", str(file), "--out", str(again)]) == 0
+    first, second = json.loads(out.read_text()), json.loads(again.read_text())
+    assert first == second
+    exact = sfl_baselines.solve_exact(read_problem(file))
+    assert first["exact"]["latency_s"] == exact.latency_s.tolist()
+    assert sum(first["exact"]["bandwidth_share"][0]) == pytest.approx(1.0)
+
+
+def test_many_rounds_get_a_line_each(
+    problem: RoundProblem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_problem(tmp_path / "rounds.npz", problem)
+    assert main(["solve", "--problem", str(tmp_path / "rounds.npz")]) == 0
+    assert "3 rounds of 4 devices" in capsys.readouterr().out
+
+
+GOOD = {
+    "fixed_s": [[1.0, 2.0]],
+    "uplink_bits": [[1e6, 0.0]],
+    "downlink_bits": [[0.0, 0.0]],
+    "uplink_snr_hz": [3e6],
+    "downlink_full_rate_bps": [None],
+    "uplink_bandwidth_hz": 1e6,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a whole JSON or NPZ file"),
+        ("[1, 2]", "holds no object"),
+        ("{}", "lacks fixed_s, uplink_bits"),
+        (json.dumps({**GOOD, "uplink_bit": 1}), "unknown field 'uplink_bit' (did you mean 'uplink_bits'?)"),
+        (json.dumps({**GOOD, "fixed_s": [[1.0], [2.0, 3.0]]}), "fixed_s in"),
+        (json.dumps({**GOOD, "fixed_s": [["fast", 1.0]]}), "fixed_s in"),
+        (json.dumps({**GOOD, "uplink_snr_hz": [-1.0]}), "uplink_snr_hz[0, 0]"),
+        (json.dumps({**GOOD, "uplink_bits": [[1e6]]}), "uplink_bits has shape (1, 1, 1)"),
+        (json.dumps({**GOOD, "fixed_s": [[None, None]]}), "none fits its memory"),
+    ],
+)
+def test_a_broken_problem_file_is_explained(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "round.json"
+    path.write_text(text)
+    assert main(["solve", "--problem", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_broken_or_strange_files_and_names_are_refused(tmp_path: Path, problem: RoundProblem) -> None:
+    for name, content in (("empty.npz", b""), ("torn.npz", b"PK\x03\x04 torn")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ProblemError, match="not a whole JSON or NPZ file"):
+            read_problem(tmp_path / name)
+    with pytest.raises(ProblemError, match="cannot be read"):
+        read_problem(tmp_path / "missing.json")
+    for use in (lambda path: read_problem(path), lambda path: write_problem(path, problem)):
+        with pytest.raises(ProblemError, match=r"has to end in \.json or \.npz"):
+            use(tmp_path / "round.txt")
+
+
+def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "solution.json"
+    out.write_text("precious")
+    assert main(["solve", "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+    assert main(["solve", "--out", str(out), "--overwrite"]) == 0
+    assert main(["solve", "--out", str(tmp_path / "no" / "solution.json")]) == 2
+    assert "does not exist" in capsys.readouterr().err
