@@ -1,8 +1,8 @@
 """NumPy idioms that the hot paths use, in one place: sums and extremes over devices, and constants.
 
 A round of ten devices is a hundred small array operations, whose fixed costs count more than their numbers. What
-the idioms gain over what one would write without them, as ratios of times for one environment and for 1,024 side by
-side, medians of ``python -m speed.idioms``:
+the idioms gain over what one would write without them, as ratios of times for one environment and for 1,024 side
+by side, medians of ``python -m speed.idioms``:
 
 ==========================================  =====  ========
 idiom                                       N = 1  N = 1024

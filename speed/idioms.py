@@ -1,7 +1,7 @@
 """What the NumPy idioms of :mod:`sfl_env.arrays` gain: ``python -m speed.idioms``.
 
-Each is timed against what one would write without it, in turn, on arrays of N environments of 10 devices. A gain of
-1 is none. The table in :mod:`sfl_env.arrays` is what this prints.
+Each is timed against what one would write without it, in turn, on arrays of N environments of 10 devices. A gain
+of 1 is none. The table in :mod:`sfl_env.arrays` is what this prints.
 """
 
 import statistics
