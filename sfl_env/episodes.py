@@ -22,6 +22,7 @@ from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
 from sfl_env.simulation.nominal import nominal_round_latency_s
+from sfl_env.simulation.parts import system_of
 from sfl_env.simulation.simulator import Simulator, State
 from sfl_env.simulation.states import from_nested, replace_rows, to_nested
 from sfl_env.spaces.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
@@ -319,16 +320,20 @@ class Episodes:
 
     def true_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the true conditions."""
-        return round_problem(self.simulator.workload, self.simulator.resources, self.true)
+        return self._problem(self.true)
 
     def observed_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the observed conditions."""
-        return round_problem(self.simulator.workload, self.simulator.resources, self.observed)
+        return self._problem(self.observed)
 
     def problem_of(self, observation: Rows) -> RoundProblem:
         """Return the joint problem that observations (N, K, F) tell of."""
         seen = self.observation_encoder.decode(observation)
-        return round_problem(self.simulator.workload, self.simulator.resources, seen)
+        return self._problem(seen)
+
+    def _problem(self, now: Conditions) -> RoundProblem:
+        system = system_of(self.scenario)
+        return round_problem(self.simulator.workload, self.simulator.resources, now, system)
 
 
 def _progress(score: Score, elapsed_s: Array) -> Progress:

@@ -1,13 +1,15 @@
 """Alternating optimisation of cuts and bandwidth, the reference that the field compares with."""
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
+from sfl_env.optimum.solution import require_system
+from sfl_env.rounds.given import as_numbers
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 
@@ -60,6 +62,8 @@ def solve_alternating(
         If the start is misshapen or a share in it is not above 0 and finite.
     SolverError
         If the tolerance or the number of iterations is out of range.
+    ProblemError
+        If the problem stands for another system than devices that work side by side.
 
     Examples
     --------
@@ -75,10 +79,11 @@ def solve_alternating(
     >>> solution.decision.cut, bool((np.diff(solution.history_s, axis=0) <= 0.0).all())
     (array([[0, 1]]), True)
     """
-    if not 0.0 <= tolerance < 1.0:
-        raise SolverError(f"tolerance is {tolerance}; it has to be at least 0 and below 1.")
-    if max_iterations < 1:
-        raise SolverError(f"max_iterations is {max_iterations}; it has to be at least 1.")
+    if not (isinstance(tolerance, numbers.Real) and 0.0 <= tolerance < 1.0):
+        raise SolverError(f"tolerance is {tolerance!r}; it has to be a number of at least 0 and below 1.")
+    if not (isinstance(max_iterations, numbers.Integral) and max_iterations >= 1):
+        raise SolverError(f"max_iterations is {max_iterations!r}; it has to be a whole number of at least 1.")
+    require_system(problem, "parallel", "solve_alternating")
     n, k, _ = problem.shape
     share = np.full((n, k), 1.0 / k) if start is None else _scaled(start, (n, k))
     cut, bound_s = best_cuts(problem, share)
@@ -103,13 +108,12 @@ def solve_alternating(
         share[active] = found.decision.bandwidth_share[better]
         latency_s[active] = found.latency_s[better]
         history.append(latency_s.copy())
-    return AlternatingSolution(
-        Decision(cut, share), latency_s, np.minimum(bound_s, latency_s), iterations, np.stack(history)
-    )
+    bound_s = np.minimum(bound_s, latency_s)
+    return AlternatingSolution(Decision(cut, share), latency_s, bound_s, iterations, "parallel", np.stack(history))
 
 
 def _scaled(start: Array, shape: tuple[int, int]) -> Array:
-    share: NDArray[np.float64] = np.asarray(start, dtype=np.float64)
+    share = as_numbers(start, "start", DecisionError)
     if share.shape != shape:
         raise DecisionError(f"start has shape {share.shape}; it has to be {shape}.")
     bad = ~((share > 0.0) & np.isfinite(share))

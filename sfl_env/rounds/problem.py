@@ -1,18 +1,25 @@
 """One round's joint problem of cuts and bandwidth, and a decision on it, as plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.given import as_indices, as_numbers
 from sfl_env.rounds.radio import uplink_rate_bps
+from sfl_env.rounds.system import ABOUT, SYSTEMS, System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
+
+SMALLEST, LARGEST = 1e-40, 1e40
+"""The numbers of a problem lie between, where nothing that solvers compute leaves the range of floats: the least
+share that a device may need is then around 1e-163."""
 
 
 class Decision(NamedTuple):
@@ -29,6 +36,43 @@ class Decision(NamedTuple):
 
     cut: NDArray[np.intp]  # (N, K)
     bandwidth_share: Array  # (N, K)
+
+
+class _Limits(NamedTuple):
+    """What an array of a problem may hold besides numbers from :data:`SMALLEST` to :data:`LARGEST`."""
+
+    ndim: int
+    zero: bool = False
+    infinite: bool = False
+
+    def check(self, name: str, values: Array) -> None:
+        """Raise :class:`ProblemError`, naming the first entry that is out of range."""
+        good = (values >= SMALLEST) & (values <= LARGEST)
+        if np.count_nonzero(good) == values.size:  # nearly always
+            return
+        if self.zero:
+            good |= values == 0.0
+        if self.infinite:
+            good |= values == np.inf
+        if np.count_nonzero(good) == values.size:
+            return
+        where = tuple(int(i) for i in np.argwhere(~good)[0])
+        axes = ", ".join(("environment", "device", "cut")[: len(where)])
+        wanted = f"{'0 or ' * self.zero}from {SMALLEST:g} to {LARGEST:g}{' or infinite' * self.infinite}"
+        raise ProblemError(
+            f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
+        )
+
+
+ARRAYS: Mapping[str, _Limits] = {
+    "fixed_s": _Limits(3, zero=True, infinite=True),
+    "uplink_bits": _Limits(3, zero=True),
+    "downlink_bits": _Limits(3, zero=True),
+    "uplink_snr_hz": _Limits(2),
+    "downlink_full_rate_bps": _Limits(2, infinite=True),
+    "uplink_bandwidth_hz": _Limits(1),
+}
+"""The arrays of a problem, and what each may hold."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +98,16 @@ class RoundProblem:
         Downlink rate with the whole band, bit/s; infinite where the downlink is neglected.
     uplink_bandwidth_hz : (N,) array
         The whole uplink band, Hz.
+    system : {"parallel", "sequence", "synchronised", "deadline"}
+        Which system's rounds these are; see :data:`sfl_env.rounds.system.ABOUT`. Only for ``"parallel"`` is the
+        round its straggler's, as above.
 
     Raises
     ------
     ProblemError
-        If shapes do not fit, a number is negative or NaN, or a device has no cut that fits.
+        If something is no array of real numbers, shapes do not fit, a device has no cut that fits, or a number is
+        out of range: all lie from 1e-40 to 1e40, far beyond anything that is built. Besides, seconds and bits may
+        be 0, and what the description calls infinite may be that.
 
     Examples
     --------
@@ -85,43 +134,24 @@ class RoundProblem:
     uplink_snr_hz: Array  # (N, K)
     downlink_full_rate_bps: Array  # (N, K)
     uplink_bandwidth_hz: Array  # (N,)
+    system: System = "parallel"
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64, order="C"))
+        if self.system not in SYSTEMS:
+            raise ProblemError(f"system is {self.system!r}; it has to be one of {', '.join(SYSTEMS)}.")
+        for name in ARRAYS:
+            values = as_numbers(getattr(self, name), name, ProblemError)
+            object.__setattr__(self, name, np.asarray(values, order="C"))
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
-        expected = {
-            "uplink_bits": shape,
-            "downlink_bits": shape,
-            "uplink_snr_hz": shape[:2],
-            "downlink_full_rate_bps": shape[:2],
-            "uplink_bandwidth_hz": shape[:1],
-        }
-        for name, wanted in expected.items():
-            if getattr(self, name).shape != wanted:
+        for name, limits in ARRAYS.items():
+            values, wanted = getattr(self, name), shape[: limits.ndim]
+            if values.shape != wanted:
                 raise ProblemError(
-                    f"{name} has shape {getattr(self, name).shape}; beside fixed_s of shape {shape} it has "
-                    f"to be {wanted}."
+                    f"{name} has shape {values.shape}; beside fixed_s of shape {shape} it has to be {wanted}."
                 )
-        self._check_values()
-
-    def _check_values(self) -> None:
-        lowest = {"fixed_s": 0.0, "uplink_bits": 0.0, "downlink_bits": 0.0}
-        for name in self.__dataclass_fields__:
-            values = getattr(self, name)
-            bad = ~(values >= 0.0) if name in lowest else ~(values > 0.0)
-            if name not in ("fixed_s", "downlink_full_rate_bps"):
-                bad |= np.isinf(values)
-            if bad.any():
-                where = tuple(int(i) for i in np.argwhere(bad)[0])
-                axes = ", ".join(("environment", "device", "cut")[: len(where)])
-                wanted = "at least 0" if name in lowest else "above 0"
-                raise ProblemError(
-                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be a "
-                    f"number {wanted}."
-                )
+            limits.check(name, values)
         hopeless = np.isinf(self.fixed_s).all(axis=-1)
         if hopeless.any():
             env, device = (int(i) for i in np.argwhere(hopeless)[0])
@@ -144,10 +174,22 @@ class RoundProblem:
 
     def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "RoundProblem":
         """Some of the N rounds."""
-        part = object.__new__(RoundProblem)
-        # Past __post_init__: what is part of a checked problem needs no second check.
-        vars(part).update({name: getattr(self, name)[index] for name in self.__dataclass_fields__})
-        return part
+        return _checked({name: getattr(self, name)[index] for name in ARRAYS}, self.system)
+
+    def as_parallel(self) -> "RoundProblem":
+        """Return the surrogate: the same devices, channels and costs, but devices that work side by side.
+
+        What solvers prove of it they prove of it alone, not of the system that this problem stands for.
+
+        Examples
+        --------
+        >>> problem = RoundProblem([[[1.0]]], [[[1e6]]], [[[0.0]]], [[3e6]], [[np.inf]], [1e6], "synchronised")
+        >>> problem.as_parallel().system
+        'parallel'
+        """
+        if self.system == "parallel":
+            return self
+        return _checked({name: getattr(self, name) for name in ARRAYS}, "parallel")
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
@@ -161,20 +203,19 @@ class RoundProblem:
         )
 
     def device_latency_s(self, decision: Decision) -> Array:
-        """(N, K): seconds until each device has finished; infinite where a needed band is missing.
+        """(N, K): the seconds that each device takes itself; infinite where a needed band is missing.
 
-        Devices are looked at one by one: shares may sum above 1, for questions such as how long each device
-        would take with the whole band.
+        Devices are looked at one by one, in every system: shares may sum above 1, for questions such as how long
+        each device would take with the whole band.
 
         Raises
         ------
         DecisionError
-            For a wrong shape or a cut that is not there.
+            For something that is no decision, a wrong shape, a cut that is not there, or a share that is negative
+            or not finite.
         """
-        self._check_index(decision.cut)
-        self._check_shape("bandwidth_share", decision.bandwidth_share)
-        share = np.asarray(decision.bandwidth_share, dtype=np.float64)
-        fixed, up, down, needs = self.at_cut(decision.cut)
+        cut, share = self._taken(decision)
+        fixed, up, down, needs = self.at_cut(cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
         usable = np.where(share > 0.0, share, 1.0)
         latency: Array = fixed + up / rate + down / (usable * self.downlink_full_rate_bps)
@@ -182,39 +223,40 @@ class RoundProblem:
         return latency
 
     def latency_s(self, decision: Decision) -> Array:
-        """(N,): the round's length, its slowest device's seconds.
+        """(N,): the round's length: its slowest device's seconds, or in sequence all devices' with the whole band.
 
         Raises
         ------
         DecisionError
             If the decision cannot be carried out; see :meth:`check`.
+        ProblemError
+            In the other systems, where it takes more than a problem holds to tell.
         """
         self.check(decision)
-        return row_maxima(self.device_latency_s(decision))
+        if self.system == "parallel":
+            return row_maxima(self.device_latency_s(decision))
+        if self.system == "sequence":
+            whole = Decision(decision.cut, np.ones(self.shape[:2]))
+            seconds: Array = self.device_latency_s(whole).sum(axis=-1)
+            return seconds
+        raise ProblemError(
+            f"This problem stands for {ABOUT[self.system]}, and it does not hold what their length depends on; "
+            "step the environment to see it. How long the round would be if devices worked side by side, "
+            "problem.as_parallel() tells."
+        )
 
-    def check_cut(self, cut: NDArray[np.intp]) -> None:
-        """Raise :class:`DecisionError` unless every device can take its cut.
+    def check_cut(self, cut: object) -> NDArray[np.intp]:
+        """Return the cuts as indices if every device can take its cut.
 
         Raises
         ------
         DecisionError
             For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
         """
-        self._check_index(cut)
-        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
-        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
-
-    def _check_index(self, cut: NDArray[np.intp]) -> None:
-        self._check_shape("cut", cut)
-        if not np.issubdtype(cut.dtype, np.integer):
-            raise DecisionError(f"cut has type {cut.dtype}; it has to hold integers, counted from 0.")
-        num_cuts = self.fixed_s.shape[-1]
-        _reject((cut < 0) | (cut >= num_cuts), cut, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
-
-    def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
-        wanted = self.fixed_s.shape[:2]
-        if np.shape(values) != wanted:
-            raise DecisionError(f"{name} has shape {np.shape(values)}; it has to be {wanted}.")
+        index = self._index(cut)
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, index[..., None], axis=-1)[..., 0])
+        _reject(~fits, index, "cut", "it does not fit into the device's memory; take a shallower one")
+        return index
 
     def check(self, decision: Decision) -> None:
         """Raise :class:`DecisionError` unless the decision can be carried out.
@@ -222,13 +264,12 @@ class RoundProblem:
         Raises
         ------
         DecisionError
-            For a wrong shape, a cut that is not there or does not fit, a share that is negative or not
-            finite, shares that sum above 1, or no share for a device whose cut needs the band.
+            For something that is no decision, a wrong shape or type, a cut that is not there or does not fit, a
+            share that is negative or not finite, shares that sum above 1, or no share for a device whose cut needs
+            the band.
         """
-        cut, share = decision.cut, decision.bandwidth_share
+        cut, share = self._taken(decision)
         self.check_cut(cut)
-        self._check_shape("bandwidth_share", share)
-        _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
         total = share.sum(axis=-1)
         if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
@@ -239,8 +280,37 @@ class RoundProblem:
         _, _, _, needs = self.at_cut(cut)
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
 
+    def _taken(self, decision: Decision) -> tuple[NDArray[np.intp], Array]:
+        """Return a decision's cuts and shares as arrays that devices can be looked at with."""
+        if not isinstance(decision, Decision):
+            raise DecisionError(f"{type(decision).__name__} is no decision; write Decision(cut, bandwidth_share).")
+        cut = self._index(decision.cut)
+        share = as_numbers(decision.bandwidth_share, "bandwidth_share", DecisionError)
+        self._check_shape("bandwidth_share", share)
+        _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
+        return cut, share
 
-def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
+    def _index(self, cut: object) -> NDArray[np.intp]:
+        given = as_indices(cut, "cut", DecisionError)
+        self._check_shape("cut", given)
+        num_cuts = self.fixed_s.shape[-1]
+        _reject((given < 0) | (given >= num_cuts), given, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        return given.astype(np.intp, copy=False)
+
+    def _check_shape(self, name: str, values: NDArray[Any]) -> None:
+        wanted = self.fixed_s.shape[:2]
+        if values.shape != wanted:
+            raise DecisionError(f"{name} has shape {values.shape}; it has to be {wanted}.")
+
+
+def _checked(arrays: Mapping[str, Array], system: System) -> RoundProblem:
+    """Return a problem past ``__post_init__``: what is part of a checked one needs no second check."""
+    problem = object.__new__(RoundProblem)
+    vars(problem).update(arrays, system=system)
+    return problem
+
+
+def _reject(bad: NDArray[np.bool_], values: NDArray[Any], name: str, why: str) -> None:
     if bad.any():
         env, device = (int(i) for i in np.argwhere(bad)[0])
         raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")

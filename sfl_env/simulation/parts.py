@@ -9,6 +9,7 @@ from sfl_env.channel.path_loss import ClassicMacro, PathLoss, UrbanMacro, UrbanM
 from sfl_env.channel.shadowing import CorrelatedShadowing
 from sfl_env.devices.availability import MarkovAvailability
 from sfl_env.devices.population import Population
+from sfl_env.rounds.system import System
 from sfl_env.scenario import Scenario
 
 
@@ -63,3 +64,18 @@ def _mobility(scenario: Scenario) -> Mobility[Any]:
     if scenario.mobility == "gauss-markov":
         return GaussMarkov(area, interval_s, speed)
     return Static(area)
+
+
+def system_of(scenario: Scenario) -> System:
+    """Return which system a scenario's rounds belong to.
+
+    Examples
+    --------
+    >>> system_of(Scenario()), system_of(Scenario(schedule="sequence", deadline_s=5.0))
+    ('parallel', 'deadline')
+    """
+    if scenario.deadline_s is not None:
+        return "deadline"
+    if scenario.synchronised_phases:
+        return "synchronised"
+    return "sequence" if scenario.schedule == "sequence" else "parallel"
