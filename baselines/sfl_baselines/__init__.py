@@ -12,13 +12,17 @@ True
 """
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
-from sfl_baselines.policies import OraclePolicy, Policy, RulePolicy, make, names
-from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact
+from sfl_baselines.catalogue import BASELINES, Baseline, make, names
+from sfl_baselines.policies import OraclePolicy, Policy, RandomPolicy, RulePolicy
+from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
 __all__ = [
+    "BASELINES",
     "AlternatingSolution",
+    "Baseline",
     "OraclePolicy",
     "Policy",
+    "RandomPolicy",
     "RulePolicy",
     "Solution",
     "allocate_bandwidth",
@@ -26,4 +30,5 @@ __all__ = [
     "names",
     "solve_alternating",
     "solve_exact",
+    "solve_in_turn",
 ]

@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from sfl_baselines.wrapped import episodes_of
 from sfl_env import Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.checks import nearest_name
-from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError, ScenarioError
 from sfl_env.presets import PRESETS
 
@@ -167,22 +167,3 @@ def _made_here(env_id: str) -> Iterator[None]:
     except (gym.error.Error, ImportError, TypeError) as error:
         # A type error comes from environments of other packages, which do not know these options.
         raise ScenarioError(f"{env_id} cannot be made as an environment of sfl_env's: {error}") from error
-
-
-def episodes_of(env: Any) -> Episodes:
-    """Return the episodes that an environment of this package runs, wrapped or not.
-
-    Raises
-    ------
-    PolicyError
-        If it is an environment of another kind.
-    """
-    core = getattr(env, "unwrapped", env)
-    # Stable-Baselines3's view of the batched environment holds the batch as ``envs``.
-    for holder in (core, getattr(core, "envs", None)):
-        episodes = getattr(holder, "episodes", None)
-        if isinstance(episodes, Episodes):
-            return episodes
-    raise PolicyError(
-        f"{env} is no environment of sfl_env's: make it with gym.make or gym.make_vec and one of its ids."
-    )

@@ -1,14 +1,15 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
-from collections.abc import Mapping
+import copy
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sfl_baselines.environments import episodes_of
-from sfl_baselines.rules import RULES, RandomRule, Rule, exact
-from sfl_env.checks import nearest_name
+from sfl_baselines.rules import Rule
+from sfl_baselines.wrapped import unchanged_episodes_of
+from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import RoundProblem
 
@@ -34,18 +35,21 @@ class RulePolicy:
     Parameters
     ----------
     env : Gymnasium environment or vector environment
-        One of this package's, wrapped or not; its encoders are used, none of its state.
+        One of this package's; its wrappers have to leave observations and actions as they are. Its encoders are
+        used, none of its state.
     rule : callable
-        Decides N problems; write one to compare a method of your own.
+        Decides N problems; write one to compare a method of your own. The problems say which system they stand
+        for, and solvers refuse those that they do not know: see :meth:`sfl_env.RoundProblem.as_parallel`.
 
     Raises
     ------
     PolicyError
-        If the environment is not one of this package's or its encoders lack a way back.
+        If the environment is not one of this package's, a wrapper may change what policies see or do, or its
+        encoders lack a way back.
 
     Examples
     --------
-    A rule that never offloads less than three blocks, at equal shares:
+    A rule that leaves three blocks on every device, or as many as its memory holds, at equal shares:
 
     >>> import gymnasium as gym, sfl_env
     >>> from sfl_env import Decision
@@ -54,12 +58,12 @@ class RulePolicy:
     >>> policy = RulePolicy(env, lambda problem: Decision(deepest_fitting(problem, 2), equal_shares(problem)))
     >>> observation, _ = env.reset(seed=0)
     >>> action, _ = policy.predict(observation)
-    >>> env.step(action)[4]["cut"].max()
-    np.int64(2)
+    >>> env.step(action)[4]["cut"]
+    array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
-        self.episodes = episodes_of(env)
+        self.episodes = unchanged_episodes_of(env)
         self.rule = rule
         for encoder, method in (
             (self.episodes.observation_encoder, "decode"),
@@ -67,8 +71,7 @@ class RulePolicy:
         ):
             if not callable(getattr(encoder, method, None)):
                 raise _no_way_back(encoder, method)
-        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
-        self._single_ndim = len(space.shape)
+        self._seen = _space_of_observations(self.episodes)
 
     def predict(
         self,
@@ -92,10 +95,14 @@ class RulePolicy:
             One action, or N of them.
         state
             As given.
+
+        Raises
+        ------
+        PolicyError
+            If the observation is none of the environment's: another type or shape, a number outside the space.
         """
-        rows = np.asarray(observation)
-        single = rows.ndim == self._single_ndim
-        decision = self.rule(self._problem(rows[None] if single else rows))
+        rows, single = _batch(observation, self._seen)
+        decision = self.rule(self._problem(rows))
         try:
             action = self.episodes.action_encoder.encode(decision)
         except NotImplementedError as error:
@@ -125,68 +132,88 @@ class OraclePolicy(RulePolicy):
         return problem
 
 
-ABOUT: Mapping[str, str] = {
-    "oracle": "optimal cuts and shares for the true state, which agents cannot see",
-    "exact": "optimal cuts and shares for the state as observed",
-    "alternating": "alternating optimisation of cuts and shares, as observed",
-    "common-cut": "the best single cut for all devices, band split optimally",
-    "proportional": "shares in proportion to air time, each device its own best cut",
-    "equal-bandwidth": "equal shares, each device its own best cut",
-    "federated": "the whole network on every device, band split optimally",
-    "shallow": "one block on every device, band split optimally",
-    "sequential": "each device the cut that is best with the whole band to itself, for schedule='sequence'",
-    "random": "uniform over the cuts that fit and over all splits of the band",
-}
-"""The policies that :func:`make` knows, and what they do."""
-
-
-def names() -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first."""
-    return tuple(ABOUT)
-
-
-def make(name: str, env: Any, seed: int = 0) -> Policy:
-    """Make a baseline policy for an environment.
+class RandomPolicy:
+    """Act as ``action_space.sample()`` does: uniformly over the action space, whatever is observed.
 
     Parameters
     ----------
-    name : str
-        One of :func:`names`.
     env : Gymnasium environment or vector environment
-        From ``gym.make`` or ``gym.make_vec``.
+        As for :class:`RulePolicy`.
     seed : int
-        Of the random policy's generator; the others draw nothing.
-
-    Returns
-    -------
-    Policy
-        With Stable-Baselines3's ``predict``, so that its ``evaluate_policy`` runs it. With ``action_mode``
-        ``"cut"`` the environment splits the band itself, and with ``"discrete"`` shares are rounded to the
-        nearest level, whatever the policy's own shares are.
-
-    Raises
-    ------
-    PolicyError
-        For an unknown name, or an environment that policies cannot act in.
+        Of the policy's own generator; it draws what the action space of a single environment would with this seed.
 
     Examples
     --------
     >>> import gymnasium as gym, sfl_env
-    >>> env = gym.make("SFL-v0", num_devices=5, info_optimum=True)
-    >>> policy = make("exact", env)
+    >>> env = gym.make("SFL-v0")
     >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = policy.predict(observation)
-    >>> info = env.step(action)[4]
-    >>> round(float(info["latency_s"] / info["optimal_latency_s"]), 5)
-    1.0
+    >>> action, _ = RandomPolicy(env, seed=3).predict(observation)
+    >>> _ = env.action_space.seed(3)
+    >>> bool((action == env.action_space.sample()).all())
+    True
     """
-    if name == "oracle":
-        return OraclePolicy(env, exact)
-    if name == "random":
-        return RulePolicy(env, RandomRule(seed))
-    if name in RULES:
-        return RulePolicy(env, RULES[name])
-    raise PolicyError(f"Unknown baseline {name!r}{nearest_name(name, ABOUT)}; known are {', '.join(ABOUT)}.")
+
+    def __init__(self, env: Any, seed: int = 0) -> None:
+        episodes = unchanged_episodes_of(env)
+        self._seen = _space_of_observations(episodes)
+        # A copy, so that an encoder that keeps its space shares no draws with it.
+        self._acted = copy.deepcopy(episodes.action_encoder.space(episodes.scenario.num_devices))
+        self._acted.seed(seed)
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return a random action for an observation (K, F), or N of them for a batch (N, K, F).
+
+        Raises
+        ------
+        PolicyError
+            As :meth:`RulePolicy.predict`.
+        """
+        rows, single = _batch(observation, self._seen)
+        actions = [self._acted.sample() for _ in range(len(rows))]
+        if not actions:
+            return np.empty((0, *(self._acted.shape or ())), self._acted.dtype), state
+        return (actions[0] if single else np.stack(actions)), state
+
+
+def _space_of_observations(episodes: Episodes) -> spaces.Box:
+    return episodes.observation_encoder.space(episodes.scenario.num_devices)
+
+
+def _batch(observation: object, space: spaces.Box) -> tuple[NDArray[Any], bool]:
+    """Return observations as a batch, and whether there was a single one."""
+    rows = np.asarray(_as_array(observation))
+    if rows.dtype.kind not in "iuf":
+        raise PolicyError(f"The observation is of type {rows.dtype}; it has to hold the environment's numbers.")
+    single = rows.shape == space.shape
+    if not single and rows.shape[1:] != space.shape:
+        raise PolicyError(
+            f"The observation has shape {rows.shape}; here it has to be {space.shape}, or (N, ...) for a batch."
+        )
+    inside = (rows >= space.low) & (rows <= space.high)
+    if np.count_nonzero(inside) < rows.size:
+        where = tuple(int(i) for i in np.argwhere(~inside)[0])
+        raise PolicyError(
+            f"The observation has {rows[where]} at {where}, outside the environment's observation space: it has "
+            "been changed on its way here. Hand over what the environment itself returns."
+        )
+    return (rows[None] if single else rows), single
+
+
+def _as_array(observation: object) -> NDArray[Any]:
+    if isinstance(observation, np.ma.MaskedArray) and np.ma.is_masked(observation):
+        raise PolicyError("The observation has masked entries; every entry has to have its value.")
+    try:
+        return np.asarray(observation)
+    except Exception as error:  # whatever the object's own conversion raises
+        raise PolicyError(
+            f"The observation is a {type(observation).__name__} that NumPy makes no array of: {error}"
+        ) from error
 
 
 def _no_way_back(encoder: object, method: str) -> PolicyError:

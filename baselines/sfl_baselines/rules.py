@@ -1,14 +1,19 @@
-"""Rules that decide a round from its joint problem alone, batched over N rounds."""
+"""Rules that decide a round from its joint problem alone, batched over N rounds.
+
+All but :func:`sequential` and :class:`RandomDecision` decide as if devices worked side by side. Where they do not
+(in sequence, with synchronised phases, with a deadline), that is a surrogate, whose optimum is one
+decision among others.
+"""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_baselines.alternating import solve_alternating
 from sfl_env.arrays import Array
-from sfl_env.optimum import allocate_bandwidth, best_cuts, solve_exact
+from sfl_env.optimum import allocate_bandwidth, alone_s, best_cuts, solve_exact
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 Rule = Callable[[RoundProblem], Decision]
@@ -17,18 +22,18 @@ Rule = Callable[[RoundProblem], Decision]
 
 def exact(problem: RoundProblem) -> Decision:
     """Return the jointly optimal cuts and shares."""
-    return solve_exact(problem).decision
+    return solve_exact(problem.as_parallel()).decision
 
 
 def alternating(problem: RoundProblem) -> Decision:
-    """Return what alternating optimisation of cuts and shares ends with."""
-    return solve_alternating(problem).decision
+    """Return what alternating optimisation of cuts and shares ends with (Xu et al., 2024)."""
+    return solve_alternating(problem.as_parallel()).decision
 
 
 def equal_bandwidth(problem: RoundProblem) -> Decision:
     """Give every device an equal share and its own best cut at that share."""
     share = equal_shares(problem)
-    cut, _ = best_cuts(problem, share)
+    cut, _ = best_cuts(problem.as_parallel(), share)
     return Decision(cut, share)
 
 
@@ -38,6 +43,7 @@ def proportional(problem: RoundProblem) -> Decision:
     Air time is what a device's bits would take under equal shares at its own best cut there: bits over the
     rate that its channel gives, so devices with much to send or a bad channel get more of the band.
     """
+    problem = problem.as_parallel()
     equal = equal_shares(problem)
     cut, _ = best_cuts(problem, equal)
     computing_at_once = dataclasses.replace(problem, fixed_s=np.zeros_like(problem.fixed_s))
@@ -53,6 +59,7 @@ def common_cut(problem: RoundProblem) -> Decision:
 
     A device whose memory is too small for the common cut takes its deepest one that fits.
     """
+    problem = problem.as_parallel()
     num_cuts = problem.shape[-1]
     best = allocate_bandwidth(problem, deepest_fitting(problem, 0))
     cut, share, latency_s = best.decision.cut, best.decision.bandwidth_share, best.latency_s
@@ -70,12 +77,12 @@ def federated(problem: RoundProblem) -> Decision:
 
     A device whose memory is too small for that takes its deepest cut that fits.
     """
-    return allocate_bandwidth(problem, deepest_fitting(problem, problem.shape[-1] - 1)).decision
+    return allocate_bandwidth(problem.as_parallel(), deepest_fitting(problem, problem.shape[-1] - 1)).decision
 
 
 def shallow(problem: RoundProblem) -> Decision:
     """Leave only the first block on every device, with the optimal split of the band."""
-    return allocate_bandwidth(problem, deepest_fitting(problem, 0)).decision
+    return allocate_bandwidth(problem.as_parallel(), deepest_fitting(problem, 0)).decision
 
 
 def sequential(problem: RoundProblem) -> Decision:
@@ -87,7 +94,7 @@ def sequential(problem: RoundProblem) -> Decision:
     return Decision(alone_s(problem).argmin(axis=-1), equal_shares(problem))
 
 
-class RandomRule:
+class RandomDecision:
     """Cuts uniform among those that fit, shares uniform over all splits of the whole band.
 
     Parameters
@@ -110,19 +117,6 @@ class RandomRule:
         return Decision(cut, weight / np.where(total > 0.0, total, 1.0))
 
 
-RULES: Mapping[str, Rule] = {
-    "exact": exact,
-    "alternating": alternating,
-    "common-cut": common_cut,
-    "proportional": proportional,
-    "equal-bandwidth": equal_bandwidth,
-    "federated": federated,
-    "shallow": shallow,
-    "sequential": sequential,
-}
-"""Deterministic rules by the names of their policies."""
-
-
 def takes_part(problem: RoundProblem) -> NDArray[np.bool_]:
     """(N, K): whether a device needs the band at any cut; one with an empty battery does not."""
     needs: NDArray[np.bool_] = np.logical_or.reduce(problem.needs_band, axis=-1)
@@ -134,14 +128,6 @@ def equal_shares(problem: RoundProblem) -> Array:
     present = takes_part(problem)
     share: Array = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
     return share
-
-
-def alone_s(problem: RoundProblem) -> Array:
-    """(N, K, C): seconds that each device takes at every cut with the whole band to itself."""
-    n, k, num_cuts = problem.shape
-    whole = np.ones((n, k))
-    cuts = (np.full((n, k), cut) for cut in range(num_cuts))
-    return np.stack([problem.device_latency_s(Decision(cut, whole)) for cut in cuts], axis=-1)
 
 
 def deepest_fitting(problem: RoundProblem, wanted: int) -> NDArray[np.intp]:

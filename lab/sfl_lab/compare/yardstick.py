@@ -6,10 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from sfl_baselines import solve_exact
-from sfl_baselines.rules import alone_s
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
 from sfl_env.errors import ScenarioError
+from sfl_env.optimum import alone_s
 from sfl_env.rounds.latency import round_problem
 from sfl_env.scenario import Scenario
 

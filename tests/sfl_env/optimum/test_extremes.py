@@ -82,12 +82,12 @@ def test_what_is_none_is_refused_by_field_and_range(data: st.DataObject, k: int,
 def test_a_device_that_hardly_needs_the_band_gets_a_share_all_the_same() -> None:
     """The other one takes 1e120 s, and the first is done by then with a 1e-163th of the band."""
     problem = RoundProblem(
-        fixed_s=[[[0.0], [1.0]]],
-        uplink_bits=[[[SMALLEST], [LARGEST]]],
-        downlink_bits=[[[0.0], [LARGEST]]],
-        uplink_snr_hz=[[LARGEST, SMALLEST]],
-        downlink_full_rate_bps=[[np.inf, SMALLEST]],
-        uplink_bandwidth_hz=[LARGEST],
+        fixed_s=np.array([[[0.0], [1.0]]]),
+        uplink_bits=np.array([[[SMALLEST], [LARGEST]]]),
+        downlink_bits=np.array([[[0.0], [LARGEST]]]),
+        uplink_snr_hz=np.array([[LARGEST, SMALLEST]]),
+        downlink_full_rate_bps=np.array([[np.inf, SMALLEST]]),
+        uplink_bandwidth_hz=np.array([LARGEST]),
     )
     for solved, solution in solutions(problem):
         assert_sound(solved, solution)
