@@ -1,21 +1,20 @@
 """``sfl solve``: the optimal decision of one round."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfl_baselines import AlternatingSolution, Solution
-    from sfl_env import RoundProblem
-
-MAX_ROUNDS_SHOWN = 20
-"""Rounds of a file with more than one that get a line on the terminal."""
+    from sfl_env import Decision
+    from sfl_env.rounds.outcome import Outcome
+    from sfl_lab.cli.solved import Solved
 
 
 @dataclass(frozen=True)
 class Solve:
     """Solve a round exactly and by alternating optimisation, and show cuts, shares and the proof.
+
+    Where no optimum is known (synchronised phases, a deadline), a surrogate is solved and said to be one.
 
     Examples: 'sfl solve --fields num_devices=5 --seed 3' or 'sfl solve --problem round.json'
     """
@@ -37,114 +36,57 @@ class Solve:
 
     def run(self) -> None:
         """Solve, print and write."""
-        from sfl_baselines import solve_alternating, solve_exact
         from sfl_env.errors import RunError
         from sfl_env.rounds.problem_files import write_problem
         from sfl_env.storage.runs import write_json
+        from sfl_lab.cli import solved
+        from sfl_lab.cli.display import console
 
         for path in (self.out, self.save_problem):
             if path is not None and path.exists() and not self.overwrite:
                 raise RunError(f"{path} exists already; give --overwrite to replace it.")
             if path is not None and not path.parent.is_dir():
                 raise RunError(f"The folder {path.parent} for {path.name} does not exist; make it first.")
-        problem, cut_names = self._problem()
-        exact, alternating = solve_exact(problem), solve_alternating(problem)
-        if problem.shape[0] == 1:
-            _show_round(problem, exact, alternating, cut_names)
+        found = self._read() if self.problem is not None else self._sample()
+        terminal = console()
+        n = found.problem.shape[0]
+        if n == 1:
+            terminal.print(solved.round_table(found))
+            terminal.print(solved.round_notes(found), highlight=False)
         else:
-            _show_rounds(problem, exact, alternating)
+            terminal.print(solved.rounds_table(found))
+        if n > solved.MAX_ROUNDS_SHOWN:
+            more = n - solved.MAX_ROUNDS_SHOWN
+            terminal.print(f"and {more} more; --out FILE.json writes all.", highlight=False)
         if self.save_problem is not None:
-            write_problem(self.save_problem, problem)
+            write_problem(self.save_problem, found.problem)
             print(f"Problem written to {self.save_problem}")
         if self.out is not None:
-            write_json(self.out, {"exact": _plain(exact), "alternating": _plain(alternating)})
+            write_json(self.out, solved.plain(found))
             print(f"Solutions written to {self.out}")
 
-    def _problem(self) -> "tuple[RoundProblem, Sequence[str]]":
-        from sfl_baselines.environments import make_batch, training_seed
+    def _read(self) -> "Solved":
+        from sfl_env.errors import ProblemError
         from sfl_env.rounds.problem_files import read_problem
-        from sfl_lab.cli.fields import parse_fields
+        from sfl_lab.cli.solved import solve
 
-        if self.problem is not None:
-            return read_problem(self.problem), ()
+        assert self.problem is not None
+        problem = read_problem(self.problem)
+        if not problem.shape[0]:
+            raise ProblemError(f"{self.problem} holds no rounds; there is nothing to solve.")
+        return solve(problem)
+
+    def _sample(self) -> "Solved":
+        from sfl_baselines.environments import make_batch, training_seed
+        from sfl_lab.cli.fields import parse_fields
+        from sfl_lab.cli.solved import solve
+
         envs = make_batch(self.env_id, 1, parse_fields(self.fields))
         envs.reset(seed=training_seed(self.seed))
-        return envs.true_problem(), envs.episodes.simulator.profile.cut_names
+        now, simulator = envs.episodes, envs.episodes.simulator
 
+        def carry_out(decision: "Decision") -> "tuple[Decision, Outcome]":
+            played, _ = simulator.carried_out(now.state, decision)
+            return played, simulator.outcome(now.state, now.true, played)
 
-def _show_round(
-    problem: "RoundProblem", exact: "Solution", alternating: "AlternatingSolution", cut_names: Sequence[str]
-) -> None:
-    from rich.table import Table
-
-    from sfl_lab.cli.display import console
-
-    decision = exact.decision
-    cut, share = decision.cut[0], decision.bandwidth_share[0]
-    computing_s = problem.at_cut(decision.cut)[0][0]
-    done_s = problem.device_latency_s(decision)[0]
-    table = Table(title=f"The optimal round: {exact.latency_s[0]:.6g} s", title_justify="left")
-    for heading in ("device", "cut", "band", "MHz", "computes s", "on air s", "done at s", "AO's cut"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for k in range(len(cut)):
-        table.add_row(
-            str(k),
-            f"{cut_names[cut[k]]}  {cut[k] + 1}" if cut_names else str(cut[k] + 1),
-            f"{100 * share[k]:.3f} %",
-            f"{share[k] * problem.uplink_bandwidth_hz[0] / 1e6:.4g}",
-            f"{computing_s[k]:.5g}",
-            f"{done_s[k] - computing_s[k]:.5g}",
-            f"{done_s[k]:.6g}",
-            str(alternating.decision.cut[0, k] + 1),
-        )
-    terminal = console()
-    terminal.print(table)
-    terminal.print(
-        f"No decision is faster than {exact.lower_bound_s[0]:.12g} s (gap {exact.relative_gap[0]:.1e}, "
-        f"{exact.iterations[0]} evaluations).\n"
-        f"Alternating optimisation: {alternating.latency_s[0]:.12g} s, "
-        f"{_over(alternating, exact)[0]:.1e} above the optimum, iterations: {alternating.iterations[0]}.",
-        highlight=False,
-    )
-
-
-def _show_rounds(problem: "RoundProblem", exact: "Solution", alternating: "AlternatingSolution") -> None:
-    from rich.table import Table
-
-    from sfl_lab.cli.display import console
-
-    n, k, c = problem.shape
-    table = Table(title=f"{n} rounds of {k} devices with {c} cuts", title_justify="left")
-    for heading in ("round", "optimum s", "lower bound s", "AO s", "AO above", "AO iterations"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    over = _over(alternating, exact)
-    for i in range(min(n, MAX_ROUNDS_SHOWN)):
-        table.add_row(
-            str(i),
-            f"{exact.latency_s[i]:.9g}",
-            f"{exact.lower_bound_s[i]:.9g}",
-            f"{alternating.latency_s[i]:.9g}",
-            f"{over[i]:.1e}",
-            str(alternating.iterations[i]),
-        )
-    terminal = console()
-    terminal.print(table)
-    if n > MAX_ROUNDS_SHOWN:
-        terminal.print(f"and {n - MAX_ROUNDS_SHOWN} more; --out FILE.json writes all.", highlight=False)
-
-
-def _over(alternating: "AlternatingSolution", exact: "Solution") -> Any:
-    """By what share of the optimum alternating optimisation is above it, apart from rounding."""
-    import numpy as np
-
-    return np.maximum(alternating.latency_s / np.where(exact.latency_s > 0.0, exact.latency_s, 1.0) - 1.0, 0.0)
-
-
-def _plain(solution: "Solution") -> dict[str, Any]:
-    return {
-        "cut_index": solution.decision.cut,
-        "bandwidth_share": solution.decision.bandwidth_share,
-        "latency_s": solution.latency_s,
-        "lower_bound_s": solution.lower_bound_s,
-        "iterations": solution.iterations,
-    }
+        return solve(envs.true_problem(), simulator.profile.cut_names, carry_out)
