@@ -8,22 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from sfl_baselines import BASELINES
 from sfl_lab.compare.rounds.tables import short
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs"
 
 POLICIES = {
-    "oracle": "reads the true channel, exact optimum",
-    "exact": "exact joint optimum of what is observed",
-    "alternating": "alternating optimisation, the reference (Xu et al., 2024)",
+    **{name: baseline.about for name, baseline in BASELINES.items()},
     "ppo": "Stable-Baselines3 PPO, trained by `make benchmark`",
-    "common-cut": "the best single cut for all, optimal band",
-    "shallow": "the first cut for all, optimal band",
-    "proportional": "shares in proportion to need, own best cuts",
-    "equal-bandwidth": "equal shares, own best cuts",
-    "federated": "the whole network on the device, optimal band",
-    "random": "random actions",
 }
 
 SCHEMES = POLICIES | {
