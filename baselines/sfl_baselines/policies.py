@@ -1,14 +1,12 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_baselines.environments import episodes_of
-from sfl_baselines.rules import RULES, RandomRule, Rule, exact
-from sfl_env.checks import nearest_name
+from sfl_baselines.rules import Rule
+from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import RoundProblem
 
@@ -34,18 +32,20 @@ class RulePolicy:
     Parameters
     ----------
     env : Gymnasium environment or vector environment
-        One of this package's, wrapped or not; its encoders are used, none of its state.
+        One of this package's, wrapped or not, as long as no wrapper changes observations or actions; its encoders
+        are used, none of its state.
     rule : callable
         Decides N problems; write one to compare a method of your own.
 
     Raises
     ------
     PolicyError
-        If the environment is not one of this package's or its encoders lack a way back.
+        If the environment is not one of this package's, a wrapper changes its observations or actions, or its
+        encoders lack a way back.
 
     Examples
     --------
-    A rule that never offloads less than three blocks, at equal shares:
+    A rule that leaves three blocks on every device, or as many as fit, at equal shares:
 
     >>> import gymnasium as gym, sfl_env
     >>> from sfl_env import Decision
@@ -59,7 +59,7 @@ class RulePolicy:
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
-        self.episodes = episodes_of(env)
+        self.episodes = unchanged_episodes_of(env)
         self.rule = rule
         for encoder, method in (
             (self.episodes.observation_encoder, "decode"),
@@ -93,7 +93,7 @@ class RulePolicy:
         state
             As given.
         """
-        rows = np.asarray(observation)
+        rows = _rows(observation, self._single_ndim)
         single = rows.ndim == self._single_ndim
         decision = self.rule(self._problem(rows[None] if single else rows))
         try:
@@ -125,68 +125,59 @@ class OraclePolicy(RulePolicy):
         return problem
 
 
-ABOUT: Mapping[str, str] = {
-    "oracle": "optimal cuts and shares for the true state, which agents cannot see",
-    "exact": "optimal cuts and shares for the state as observed",
-    "alternating": "alternating optimisation of cuts and shares, as observed",
-    "common-cut": "the best single cut for all devices, band split optimally",
-    "proportional": "shares in proportion to air time, each device its own best cut",
-    "equal-bandwidth": "equal shares, each device its own best cut",
-    "federated": "the whole network on every device, band split optimally",
-    "shallow": "one block on every device, band split optimally",
-    "sequential": "each device the cut that is best with the whole band to itself, for schedule='sequence'",
-    "random": "uniform over the cuts that fit and over all splits of the band",
-}
-"""The policies that :func:`make` knows, and what they do."""
-
-
-def names() -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first."""
-    return tuple(ABOUT)
-
-
-def make(name: str, env: Any, seed: int = 0) -> Policy:
-    """Make a baseline policy for an environment.
+class ActionSpacePolicy:
+    """Draw uniformly from the action space, as ``env.action_space.sample()`` does, whatever is observed.
 
     Parameters
     ----------
-    name : str
-        One of :func:`names`.
     env : Gymnasium environment or vector environment
-        From ``gym.make`` or ``gym.make_vec``.
+        One of this package's, wrapped or not.
     seed : int
-        Of the random policy's generator; the others draw nothing.
-
-    Returns
-    -------
-    Policy
-        With Stable-Baselines3's ``predict``, so that its ``evaluate_policy`` runs it. With ``action_mode``
-        ``"cut"`` the environment splits the band itself, and with ``"discrete"`` shares are rounded to the
-        nearest level, whatever the policy's own shares are.
+        Of the generator; two policies with the same seed act alike.
 
     Raises
     ------
     PolicyError
-        For an unknown name, or an environment that policies cannot act in.
-
-    Examples
-    --------
-    >>> import gymnasium as gym, sfl_env
-    >>> env = gym.make("SFL-v0", num_devices=5, info_optimum=True)
-    >>> policy = make("exact", env)
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = policy.predict(observation)
-    >>> info = env.step(action)[4]
-    >>> round(float(info["latency_s"] / info["optimal_latency_s"]), 5)
-    1.0
+        If the environment is not one of this package's, or a wrapper changes its observations or actions.
     """
-    if name == "oracle":
-        return OraclePolicy(env, exact)
-    if name == "random":
-        return RulePolicy(env, RandomRule(seed))
-    if name in RULES:
-        return RulePolicy(env, RULES[name])
-    raise PolicyError(f"Unknown baseline {name!r}{nearest_name(name, ABOUT)}; known are {', '.join(ABOUT)}.")
+
+    def __init__(self, env: Any, seed: int = 0) -> None:
+        episodes = unchanged_episodes_of(env)
+        num_devices = episodes.scenario.num_devices
+        self._space = episodes.action_encoder.space(num_devices)
+        self._space.seed(seed)
+        self._single_ndim = len(episodes.observation_encoder.space(num_devices).shape)
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return an action for an observation (K, F), or actions for a batch (N, K, F)."""
+        rows = _rows(observation, self._single_ndim)
+        if rows.ndim == self._single_ndim:
+            return self._space.sample(), state
+        return np.stack([self._space.sample() for _ in rows]), state
+
+
+def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int) -> NDArray[Any]:
+    """Return an observation or a batch of them as an array of numbers."""
+    kind = type(observation).__name__
+    if not isinstance(observation, dict):
+        try:
+            rows = np.asarray(observation)
+        except (ValueError, TypeError, RuntimeError):
+            kind = f"a {kind} that is no array"
+        else:
+            if rows.dtype.kind in "fiu" and rows.ndim in (single_ndim, single_ndim + 1):
+                return rows
+            kind = f"an array of {rows.dtype} with {rows.ndim} axes"
+    raise PolicyError(
+        f"The observation is {kind}; it has to be numbers with {single_ndim} axes, or {single_ndim + 1} for a batch, "
+        "as the environment gives them."
+    )
 
 
 def _no_way_back(encoder: object, method: str) -> PolicyError:

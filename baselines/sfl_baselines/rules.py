@@ -1,7 +1,7 @@
 """Rules that decide a round from its joint problem alone, batched over N rounds."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ def sequential(problem: RoundProblem) -> Decision:
     return Decision(alone_s(problem).argmin(axis=-1), equal_shares(problem))
 
 
-class RandomRule:
+class RandomDecision:
     """Cuts uniform among those that fit, shares uniform over all splits of the whole band.
 
     Parameters
@@ -108,19 +108,6 @@ class RandomRule:
         weight = self._rng.standard_exponential(problem.shape[:2]) * takes_part(problem)
         total = weight.sum(axis=-1, keepdims=True)
         return Decision(cut, weight / np.where(total > 0.0, total, 1.0))
-
-
-RULES: Mapping[str, Rule] = {
-    "exact": exact,
-    "alternating": alternating,
-    "common-cut": common_cut,
-    "proportional": proportional,
-    "equal-bandwidth": equal_bandwidth,
-    "federated": federated,
-    "shallow": shallow,
-    "sequential": sequential,
-}
-"""Deterministic rules by the names of their policies."""
 
 
 def takes_part(problem: RoundProblem) -> NDArray[np.bool_]:
