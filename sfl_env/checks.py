@@ -1,70 +1,27 @@
-"""Range checks of parameters, with a message that names the field, the value and the range."""
+"""Checks of what users pass: look-ups by name, closed choices and ranges, each with one wording.
+
+Every check takes the class of the error to raise, so that each part of the package raises its own.
+"""
 
 import difflib
 import math
-from collections.abc import Iterable
-from typing import Protocol
+import numbers
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
-from sfl_env.errors import ScenarioError
+from sfl_env.errors import ScenarioError, SFLError
 
+Entry = TypeVar("Entry")
 
-class _Number(Protocol):
-    def __float__(self) -> float: ...
+LISTED_NAMES = 30
+"""Up to so many known names are listed in a message; of more, the nearest alone is told."""
 
-
-def require_range(name: str, value: _Number, low: float = -math.inf, high: float = math.inf) -> None:
-    """Raise unless a value is a finite number from ``low`` to ``high``, both included.
-
-    Raises
-    ------
-    ScenarioError
-        If the value is not a finite number or lies out of the range.
-
-    Examples
-    --------
-    >>> require_range("correlation", 0.9, -1.0, 1.0)
-    >>> require_range("correlation", 1.5, -1.0, 1.0)
-    Traceback (most recent call last):
-    ...
-    sfl_env.errors.ScenarioError: correlation is 1.5; it has to be a number from -1.0 to 1.0.
-    """
-    if not (_is_finite(value) and low <= float(value) <= high):
-        raise ScenarioError(f"{name} is {value!r}; it has to be a number {_describe(low, high)}.")
+SHOWN_CHARACTERS = 120
+"""Longer values are cut in messages."""
 
 
-def require_positive(name: str, value: _Number) -> None:
-    """Raise unless a value is a finite number above zero.
-
-    Raises
-    ------
-    ScenarioError
-        If the value is not a finite number or not above zero.
-
-    Examples
-    --------
-    >>> require_positive("carrier_hz", 0.0)
-    Traceback (most recent call last):
-    ...
-    sfl_env.errors.ScenarioError: carrier_hz is 0.0; it has to be a number above 0.
-    """
-    if not (_is_finite(value) and float(value) > 0.0):
-        raise ScenarioError(f"{name} is {value!r}; it has to be a number above 0.")
-
-
-def _is_finite(value: _Number) -> bool:
-    try:
-        return math.isfinite(value)
-    except TypeError:
-        return False
-
-
-def _describe(low: float, high: float) -> str:
-    if math.isinf(high):
-        return f"of at least {low}"
-    return f"from {low} to {high}"
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: object, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
 
     Examples
@@ -74,5 +31,228 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     >>> nearest_name("zzz", ["num_devices", "model"])
     ''
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(str(name)[:SHOWN_CHARACTERS], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def require_known(
+    kind: str, name: object, known: Collection[str], error: type[SFLError] = ScenarioError, otherwise: str = ""
+) -> None:
+    """Raise unless a name is one of the known ones, with the nearest of them and, where they are few, all.
+
+    Parameters
+    ----------
+    kind : str
+        What is looked up, such as ``"device type"``.
+    name : object
+        What the user called it; anything but a string is unknown.
+    known : collection of str
+        The names there are.
+    error : type
+        Class of the error.
+    otherwise : str
+        What may be given besides the known names, such as ``"the path of a .json file"``.
+
+    Raises
+    ------
+    SFLError
+        Of the class ``error``, if the name is unknown.
+
+    Examples
+    --------
+    >>> require_known("device type", "laptop", ["laptop", "phone"])
+    >>> require_known("device type", "laptpo", ["laptop", "phone"])
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: Unknown device type 'laptpo' (did you mean 'laptop'?); known are laptop, phone.
+    """
+    if isinstance(name, str) and name in known:
+        return
+    listed = f"; known are {', '.join(known)}" if len(known) <= LISTED_NAMES else ""
+    besides = f"{', or' if listed else '; or give'} {otherwise}" if otherwise else ""
+    raise error(f"Unknown {kind} {shown(name)}{nearest_name(name, known)}{listed}{besides}.")
+
+
+def look_up(
+    kind: str,
+    name: object,
+    table: Mapping[str, Entry],
+    error: type[SFLError] = ScenarioError,
+    otherwise: str = "",
+) -> Entry:
+    """Return a table's entry of a name, or raise as :func:`require_known`.
+
+    Examples
+    --------
+    >>> look_up("optimiser", "adam", {"sgd": 0, "adam": 2})
+    2
+    """
+    require_known(kind, name, table, error, otherwise)
+    return table[cast(str, name)]
+
+
+def require_choice(
+    name: str, value: object, choices: Collection[str], error: type[SFLError] = ScenarioError
+) -> None:
+    """Raise unless the value of a parameter is one of its few choices.
+
+    Raises
+    ------
+    SFLError
+        Of the class ``error``, naming parameter, value and choices.
+
+    Examples
+    --------
+    >>> require_choice("fading", "rican", ["rayleigh", "rician", "none"])
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: fading is 'rican'; it has to be one of rayleigh, rician, none (did you mean
+    'rician'?).
+    """
+    if not (isinstance(value, str) and value in choices):
+        nearest = nearest_name(value, choices) if isinstance(value, str) else ""
+        raise error(f"{name} is {shown(value)}; it has to be one of {', '.join(choices)}{nearest}.")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The finite numbers between two ends, both included unless an end is said to be open.
+
+    Examples
+    --------
+    >>> str(Range(0.0, 1.0)), str(Range(1, whole=True))
+    ('a number from 0 to 1', 'a whole number of at least 1')
+    >>> str(Range(0.0, 1.0, high_open=True)), str(Range(0.0, low_open=True))
+    ('a number of at least 0 and below 1', 'a number above 0')
+    >>> 0.0 in Range(0.0, low_open=True)
+    False
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if not is_number(value):
+            return False
+        number = cast(float, value)
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open else number <= self.high
+        return bool(above and below and (not self.whole or number == int(number)))
+
+    @property
+    def limits(self) -> str:
+        """Both ends in words: ``"from 0 to 1"``, ``"above 0"``; nothing where there are none."""
+        closed = not self.low_open and not self.high_open
+        if closed and math.isfinite(self.low) and math.isfinite(self.high):
+            return f"from {self.low:.7g} to {self.high:.7g}"
+        parts = []
+        if math.isfinite(self.low):
+            parts.append(f"{'above' if self.low_open else 'of at least'} {self.low:.7g}")
+        if math.isfinite(self.high):
+            parts.append(f"{'below' if self.high_open else 'at most'} {self.high:.7g}")
+        return " and ".join(parts)
+
+    def __str__(self) -> str:
+        return f"a {'whole ' * self.whole}number {self.limits}".rstrip()
+
+    def require(self, name: str, value: object, error: type[SFLError] = ScenarioError) -> None:
+        """Raise unless the value of a parameter lies in the range.
+
+        Raises
+        ------
+        SFLError
+            Of the class ``error``, naming parameter, value and range.
+        """
+        if value not in self:
+            raise error(f"{name} is {shown(value)}; it has to be {self}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite real number: an int, a float or a scalar of NumPy's, but no truth value.
+
+    Examples
+    --------
+    >>> is_number(3), is_number(True), is_number("3"), is_number(float("nan"))
+    (True, False, False, False)
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False
+
+
+def require_range(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    error: type[SFLError] = ScenarioError,
+) -> None:
+    """Raise unless a value is a finite number from ``low`` to ``high``, both included.
+
+    Raises
+    ------
+    SFLError
+        Of the class ``error``, naming parameter, value and range.
+
+    Examples
+    --------
+    >>> require_range("correlation", 0.9, -1.0, 1.0)
+    >>> require_range("correlation", 1.5, -1.0, 1.0)
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: correlation is 1.5; it has to be a number from -1 to 1.
+    """
+    Range(low, high).require(name, value, error)
+
+
+def require_whole(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    error: type[SFLError] = ScenarioError,
+) -> None:
+    """Raise unless a value is a whole number from ``low`` to ``high``, both included.
+
+    Examples
+    --------
+    >>> require_whole("iterations", 2.5, 1)
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: iterations is 2.5; it has to be a whole number of at least 1.
+    """
+    Range(low, high, whole=True).require(name, value, error)
+
+
+def require_positive(name: str, value: object, error: type[SFLError] = ScenarioError) -> None:
+    """Raise unless a value is a finite number above zero.
+
+    Examples
+    --------
+    >>> require_positive("carrier_hz", 0.0)
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: carrier_hz is 0.0; it has to be a number above 0.
+    """
+    Range(0.0, low_open=True).require(name, value, error)
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: on one line, and cut where it is long.
+
+    Examples
+    --------
+    >>> shown("a"), len(shown("a" * 1000))
+    ("'a'", 120)
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a user's own class may fail to describe itself
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 4] + " ..."
