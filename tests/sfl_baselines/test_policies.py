@@ -13,9 +13,10 @@ import sfl_env
 from sfl_baselines.policies import ABOUT
 from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError
-from sfl_env.presets import BATCHED_IDS, PRESETS
+from sfl_env.presets import PRESETS
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.observation import DeviceRows
+from tests.ids import BATCHED_IDS
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from sfl_env import ProblemError, ScenarioError, SFLError
 from sfl_env.checks import (
-    LISTED_NAMES,
-    SHOWN_CHARACTERS,
     Range,
     is_number,
     look_up,
@@ -23,6 +21,7 @@ from sfl_env.checks import (
     require_whole,
     shown,
 )
+from sfl_env.checks.names import LISTED_NAMES, SHOWN_CHARACTERS
 
 FINITE = st.floats(-1e12, 1e12)
 
