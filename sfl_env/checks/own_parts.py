@@ -85,7 +85,8 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
     except SFLError:
         raise
     except Exception as error:  # whatever a user's code may raise
-        raise ScenarioError(f"{where} raised {type(error).__name__}: {error}.") from error
+        told = " ".join(str(error).split())
+        raise ScenarioError(f"{where} raised {type(error).__name__}: {told}.") from error
 
 
 def require_array(

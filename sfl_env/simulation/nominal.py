@@ -11,6 +11,9 @@ SAMPLE_EPISODES = 64
 SAMPLE_DEVICES = 64_000
 """Of many devices fewer episodes are drawn, since the average needs no more."""
 
+SAMPLE_PAST_ROUNDS = 10
+"""Of delayed CSI's past at most so many rounds are drawn: an old channel is as good a sample as a new one."""
+
 SAMPLE_SEED = 0
 
 
@@ -29,8 +32,7 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
     """
     scenario = simulator.scenario
     episodes = min(SAMPLE_EPISODES, -(-SAMPLE_DEVICES // scenario.num_devices))
-    # An old channel is as good a sample as the present one: of delayed CSI's past one round is enough.
-    rounds_before = min(scenario.csi_delay_rounds, 1)
+    rounds_before = min(SAMPLE_PAST_ROUNDS, scenario.csi_delay_rounds)
     state = simulator.initial(np.random.default_rng(SAMPLE_SEED), episodes, rounds_before)
     now = simulator.conditions(state)
 

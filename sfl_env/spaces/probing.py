@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sfl_env.checks import Range, called, require_array, require_instance, require_methods
+from sfl_env.checks import Range, called, require_array, require_instance, require_methods, shown
 from sfl_env.errors import DecisionError, ScenarioError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
@@ -103,7 +103,7 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     require_array("action.encode(decision)", actions, (n, *space.shape))
     for action in actions:
         if not space.contains(action):
-            raise ScenarioError(f"action.encode(decision) is {action}, which is not in action.space, {space}.")
+            raise ScenarioError(f"action.encode(decision) is {shown(action)}, which is not in {space}.")
     _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
     space.seed(0)
     sampled = np.stack([space.sample() for _ in range(n)])
