@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.channel.model import ChannelModel
-from sfl_env.checks import nearest_name
-from sfl_env.devices.population import DeviceSampler
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner, Progress, Score
@@ -21,18 +18,22 @@ from sfl_env.rounds.latency import band_demand, round_problem
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
+from sfl_env.simulation import parts
+from sfl_env.simulation.arguments import sort
 from sfl_env.simulation.nominal import nominal_round_latency_s
+from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
+from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
 from sfl_env.simulation.simulator import Simulator, State
 from sfl_env.simulation.states import from_nested, replace_rows, to_nested
-from sfl_env.spaces.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.spaces.action import ActionEncoder, Actions
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows, View
+from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
+from sfl_env.spaces.parts import action_encoder
+from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
 from sfl_env.spaces.reward import Reward, WeightedReward
 
-TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
-"""Options of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
-
-ACTION_MODES = ("continuous", "cut", "discrete")
-"""Names of the action encoders that an environment can be made with."""
+OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
+"""Keywords besides fields and parts."""
 
 
 class Transition(NamedTuple):
@@ -54,19 +55,20 @@ class Episodes:
         Number of episodes side by side.
     scenario : Scenario, optional
         The system; the default scenario if left out.
-    action_mode : str
-        One of :data:`ACTION_MODES`.
-    info_optimum : bool
-        Whether infos hold the optimum of every round, which costs its solution.
-    profile, channel, population, observation, action, reward, learner
-        Replace single parts by one's own.
+    preset : mapping, optional
+        Fields that a registered id stands for; those in ``options`` override them.
     **options
-        Fields of the scenario to override and, in accuracy mode, :data:`TRAINING_OPTIONS`.
+        Fields of the scenario to override; ``action_mode``, one of
+        :data:`~sfl_env.spaces.parts.ACTION_MODES`; ``info_optimum``, whether infos hold the optimum of every
+        round, which costs its solution; ``profile``, ``channel``, ``population``, ``availability``,
+        ``observation``, ``action``, ``reward``, ``learner`` in the place of single parts, each tried once; in
+        accuracy mode :data:`~sfl_env.simulation.parts.TRAINING_OPTIONS`.
 
     Raises
     ------
     ScenarioError
-        For an unknown field or action mode, a value out of range, or an optimum that is not known.
+        For an unknown field or argument, a value out of range, arguments that contradict each other, a part that
+        is not what its protocol says, or an optimum that is not known.
     """
 
     def __init__(
@@ -74,80 +76,71 @@ class Episodes:
         n: int,
         scenario: Scenario | None = None,
         *,
-        action_mode: str = "continuous",
-        info_optimum: bool = False,
-        profile: DNNProfile | None = None,
-        channel: ChannelModel[Any] | None = None,
-        population: DeviceSampler | None = None,
-        observation: ObservationEncoder | None = None,
-        action: ActionEncoder | None = None,
-        reward: Reward | None = None,
-        learner: Learner | None = None,
+        preset: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.n = n
-        training = {name: options.pop(name) for name in TRAINING_OPTIONS if name in options}
-        self.scenario = (scenario or Scenario()).replace(**options)
-        self.learner = self._learner(learner, profile, training)
-        self.learning: Progress | None = None
-        if self.learner is not None:
-            profile = self.learner.profile
-        self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
-        self._max_rounds = np.array(self.scenario.max_rounds)
-        self.info_optimum = info_optimum
-        if info_optimum and not self.scenario.optimum_is_known:
-            raise ScenarioError(
-                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
-                "solver here is optimal for them."
-            )
-        num_cuts = self.simulator.workload.num_cuts
-        self.observation_encoder: ObservationEncoder = observation or DeviceRows(
-            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
-        )
-        self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
-        # The package's own encoders only give decisions that are possible; others' are checked.
-        self._check_decisions = action is not None
-        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
-        self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
-
-    def _learner(
-        self, learner: Learner | None, profile: DNNProfile | None, training: dict[str, Any]
-    ) -> Learner | None:
-        if self.scenario.mode != "accuracy":
-            unused = [*training, *(["learner"] if learner else [])]
-            if unused:
-                raise ScenarioError(f"{unused[0]} belongs to mode='accuracy', where networks are trained.")
-            return None
-        if self.n != 1:
+        self.scenario, given = sort(scenario, preset, options, {**SYSTEM_PARTS, **AGENT_PARTS}, OPTIONS)
+        if self.scenario.mode == "accuracy" and n != 1:
             raise ScenarioError(
                 "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
                 "vectorization_mode='sync'."
             )
-        if profile is not None:
-            raise ScenarioError(
-                f"profile is given ({profile.name!r}), but in accuracy mode the costs are those of the network "
-                "that is trained; leave it out, or pass network=, a function that returns yours."
-            )
-        if learner is not None:
-            if training:
-                raise ScenarioError(f"{next(iter(training))} does not go with learner, which brings its own.")
-            return learner
-        # Training needs torch, which nothing else here does.
-        from sfl_env.learning.scenario import ScenarioLearner
-
-        return ScenarioLearner(self.scenario, **training)
-
-    def _action_encoder(self, mode: str, num_cuts: int) -> ActionEncoder:
-        if mode == "continuous":
-            return ContinuousAction(num_cuts)
-        if mode == "cut":
-            return CutAction(num_cuts, self.optimal_shares)
-        if mode == "discrete":
-            return DiscreteAction(num_cuts)
-        raise ScenarioError(
-            f"action_mode is {mode!r}; it has to be one of {', '.join(ACTION_MODES)}"
-            f"{nearest_name(mode, ACTION_MODES)}."
+        self.learner = parts.learner(self.scenario, given)
+        if "learner" in given:
+            probe_learner(given["learner"])
+        self.learning: Progress | None = None
+        self.simulator = Simulator(
+            self.scenario,
+            profile=given.get("profile") if self.learner is None else self.learner.profile,
+            channel=given.get("channel"),
+            population=given.get("population"),
+            availability=given.get("availability"),
         )
+        self._max_rounds = np.array(self.scenario.max_rounds)
+        self.info_optimum = given.get("info_optimum", False)
+        if self.info_optimum and not self.scenario.optimum_is_known:
+            raise ScenarioError(
+                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
+                "solver here is optimal for them."
+            )
+        self._touched_by_agents(given)
+
+    def _touched_by_agents(self, given: Mapping[str, Any]) -> None:
+        """Make encoders and reward, and try those that are a user's own."""
+        num_cuts = self.simulator.workload.num_cuts
+        rows = DeviceRows(
+            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
+        )
+        self.observation_encoder: ObservationEncoder = given.get("observation", rows)
+        encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, self.optimal_shares)
+        self.action_encoder: ActionEncoder = given.get("action", encoder)
+        # The package's own encoders only give decisions that are possible; others' are checked.
+        self._check_decisions = "action" in given
+        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
+        weighted = WeightedReward.of(self.scenario, self.reference_latency_s)
+        self.reward: Reward = given.get("reward", weighted)
+        if given.keys() & AGENT_PARTS:
+            self._probe(given)
+
+    def _probe(self, given: Mapping[str, Any]) -> None:
+        """Try a user's own encoders and reward on a round of episodes that are thrown away."""
+        shape = (probed_episodes(self.scenario.num_devices), self.scenario.num_devices)
+        state = self.simulator.initial(np.random.default_rng(PROBE_SEED), shape[0])
+        true = self.simulator.conditions(state)
+        seen = self.simulator.observed_conditions(state, true)
+        shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
+        if "observation" in given:
+            view = self.simulator.view(state, seen)
+            if self.learner is not None:
+                view = view._replace(learning=Progress(*np.full((3, shape[0]), 0.5)))
+            probe_observation(self.observation_encoder, view)
+        if "action" in given:
+            problem = round_problem(self.simulator.workload, self.simulator.resources, true)
+            probe_action(self.action_encoder, shallow, seen, problem)
+        if "reward" in given:
+            carried_out, _ = self.simulator.carried_out(state, shallow)
+            probe_reward(self.reward, self.simulator.outcome(state, true, carried_out))
 
     def optimal_shares(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
         """Return the shares (N, K) that are best for the cuts under the conditions."""

@@ -10,7 +10,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_agents.training.algorithms import algorithm
 from sfl_agents.training.train import AGENT
-from sfl_baselines.environments import episodes_of
+from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import PolicyError
 from sfl_env.storage import runs
 
@@ -62,7 +62,7 @@ def load(path: Path | str, env: Any) -> BaseAlgorithm:
 
 def _fitted_spaces(data: dict[str, Any], env: Any, file: Path) -> dict[str, Any]:
     """Return the environment's spaces, to take the place of the agent's own, if the agent fits them."""
-    episodes = episodes_of(env)
+    episodes = unchanged_episodes_of(env)
     devices = episodes.scenario.num_devices
     seen, acted = episodes.observation_encoder.space(devices), episodes.action_encoder.space(devices)
     own_seen, own_acted = data["observation_space"], data["action_space"]

@@ -12,15 +12,18 @@ True
 """
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
-from sfl_baselines.policies import OraclePolicy, Policy, RulePolicy, make, names
+from sfl_baselines.catalogue import about, make, names
+from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact
 
 __all__ = [
+    "ActionSpacePolicy",
     "AlternatingSolution",
     "OraclePolicy",
     "Policy",
     "RulePolicy",
     "Solution",
+    "about",
     "allocate_bandwidth",
     "make",
     "names",

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from sfl_baselines import rules
+from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
-from sfl_env.checks import require_known
+from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 
 
@@ -58,8 +59,8 @@ CATALOGUE = (
     ),
     Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
 )
-"""The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their decision
-is optimal for that surrogate and not for the round."""
+"""The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
+decision is optimal for that surrogate and not for the round."""
 
 _BY_NAME = {entry.name: entry for entry in CATALOGUE}
 
@@ -133,11 +134,11 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
         schedule = episodes_of(env).scenario.schedule
         if schedule != entry.schedule:
             raise PolicyError(
-                f"{name!r} is for schedule={entry.schedule!r}, and this environment has schedule={schedule!r}, in which "
-                f"its decisions would be another scheme's. Make the environment with schedule={entry.schedule!r}."
+                f"{name!r} is for schedule={entry.schedule!r}, and this environment has schedule={schedule!r}, in "
+                f"which its decisions would be another scheme's. Make the environment with that schedule."
             )
     return policy
 
 
 def _entry(name: str) -> Baseline:
-    return _BY_NAME[require_known("baseline", name, _BY_NAME, PolicyError)]
+    return look_up("baseline", name, _BY_NAME, PolicyError)

@@ -10,10 +10,10 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from sfl_env import Scenario, SFLEnv, SFLVectorEnv
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known
 from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError, ScenarioError
-from sfl_env.presets import PRESETS
+from sfl_env.presets import PRESETS, fields_of
 
 HELD_OUT_SEED = 1_000_000
 """Training uses seeds from 0 to below this one; evaluation with seed s uses this one plus s. The two never
@@ -84,19 +84,20 @@ def make_batch(
     fields = dict(fields or {})
     spec = find_spec(env_id)
     if mode_of(env_id, fields) == "accuracy":
-        network = Scenario().replace(**_scenario_fields({**spec.kwargs, **fields})).network
+        network = Scenario().replace(**_scenario_fields({**fields_of(**spec.kwargs), **fields})).network
         raise ScenarioError(
             f"{env_id} trains a network in every environment and has no batch. Train agents on the lengths of "
             f"its rounds, --fields mode=latency model={network}, and compare what is learnt under them by `sfl "
             "benchmark --mode accuracy --agents`."
         )
-    if spec.entry_point == "sfl_env.env:SFLEnv":  # whose batches simulate every latency scenario
-        spec.vector_entry_point = "sfl_env.vector_env:SFLVectorEnv"
     with _made_here(env_id):
         core = gym.make_vec(spec, num_envs=num_envs, **options, **fields).unwrapped
     if not isinstance(core, SFLVectorEnv):
         episodes_of(core)
-        raise PolicyError(f"{env_id} has no batched environment of sfl_env's behind gym.make_vec.")
+        raise PolicyError(
+            f"{env_id} has no batched environment of sfl_env's behind gym.make_vec: register it with "
+            "vector_entry_point='sfl_env.presets:make_batch'."
+        )
     return core
 
 
@@ -133,7 +134,7 @@ def mode_of(env_id: str, fields: Mapping[str, Any]) -> str:
     >>> mode_of("SFL-v0", {}), mode_of("SFL-v0", {"mode": "accuracy"}), mode_of("SFL-Accuracy-v0", {})
     ('latency', 'accuracy', 'accuracy')
     """
-    return str({**find_spec(env_id).kwargs, **fields}.get("mode", Scenario.mode))
+    return str({**fields_of(**find_spec(env_id).kwargs), **fields}.get("mode", Scenario.mode))
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -149,10 +150,7 @@ def find_spec(env_id: str) -> EnvSpec:
         with _made_here(env_id):
             importlib.import_module(module)
     if name not in gym.registry:
-        raise ScenarioError(
-            f"Unknown environment id {env_id!r}{nearest_name(name, PRESETS)}; known are {', '.join(PRESETS)}, "
-            "and MODULE:ID for one that a module of yours registers."
-        )
+        require_known("environment id", env_id, PRESETS, otherwise="MODULE:ID for one that your module registers")
     return copy.deepcopy(gym.registry[name])
 
 

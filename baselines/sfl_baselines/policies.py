@@ -175,8 +175,8 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
                 return rows
             kind = f"an array of {rows.dtype} with {rows.ndim} axes"
     raise PolicyError(
-        f"The observation is {kind}; it has to be numbers with {single_ndim} axes, or {single_ndim + 1} for a batch, "
-        "as the environment gives them."
+        f"The observation is {kind}; it has to be numbers with {single_ndim} axes, or {single_ndim + 1} for a "
+        "batch, as the environment gives them."
     )
 
 

@@ -57,8 +57,8 @@ TRANSFORMING = ("reset", "step", "step_async", "step_wait", "observation", "obse
 def unchanged_episodes_of(env: Any) -> Episodes:
     """Return the episodes that an environment runs, if its observations and actions are those of the episodes.
 
-    A baseline decodes observations and encodes actions as the environment itself does. What a wrapper has changed on
-    the way it would take for something else.
+    A baseline decodes observations and encodes actions as the environment itself does. What a wrapper has changed
+    on the way it would take for something else.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ def unchanged_episodes_of(env: Any) -> Episodes:
     >>> unchanged_episodes_of(gym.wrappers.NormalizeObservation(env))
     Traceback (most recent call last):
         ...
-    sfl_env.errors.PolicyError: NormalizeObservation changes, or may change, what is observed or how actions are ...
+    sfl_env.errors.PolicyError: NormalizeObservation changes, or may change, what is observed or how ...
     """
     episodes = episodes_of(env)
     for layer in _layers(env):
         if _may_transform(layer):
             raise PolicyError(
-                f"{type(layer).__name__} changes, or may change, what is observed or how actions are taken, so that "
-                "a policy which decodes the environment's own observations would decide about something else. Give "
-                "it the environment without this wrapper; if the wrapper leaves both as they are, make the policy for "
-                "env.unwrapped."
+                f"{type(layer).__name__} changes, or may change, what is observed or how actions are taken, so "
+                "that a policy which decodes the environment's own observations would decide about something "
+                "else. Give it the environment without this wrapper; if the wrapper leaves both as they are, make "
+                "the policy for env.unwrapped."
             )
     return episodes
 
@@ -97,7 +97,7 @@ def _layers(env: Any) -> Iterator[Any]:
     """From the outermost wrapper to the environment itself."""
     while env is not None:
         yield env
-        # Gymnasium's wrappers hold an `env`, Stable-Baselines3's a `venv`, and our view of a batch the batch, `envs`.
+        # Gymnasium's wrappers hold an `env`, Stable-Baselines3's a `venv`, our view of a batch the batch, `envs`.
         held = vars(env)
         env = next((held[name] for name in ("env", "venv", "envs") if held.get(name) is not None), None)
         if isinstance(env, list):

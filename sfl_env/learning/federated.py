@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
@@ -20,12 +20,12 @@ from sfl_env.learning.executors.message_passing import MessagePassingExecutor, N
 from sfl_env.learning.partition import Partition, Partitioner
 from sfl_env.learning.plan import LocalTraining, RoundOutcome, RoundPlan
 from sfl_env.learning.weights import Weights
+from sfl_env.scenario import Schedule
 
 ExecutorName = Literal["fused", "message-passing"]
-Schedule = Literal["parallel", "sequence"]
 
-EXECUTORS: tuple[ExecutorName, ...] = ("fused", "message-passing")
-SCHEDULES: tuple[Schedule, ...] = ("parallel", "sequence")
+EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 EVALUATION_SAMPLES = 512
 """Test samples that are evaluated at a time, which bounds the memory of their activations."""

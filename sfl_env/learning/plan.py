@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from sfl_env.errors import TrainingError
 from sfl_env.learning.weights import Weights
+from sfl_env.scenario import OptimizerName, Server
 
-Server = Literal["replicated", "shared"]
-OptimizerName = Literal["sgd", "adam"]
-
-SERVERS: tuple[Server, ...] = ("replicated", "shared")
-OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adam")
+SERVERS: tuple[Server, ...] = get_args(Server)
+OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
 
 @dataclass(frozen=True)

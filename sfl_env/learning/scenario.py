@@ -15,9 +15,9 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import DataError, ScenarioError, TrainingError
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
-from sfl_env.learning.federated import ExecutorName, Schedule, SplitFederatedTraining
+from sfl_env.learning.federated import ExecutorName, SplitFederatedTraining
 from sfl_env.learning.partition import scheme
-from sfl_env.learning.plan import LocalTraining, OptimizerName, Server
+from sfl_env.learning.plan import LocalTraining
 from sfl_env.learning.protocol import Score
 from sfl_env.scenario import Scenario
 
@@ -85,13 +85,13 @@ class ScenarioLearner:
             LocalTraining(
                 iterations=scenario.local_iterations,
                 batch_size=scenario.batch_size,
-                server=cast(Server, scenario.server),
-                optimizer=cast(OptimizerName, scenario.optimizer),
+                server=scenario.server,
+                optimizer=scenario.optimizer,
                 learning_rate=scenario.learning_rate,
                 momentum=scenario.momentum,
             ),
             executor=cast(ExecutorName, executor),
-            schedule=cast(Schedule, scenario.schedule),
+            schedule=scenario.schedule,
             device=torch_device,
             formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
         )

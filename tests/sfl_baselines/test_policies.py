@@ -10,15 +10,19 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import sfl_baselines
 import sfl_env
-from sfl_baselines.policies import ABOUT
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError
-from sfl_env.presets import BATCHED_IDS, PRESETS
+from sfl_env.presets import PRESETS
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.parts import ACTION_MODES
+from tests.ids import BATCHED_IDS
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]
+IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
+DECIDING = [name for name in IN_PARALLEL if name != "random"]
+"""Baselines that look at what they decide about."""
+
 CURRENT_CSI_IDS = [name for name in LATENCY_IDS if not PRESETS[name].fields.get("csi_delay_rounds")]
 
 
@@ -39,7 +43,7 @@ def rounds(env_id: str, policy: str, count: int = 5, n: int = 8, **fields: Any) 
 def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
     env = gym.make(env_id, action_mode=mode, max_rounds=3)
     envs = gym.make_vec(env_id, num_envs=3, action_mode=mode, max_rounds=3)
-    for name in sfl_baselines.names():
+    for name in IN_PARALLEL:
         observation, _ = env.reset(seed=1)
         observations, _ = envs.reset(seed=1)
         single, batch = sfl_baselines.make(name, env), sfl_baselines.make(name, envs)
@@ -53,7 +57,7 @@ def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
             assert envs.action_space.contains(actions), name
             observations, _, _, _, infos = envs.step(actions)
             assert np.isfinite(infos["latency_s"]).all(), name
-            assert not infos["cut_limited"].any(), name
+            assert name == "random" or not infos["cut_limited"].any(), name
 
 
 @pytest.mark.parametrize("env_id", CURRENT_CSI_IDS)
@@ -62,7 +66,7 @@ def test_a_solver_loses_nothing_by_acting_through_the_public_spaces(env_id: str)
         assert (infos["latency_s"] / optimum_s - 1 < 1e-5).all()
 
 
-@pytest.mark.parametrize("name", sfl_baselines.names())
+@pytest.mark.parametrize("name", IN_PARALLEL)
 @pytest.mark.parametrize("env_id", LATENCY_IDS)
 def test_nothing_beats_the_optimum(env_id: str, name: str) -> None:
     for optimum_s, infos in rounds(env_id, name, count=3):
@@ -96,7 +100,7 @@ def test_sb3s_evaluate_policy_runs_baselines(name: str) -> None:
     assert deviation > 0
 
 
-@pytest.mark.parametrize("name", sfl_baselines.names())
+@pytest.mark.parametrize("name", DECIDING)
 def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str) -> None:
     # Whole networks on the devices would empty all small batteries in one round.
     envs = gym.make_vec("SFL-Battery-v0", num_envs=4, battery_j=400.0 if name == "federated" else 10.0)
@@ -120,7 +124,7 @@ def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str)
 def test_the_single_environment_and_a_batch_of_one_are_decided_alike() -> None:
     env = gym.make("SFL-v0")
     observation, _ = env.reset(seed=5)
-    for name in ABOUT:
+    for name in IN_PARALLEL:
         policy = sfl_baselines.make(name, env, seed=3)
         again = sfl_baselines.make(name, env, seed=3)
         np.testing.assert_array_equal(policy.predict(observation)[0], again.predict(observation[None])[0][0])
@@ -213,3 +217,49 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
         infos = envs.step(one.predict(observation)[0])[4]
         assert (seconds["sequential"] <= infos["latency_s"] * (1 + 1e-5)).all()
     assert (seconds["sequential"] < seconds["exact"]).any()
+
+
+@pytest.mark.parametrize("mode", ["parallel", "synchronised"])
+def test_split_learning_is_not_played_where_devices_work_at_once(mode: str) -> None:
+    env = gym.make("SFL-v0", synchronised_phases=mode == "synchronised")
+    with pytest.raises(PolicyError, match="'sequential' is for schedule='sequence'"):
+        sfl_baselines.make("sequential", env)
+
+
+@pytest.mark.parametrize("mode", ACTION_MODES)
+def test_random_is_what_the_action_space_samples(mode: str) -> None:
+    env = gym.make("SFL-v0", num_devices=3, action_mode=mode)
+    observation, _ = env.reset(seed=0)
+    env.action_space.seed(11)
+    policy = sfl_baselines.make("random", env, seed=11)
+    for _ in range(3):
+        np.testing.assert_array_equal(policy.predict(observation)[0], env.action_space.sample())
+
+
+@pytest.mark.parametrize("name", IN_PARALLEL)
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"rows": np.zeros((10, 7))},
+        [[1.0], [1.0, 2.0]],
+        "rows",
+        None,
+        np.zeros(7),
+        np.zeros((1, 1, 10, 7)),
+        np.full((10, 7), "a"),
+        np.zeros((10, 7), dtype=complex),
+        np.full((10, 7), None),
+    ],
+    ids=lambda value: type(value).__name__ + str(getattr(value, "dtype", "")),
+)
+def test_what_is_no_observation_is_refused(name: str, observation: Any) -> None:
+    env = gym.make("SFL-v0")
+    env.reset(seed=0)
+    with pytest.raises(PolicyError, match="The observation is"):
+        sfl_baselines.make(name, env).predict(observation)
+
+
+def test_the_catalogue_says_what_each_does() -> None:
+    assert len({sfl_baselines.about(name) for name in sfl_baselines.names()}) == len(sfl_baselines.names())
+    with pytest.raises(PolicyError, match="did you mean 'exact'"):
+        sfl_baselines.about("exat")

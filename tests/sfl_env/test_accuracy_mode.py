@@ -336,14 +336,13 @@ def test_make_vec_trains_in_single_environments_in_turn() -> None:
 
 
 def test_a_batch_of_one_learns_anew_in_each_episode() -> None:
-    envs = gym.make_vec("SFL-v0", num_envs=1, mode="accuracy", max_rounds=2, autoreset_mode="SameStep", **SMALL)
+    envs = SFLVectorEnv(1, mode="accuracy", max_rounds=2, autoreset_mode="SameStep", **SMALL)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
     observation, _, _, truncated, infos = envs.step(envs.action_space.sample())
     assert truncated.all()
     assert infos["final_info"]["elapsed_s"][0] > 0.0
     assert (observation[0, :, -1] == -1.0).all()
-    assert isinstance(envs, SFLVectorEnv)
     learner = envs.episodes.learner
     assert isinstance(learner, ScenarioLearner)
     assert learner.training.round == 0
@@ -390,7 +389,7 @@ def test_a_users_own_learner_takes_the_trainings_place() -> None:
     assert [env.step(env.action_space.sample())[2] for _ in range(3)] == [False, False, True]
     with pytest.raises(ScenarioError, match="learner belongs to mode='accuracy'"):
         gym.make("SFL-v0", learner=own)
-    with pytest.raises(ScenarioError, match="executor does not go with learner"):
+    with pytest.raises(ScenarioError, match="executor is given beside learner, which replaces it"):
         gym.make("SFL-Accuracy-v0", learner=own, executor="fused")
 
 
@@ -449,14 +448,14 @@ def toy(classes: int = 3) -> TensorData:
             ScenarioError,
             "model is 'mine.json', a profile.*name a network",
         ),
-        ({"profile": catalogue.load("lenet5")}, ScenarioError, r"profile is given \('lenet5'\).*pass network="),
+        ({"profile": catalogue.load("lenet5")}, ScenarioError, "profile is given, but .*pass network="),
         ({"batch_size_spread": 2.0}, ScenarioError, "batch_size_spread is 2.0; in accuracy mode it has to be 1"),
         ({"executor": "fast"}, TrainingError, "executor is 'fast'; it has to be fused or message-passing"),
         ({"torch_device": "gpu"}, TrainingError, "device is 'gpu'; it has to be 'auto', 'cpu' or 'cuda'"),
         ({"dataset": "fashion_mnist"}, ScenarioError, "did you mean 'fashion-mnist'"),
         ({"partition": "dirichelt"}, ScenarioError, "did you mean 'dirichlet'"),
         ({"server": "share"}, ScenarioError, "did you mean 'shared'"),
-        ({"target_accuracy": 95}, ScenarioError, "target_accuracy is 95; it has to be from 0 to 1"),
+        ({"target_accuracy": 95}, ScenarioError, "target_accuracy is 95; it has to be a number from 0 to 1"),
         ({"synchronised_phases": True, "deadline_s": 3.0}, ScenarioError, "synchronised_phases goes with"),
         ({"info_optimum": True, "schedule": "sequence"}, ScenarioError, "info_optimum is not available with"),
         ({"learning_rte": 0.1}, ScenarioError, r"'learning_rte' \(did you mean 'learning_rate'\?\)"),
@@ -501,7 +500,7 @@ def test_options_of_training_are_refused_where_nothing_is_trained(name: str) -> 
 @pytest.mark.parametrize("num_envs", [2, 16])
 def test_a_batched_environment_that_should_train_names_the_way(num_envs: int) -> None:
     with pytest.raises(ScenarioError, match=r"one network an environment: .*vectorization_mode='sync'"):
-        gym.make_vec("SFL-v0", num_envs=num_envs, mode="accuracy")
+        SFLVectorEnv(num_envs, mode="accuracy")
 
 
 def test_cuda_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

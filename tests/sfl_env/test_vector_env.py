@@ -11,8 +11,9 @@ from scipy.stats import ks_2samp
 
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.episodes import Episodes
-from sfl_env.presets import BATCHED_IDS, PRESETS
+from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import replace_rows
+from tests.ids import BATCHED_IDS
 
 IDS = BATCHED_IDS
 

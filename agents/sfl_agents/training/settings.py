@@ -12,8 +12,8 @@ import yaml
 
 from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm
 from sfl_env.checks import nearest_name
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import TrainingError
+from sfl_env.spaces.parts import ACTION_MODES
 
 REWARDS = ("raw", "log", "normalised")
 """What the algorithm is given as reward; see :class:`Settings`."""
@@ -30,7 +30,7 @@ class Settings:
     num_envs : int
         Environments side by side.
     action_mode : str
-        One of :data:`sfl_env.episodes.ACTION_MODES`.
+        One of :data:`sfl_env.spaces.parts.ACTION_MODES`.
     policy : str
         ``DevicePolicy`` shares one network among all devices (PPO and A2C); ``MlpPolicy`` is
         Stable-Baselines3's own, over all rows end to end.

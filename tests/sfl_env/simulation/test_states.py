@@ -14,8 +14,9 @@ from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 from sfl_env import ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.channel.model import Channel
 from sfl_env.errors import TrainingError
-from sfl_env.presets import BATCHED_IDS, PRESETS
+from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import from_nested, to_nested
+from tests.ids import BATCHED_IDS
 
 SMALL: dict[str, Any] = {"num_devices": 3, "local_iterations": 1, "max_rounds": 6}
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfl_env import Decision, DecisionError, SFLEnv, SFLVectorEnv
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.spaces.action import ContinuousAction, DiscreteAction
+from sfl_env.spaces.parts import ACTION_MODES
 
 MODES = tuple(ACTION_MODES)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
-from sfl_env.presets import BATCHED_IDS
 from sfl_env.spaces.observation import LogScale, LogScales
+from tests.ids import BATCHED_IDS
 
 
 def make(env_id: str, **fields: Any) -> SFLEnv:

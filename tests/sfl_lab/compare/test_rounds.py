@@ -14,13 +14,13 @@ import sfl_baselines
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed, make_batch, training_seed
 from sfl_env.errors import PolicyError, RunError, ScenarioError
-from sfl_env.presets import BATCHED_IDS
 from sfl_lab.cli import main
 from sfl_lab.cli.fields import parse_fields
 from sfl_lab.compare.rounds.comparison import POLICIES, Comparison, Results, compare, prepare
 from sfl_lab.compare.rounds.rollout import ImpossibleResultError, check_paired, roll_out
 from sfl_lab.compare.statistics import mean_interval
 from sfl_lab.compare.yardstick import BarrierBound, Optimum, reference_of
+from tests.ids import BATCHED_IDS
 
 SMALL = {"num_devices": 4, "max_rounds": 5}
 

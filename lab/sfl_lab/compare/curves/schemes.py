@@ -140,7 +140,10 @@ class CentralisedLearner:
             "batch_size": env.scenario.num_devices * env.scenario.batch_size,
             "partition": "iid",
             "schedule": "parallel",
-            "reference_latency_s": 1.0,  # so that nobody asks for this device's rounds, which do not take place
+            # So that nobody asks for this device's rounds, which do not take place, or for its memory.
+            "reference_latency_s": 1.0,
+            "device_types": ("cloud-vm",),
+            "device_weights": (1.0,),
         }
         learner = comparison.env(comparison.action_mode, **together).episodes.learner
         assert learner is not None
