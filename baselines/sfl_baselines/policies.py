@@ -61,12 +61,6 @@ class RulePolicy:
     def __init__(self, env: Any, rule: Rule) -> None:
         self.episodes = unchanged_episodes_of(env)
         self.rule = rule
-        for encoder, method in (
-            (self.episodes.observation_encoder, "decode"),
-            (self.episodes.action_encoder, "encode"),
-        ):
-            if not callable(getattr(encoder, method, None)):
-                raise _no_way_back(encoder, method)
         space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
         self._single_ndim = len(space.shape)
 

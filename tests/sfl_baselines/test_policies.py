@@ -12,7 +12,6 @@ import sfl_baselines
 import sfl_env
 from sfl_env.errors import PolicyError
 from sfl_env.presets import PRESETS
-from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
@@ -167,22 +166,12 @@ class OneWay(DeviceRows):
         raise NotImplementedError
 
 
-class ActionWithoutEncode:
-    """An action encoder that agents can use and solvers cannot."""
-
-    def __init__(self, num_cuts: int) -> None:
-        inner = ContinuousAction(num_cuts)
-        self.space, self.decode = inner.space, inner.decode
-
-
 def test_encoders_without_a_way_back_are_named() -> None:
     num_cuts = gym.make("SFL-v0").unwrapped.episodes.simulator.workload.num_cuts
     env = gym.make("SFL-v0", observation=OneWay(num_cuts, with_battery=False))
     observation, _ = env.reset(seed=0)
     with pytest.raises(PolicyError, match=r"observation encoder OneWay has no decode\(\)"):
         sfl_baselines.make("exact", env).predict(observation)
-    with pytest.raises(PolicyError, match=r"action encoder ActionWithoutEncode has no encode\(\)"):
-        sfl_baselines.make("exact", gym.make("SFL-v0", action=ActionWithoutEncode(num_cuts)))
 
 
 def test_a_users_rule_becomes_a_policy() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gymnasium import wrappers
 from gymnasium.wrappers import vector
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecCheckNan, VecFrameStack, VecNormalize
 
 import sfl_baselines
 from sfl_agents.training.rewards import LogReward
@@ -61,7 +61,9 @@ CHANGING: dict[str, Callable[[], Any]] = {
     "StickyAction": lambda: wrappers.StickyAction(gym.make("SFL-v0"), 0.5),
     "an inner one": lambda: Monitor(wrappers.NormalizeObservation(gym.make("SFL-v0"))),
     "vector NormalizeObservation": lambda: vector.NormalizeObservation(gym.make_vec("SFL-v0", num_envs=2)),
-    "vector RescaleAction": lambda: vector.RescaleAction(gym.make_vec("SFL-v0", num_envs=2), 0.0, 1.0),
+    "vector RescaleAction": lambda: vector.RescaleAction(
+        gym.make_vec("SFL-v0", num_envs=2), np.zeros((10, 2), np.float32), np.ones((10, 2), np.float32)
+    ),
     "VecNormalize": lambda: VecNormalize(batch()),
     "VecFrameStack": lambda: VecFrameStack(batch(), 2),
     "an own one": lambda: HalfObservation(gym.make("SFL-v0")),
@@ -80,7 +82,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "vector statistics": lambda: vector.RecordEpisodeStatistics(gym.make_vec("SFL-v0", num_envs=2)),
     "vector reward": lambda: vector.NormalizeReward(gym.make_vec("SFL-v0", num_envs=2)),
     "SFLVecEnv": batch,
-    "VecMonitor": lambda: VecMonitor(LogReward(batch())),
+    "VecCheckNan": lambda: VecCheckNan(LogReward(batch())),
     "VecNormalize of rewards": lambda: VecNormalize(batch(), norm_obs=False),
 }
 
