@@ -206,7 +206,7 @@ class Episodes:
         asked = self.action_encoder.decode(action, self.observed)
         decision, limited = self.simulator.carried_out(self.state, asked)
         if self._check_decisions:
-            self.true_problem().check(Decision(decision.cut, asked.bandwidth_share))
+            self.true_problem().as_parallel().check(Decision(decision.cut, asked.bandwidth_share))
         outcome = self.simulator.outcome(self.state, self.true, decision)
         terms = self.reward.terms(outcome)
         infos = self._infos(decision, limited, outcome, terms)
@@ -310,18 +310,21 @@ class Episodes:
             infos["regret_s"] = outcome.latency_s - optimal_s
         return infos
 
+    def _problem(self, now: Conditions) -> RoundProblem:
+        return round_problem(self.simulator.workload, self.simulator.resources, now, self.scenario.system)
+
     def true_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the true conditions."""
-        return round_problem(self.simulator.workload, self.simulator.resources, self.true)
+        return self._problem(self.true)
 
     def observed_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the observed conditions."""
-        return round_problem(self.simulator.workload, self.simulator.resources, self.observed)
+        return self._problem(self.observed)
 
     def problem_of(self, observation: Rows) -> RoundProblem:
         """Return the joint problem that observations (N, K, F) tell of."""
         seen = self.observation_encoder.decode(observation)
-        return round_problem(self.simulator.workload, self.simulator.resources, seen)
+        return self._problem(seen)
 
 
 def _progress(score: Score, elapsed_s: Array) -> Progress:

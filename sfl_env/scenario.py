@@ -21,6 +21,10 @@ PartitionName = Literal["iid", "dirichlet", "shards", "quantity-skew"]
 Server = Literal["shared", "replicated"]
 OptimizerName = Literal["sgd", "adam"]
 
+System = Literal["parallel", "sequence", "synchronised", "deadline"]
+"""What the length of a round is made of: the slowest of devices that work at once, all devices in turn, the
+slowest of each phase, or whoever is in time."""
+
 
 def _number(default: float | None, low: float, high: float, unit: str, about: str) -> Any:
     """Declare a numeric field with its unit, its range (both ends allowed) and its meaning."""
@@ -224,9 +228,22 @@ class Scenario:
         return 2 if self.optimizer == "adam" else int(self.momentum > 0.0)
 
     @property
+    def system(self) -> System:
+        """What the length of a round is made of.
+
+        Examples
+        --------
+        >>> Scenario().system, Scenario(schedule="sequence").system, Scenario(deadline_s=5.0).system
+        ('parallel', 'sequence', 'deadline')
+        """
+        if self.deadline_s is not None:
+            return "deadline"
+        return "synchronised" if self.synchronised_phases else self.schedule
+
+    @property
     def optimum_is_known(self) -> bool:
         """Whether the shortest round is the solution of the joint problem of cuts and bandwidth."""
-        return not self.synchronised_phases and self.schedule == "parallel" and self.deadline_s is None
+        return self.system == "parallel"
 
     def replace(self, **fields: Any) -> "Scenario":
         """Return a scenario with some fields changed.

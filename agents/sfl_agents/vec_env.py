@@ -166,4 +166,4 @@ def _of_one(value: Any, index: int) -> Any:
     """Return one environment's part of a batch's round problem, and any other value as it is."""
     if not isinstance(value, RoundProblem):
         return value
-    return RoundProblem(*(getattr(value, name)[index : index + 1] for name in value.__dataclass_fields__))
+    return value.rows(slice(index, index + 1))

@@ -14,7 +14,7 @@ True
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
 from sfl_baselines.catalogue import about, make, names
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
-from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact
+from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
 __all__ = [
     "ActionSpacePolicy",
@@ -29,4 +29,5 @@ __all__ = [
     "names",
     "solve_alternating",
     "solve_exact",
+    "solve_in_turn",
 ]

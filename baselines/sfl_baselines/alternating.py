@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
+from sfl_env.checks import is_number, require_whole
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
-from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.rounds.problem import Decision, RoundProblem, real_numbers
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def solve_alternating(
 
     Raises
     ------
+    ProblemError
+        If the problem is of a system in which devices do not all work at once.
     DecisionError
         If the start is misshapen or a share in it is not above 0 and finite.
     SolverError
@@ -75,10 +77,10 @@ def solve_alternating(
     >>> solution.decision.cut, bool((np.diff(solution.history_s, axis=0) <= 0.0).all())
     (array([[0, 1]]), True)
     """
-    if not 0.0 <= tolerance < 1.0:
+    problem.require_parallel("solve_alternating")
+    if not (is_number(tolerance) and 0.0 <= tolerance < 1.0):
         raise SolverError(f"tolerance is {tolerance}; it has to be at least 0 and below 1.")
-    if max_iterations < 1:
-        raise SolverError(f"max_iterations is {max_iterations}; it has to be at least 1.")
+    require_whole("max_iterations", max_iterations, 1, error=SolverError)
     n, k, _ = problem.shape
     share = np.full((n, k), 1.0 / k) if start is None else _scaled(start, (n, k))
     cut, bound_s = best_cuts(problem, share)
@@ -109,7 +111,7 @@ def solve_alternating(
 
 
 def _scaled(start: Array, shape: tuple[int, int]) -> Array:
-    share: NDArray[np.float64] = np.asarray(start, dtype=np.float64)
+    share = real_numbers("start", start, DecisionError)
     if share.shape != shape:
         raise DecisionError(f"start has shape {share.shape}; it has to be {shape}.")
     bad = ~((share > 0.0) & np.isfinite(share))

@@ -11,6 +11,7 @@ from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, Rule
 from sfl_baselines.rules import Rule
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,22 @@ class Baseline:
     schedule: str | None = None  # the only one that it is for; None: it decides in any
 
 
+@dataclass(frozen=True)
+class _AtOnce:
+    """A rule that decides as if all devices worked at once, whatever the system."""
+
+    rule: Rule
+
+    def __call__(self, problem: RoundProblem) -> Decision:
+        return self.rule(problem.as_parallel())
+
+
 def _by_rule(rule: Rule, env: Any, seed: int) -> Policy:
-    return RulePolicy(env, rule)
+    return RulePolicy(env, _AtOnce(rule))
 
 
 def _oracle(env: Any, seed: int) -> Policy:
-    return OraclePolicy(env, rules.exact)
+    return OraclePolicy(env, _AtOnce(rules.exact))
 
 
 def _random_decision(env: Any, seed: int) -> Policy:

@@ -1,6 +1,5 @@
 """Rules that decide a round from its joint problem alone, batched over N rounds."""
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_baselines.alternating import solve_alternating
 from sfl_env.arrays import Array
-from sfl_env.optimum import allocate_bandwidth, best_cuts, solve_exact
+from sfl_env.optimum import allocate_bandwidth, alone_s, best_cuts, solve_exact
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 Rule = Callable[[RoundProblem], Decision]
@@ -40,8 +39,7 @@ def proportional(problem: RoundProblem) -> Decision:
     """
     equal = equal_shares(problem)
     cut, _ = best_cuts(problem, equal)
-    computing_at_once = dataclasses.replace(problem, fixed_s=np.zeros_like(problem.fixed_s))
-    air_s = computing_at_once.device_latency_s(Decision(cut, equal))
+    air_s = problem.without_computing().device_latency_s(Decision(cut, equal))
     total = air_s.sum(axis=-1, keepdims=True)
     share = np.divide(air_s, total, out=equal, where=total > 0.0)
     cut, _ = best_cuts(problem, share)
@@ -121,14 +119,6 @@ def equal_shares(problem: RoundProblem) -> Array:
     present = takes_part(problem)
     share: Array = present / np.maximum(present.sum(axis=-1, keepdims=True), 1)
     return share
-
-
-def alone_s(problem: RoundProblem) -> Array:
-    """(N, K, C): seconds that each device takes at every cut with the whole band to itself."""
-    n, k, num_cuts = problem.shape
-    whole = np.ones((n, k))
-    cuts = (np.full((n, k), cut) for cut in range(num_cuts))
-    return np.stack([problem.device_latency_s(Decision(cut, whole)) for cut in cuts], axis=-1)
 
 
 def deepest_fitting(problem: RoundProblem, wanted: int) -> NDArray[np.intp]:

@@ -136,6 +136,8 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
 
     Raises
     ------
+    ProblemError
+        If the problem is of a system in which devices do not all work at once.
     DecisionError
         If a cut is misshapen, not there, or does not fit into its device's memory.
 
@@ -153,8 +155,9 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
     >>> solution.decision.bandwidth_share, solution.latency_s
     (array([[0.5, 0.5]]), array([2.]))
     """
-    cut = np.asarray(cut)
+    problem.require_parallel("allocate_bandwidth")
     problem.check_cut(cut)
+    cut = np.asarray(cut)
     fixed, up, down, _ = problem.at_cut(cut)
     split = split_band(
         fixed,

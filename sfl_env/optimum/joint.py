@@ -26,7 +26,8 @@ class OwnCuts:
     @property
     def entries_per_problem(self) -> int:
         """How many numbers a table of one problem has."""
-        return int(self.fixed_s[0].size)
+        _, devices, cuts = self.fixed_s.shape
+        return int(devices * cuts)
 
     def evaluate(self, share: Array) -> Evaluation:
         """Each device's best cut at its share, and its time there."""
@@ -122,6 +123,11 @@ def solve_exact(problem: RoundProblem) -> Solution:
         ``latency_s`` and ``lower_bound_s`` agree to about 1e-10 of their value. A device whose cut needs no
         band holds none.
 
+    Raises
+    ------
+    ProblemError
+        If the problem is of a system in which devices do not all work at once: the proof would not hold there.
+
     Examples
     --------
     Of two devices that could share the band, one better works alone.
@@ -138,6 +144,7 @@ def solve_exact(problem: RoundProblem) -> Solution:
     >>> solution.decision.cut, solution.decision.bandwidth_share, solution.latency_s
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
+    problem.require_parallel("solve_exact")
     instance = _instance(problem)
     found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share

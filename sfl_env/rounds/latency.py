@@ -10,6 +10,7 @@ from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, shannon_rate_nats
 from sfl_env.rounds.workload import Workload
+from sfl_env.scenario import System
 
 PHASES = (
     "model_download",
@@ -130,8 +131,10 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     return BandDemand(fixed_s, uplink_bits, downlink_bits)
 
 
-def round_problem(work: Workload, resources: Resources, now: Conditions) -> RoundProblem:
-    """Build the joint problem of cuts and bandwidth for the given conditions."""
+def round_problem(
+    work: Workload, resources: Resources, now: Conditions, system: System = "parallel"
+) -> RoundProblem:
+    """Build the joint problem of cuts and bandwidth for the given conditions, a round of the given system."""
     every_cut = np.arange(work.num_cuts)
     demand = band_demand(work, resources, now.at_every_cut(), every_cut)
     n = now.samples.shape[0]
@@ -140,4 +143,5 @@ def round_problem(work: Workload, resources: Resources, now: Conditions) -> Roun
         uplink_snr_hz=now.uplink_snr_hz,
         downlink_full_rate_bps=now.downlink_full_rate_bps,
         uplink_bandwidth_hz=np.full(n, resources.uplink_bandwidth_hz),
+        system=system,
     )

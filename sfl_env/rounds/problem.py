@@ -2,17 +2,44 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
-from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.checks import require_choice
+from sfl_env.errors import DecisionError, ProblemError, SFLError
 from sfl_env.rounds.radio import uplink_rate_bps
+from sfl_env.scenario import System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
+
+SMALLEST, LARGEST = 1e-60, 1e60
+"""Between these lies every number of a problem that is not 0 or infinite: then shares, quotients of them, are
+numbers too."""
+
+ARRAYS = (
+    "fixed_s",
+    "uplink_bits",
+    "downlink_bits",
+    "uplink_snr_hz",
+    "downlink_full_rate_bps",
+    "uplink_bandwidth_hz",
+)
+"""The fields of a problem that are arrays."""
+
+MAY_BE_ZERO = frozenset({"fixed_s", "uplink_bits", "downlink_bits"})
+MAY_BE_INFINITE = frozenset({"fixed_s", "downlink_full_rate_bps"})
+
+SYSTEMS: dict[System, str] = {
+    "parallel": "all devices work at once",
+    "sequence": "devices take turns",
+    "synchronised": "every phase waits for all devices",
+    "deadline": "late devices are left out",
+}
+"""The systems that a round can be of, in words."""
 
 
 class Decision(NamedTuple):
@@ -54,11 +81,16 @@ class RoundProblem:
         Downlink rate with the whole band, bit/s; infinite where the downlink is neglected.
     uplink_bandwidth_hz : (N,) array
         The whole uplink band, Hz.
+    system : {"parallel", "sequence", "synchronised", "deadline"}
+        What the length of the round is made of. The solvers are for devices that work at once; where the round is
+        another system's, they refuse, since what they prove would not hold there. :meth:`as_parallel` is the
+        surrogate that they solve.
 
     Raises
     ------
     ProblemError
-        If shapes do not fit, a number is negative or NaN, or a device has no cut that fits.
+        If shapes do not fit, a number is negative, NaN or out of range (:data:`SMALLEST` to :data:`LARGEST`), or a
+        device has no cut that fits.
 
     Examples
     --------
@@ -85,10 +117,12 @@ class RoundProblem:
     uplink_snr_hz: Array  # (N, K)
     downlink_full_rate_bps: Array  # (N, K)
     uplink_bandwidth_hz: Array  # (N,)
+    system: System = "parallel"
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64, order="C"))
+        require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
+        for name in ARRAYS:
+            object.__setattr__(self, name, real_numbers(name, getattr(self, name), ProblemError))
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
@@ -108,19 +142,20 @@ class RoundProblem:
         self._check_values()
 
     def _check_values(self) -> None:
-        lowest = {"fixed_s": 0.0, "uplink_bits": 0.0, "downlink_bits": 0.0}
-        for name in self.__dataclass_fields__:
+        for name in ARRAYS:
             values = getattr(self, name)
-            bad = ~(values >= 0.0) if name in lowest else ~(values > 0.0)
-            if name not in ("fixed_s", "downlink_full_rate_bps"):
-                bad |= np.isinf(values)
-            if bad.any():
-                where = tuple(int(i) for i in np.argwhere(bad)[0])
+            good = (values >= SMALLEST) & (values <= LARGEST)
+            if name in MAY_BE_ZERO:
+                good |= values == 0.0
+            if name in MAY_BE_INFINITE:
+                good |= values == np.inf
+            if not good.all():
+                where = tuple(int(i) for i in np.argwhere(~good)[0])
                 axes = ", ".join(("environment", "device", "cut")[: len(where)])
-                wanted = "at least 0" if name in lowest else "above 0"
+                wanted = "0, or " * (name in MAY_BE_ZERO) + f"from {SMALLEST:g} to {LARGEST:g}"
+                wanted += ", or infinite" * (name in MAY_BE_INFINITE)
                 raise ProblemError(
-                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be a "
-                    f"number {wanted}."
+                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
                 )
         hopeless = np.isinf(self.fixed_s).all(axis=-1)
         if hopeless.any():
@@ -146,8 +181,41 @@ class RoundProblem:
         """Some of the N rounds."""
         part = object.__new__(RoundProblem)
         # Past __post_init__: what is part of a checked problem needs no second check.
-        vars(part).update({name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+        vars(part).update({name: getattr(self, name)[index] for name in ARRAYS}, system=self.system)
         return part
+
+    def as_parallel(self) -> "RoundProblem":
+        """Return the problem as if all devices worked at once: itself, or the surrogate of another system.
+
+        What is proven of a surrogate says nothing about the round that it stands for.
+        """
+        if self.system == "parallel":
+            return self
+        return self._changed(system="parallel")
+
+    def without_computing(self) -> "RoundProblem":
+        """Return the problem with the same bits to send and nothing to compute."""
+        return self._changed(fixed_s=np.zeros_like(self.fixed_s))
+
+    def _changed(self, **fields: Any) -> "RoundProblem":
+        changed = object.__new__(RoundProblem)
+        vars(changed).update({name: getattr(self, name) for name in (*ARRAYS, "system")} | fields)
+        return changed
+
+    def require_parallel(self, solver: str) -> None:
+        """Raise :class:`ProblemError` where a solver for devices that work at once would prove what does not hold.
+
+        Raises
+        ------
+        ProblemError
+            If the problem is of another system.
+        """
+        if self.system != "parallel":
+            raise ProblemError(
+                f"{solver} solves rounds in which all devices work at once, and this one's system is "
+                f"{self.system!r} ({SYSTEMS[self.system]}), where its decision need not be the best and its bound "
+                "does not hold. Solve problem.as_parallel() if a surrogate will do."
+            )
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
@@ -171,10 +239,8 @@ class RoundProblem:
         DecisionError
             For a wrong shape or a cut that is not there.
         """
-        self._check_index(decision.cut)
-        self._check_shape("bandwidth_share", decision.bandwidth_share)
-        share = np.asarray(decision.bandwidth_share, dtype=np.float64)
-        fixed, up, down, needs = self.at_cut(decision.cut)
+        cut, share = self._checked_cut(decision.cut), self._checked_share(decision.bandwidth_share)
+        fixed, up, down, needs = self.at_cut(cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
         usable = np.where(share > 0.0, share, 1.0)
         latency: Array = fixed + up / rate + down / (usable * self.downlink_full_rate_bps)
@@ -182,13 +248,22 @@ class RoundProblem:
         return latency
 
     def latency_s(self, decision: Decision) -> Array:
-        """(N,): the round's length, its slowest device's seconds.
+        """(N,): the round's length: its slowest device's seconds, or where devices take turns, all of theirs.
+
+        In turn, each device has the whole band, whatever its share.
 
         Raises
         ------
         DecisionError
             If the decision cannot be carried out; see :meth:`check`.
+        ProblemError
+            For the other systems, whose rounds do not follow from these numbers.
         """
+        if self.system == "sequence":
+            self.check_cut(decision.cut)
+            alone = self.device_latency_s(Decision(decision.cut, np.ones(self.fixed_s.shape[:2])))
+            return np.asarray(alone.sum(axis=-1))
+        self.require_parallel("latency_s")
         self.check(decision)
         return row_maxima(self.device_latency_s(decision))
 
@@ -200,21 +275,28 @@ class RoundProblem:
         DecisionError
             For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
         """
-        self._check_index(cut)
-        fits = np.isfinite(np.take_along_axis(self.fixed_s, cut[..., None], axis=-1)[..., 0])
-        _reject(~fits, cut, "cut", "it does not fit into the device's memory; take a shallower one")
+        known = self._checked_cut(cut)
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, known[..., None], axis=-1)[..., 0])
+        _reject(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
 
-    def _check_index(self, cut: NDArray[np.intp]) -> None:
-        self._check_shape("cut", cut)
-        if not np.issubdtype(cut.dtype, np.integer):
-            raise DecisionError(f"cut has type {cut.dtype}; it has to hold integers, counted from 0.")
+    def _checked_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
+        known = _integers(cut)
+        self._check_shape("cut", known)
         num_cuts = self.fixed_s.shape[-1]
-        _reject((cut < 0) | (cut >= num_cuts), cut, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        bad = (known < 0) | (known >= num_cuts)
+        _reject(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        return known.astype(np.intp, copy=False)
+
+    def _checked_share(self, share: Array) -> Array:
+        known = real_numbers("bandwidth_share", share, DecisionError)
+        self._check_shape("bandwidth_share", known)
+        _reject(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
+        return known
 
     def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
         wanted = self.fixed_s.shape[:2]
-        if np.shape(values) != wanted:
-            raise DecisionError(f"{name} has shape {np.shape(values)}; it has to be {wanted}.")
+        if values.shape != wanted:
+            raise DecisionError(f"{name} has shape {values.shape}; it has to be {wanted}.")
 
     def check(self, decision: Decision) -> None:
         """Raise :class:`DecisionError` unless the decision can be carried out.
@@ -222,13 +304,11 @@ class RoundProblem:
         Raises
         ------
         DecisionError
-            For a wrong shape, a cut that is not there or does not fit, a share that is negative or not
+            For a wrong shape or type, a cut that is not there or does not fit, a share that is negative or not
             finite, shares that sum above 1, or no share for a device whose cut needs the band.
         """
-        cut, share = decision.cut, decision.bandwidth_share
-        self.check_cut(cut)
-        self._check_shape("bandwidth_share", share)
-        _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
+        self.check_cut(decision.cut)
+        share = self._checked_share(decision.bandwidth_share)
         total = share.sum(axis=-1)
         if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
@@ -236,8 +316,40 @@ class RoundProblem:
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "
                 "most. Divide them by their sum."
             )
-        _, _, _, needs = self.at_cut(cut)
+        _, _, _, needs = self.at_cut(self._checked_cut(decision.cut))
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
+
+
+def real_numbers(name: str, values: object, error: type[SFLError]) -> Array:
+    """Return what was given as an array of real numbers in double precision.
+
+    Raises
+    ------
+    SFLError
+        Of the class ``error``, if it is none: texts, objects, truth values, complex numbers, ragged rows.
+
+    Examples
+    --------
+    >>> real_numbers("start", [[1, 2]], DecisionError)
+    array([[1., 2.]])
+    """
+    try:
+        found = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as reason:
+        raise error(f"{name} is no array of numbers: {reason}.") from reason
+    if found.dtype.kind not in "fiu":
+        raise error(f"{name} has type {found.dtype}; it has to hold real numbers.")
+    return np.asarray(found, np.float64, order="C")
+
+
+def _integers(cut: object) -> NDArray[Any]:
+    try:
+        found = np.asarray(cut)
+    except (ValueError, TypeError, RuntimeError) as reason:
+        raise DecisionError(f"cut is no array of whole numbers: {reason}.") from reason
+    if found.dtype.kind not in "iu":
+        raise DecisionError(f"cut has type {found.dtype}; it has to hold integers, counted from 0.")
+    return found
 
 
 def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:

@@ -1,21 +1,21 @@
 """Round problems in files: JSON or NumPy's NPZ, with the fields of :class:`sfl_env.RoundProblem`."""
 
-import dataclasses
 import json
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sfl_env import RoundProblem
-from sfl_env.arrays import Array
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known
 from sfl_env.errors import ProblemError
+from sfl_env.rounds.problem import ARRAYS, MAY_BE_INFINITE, RoundProblem
 from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.json_text import read_json
+from sfl_env.storage.npz import read_npz
 
-FIELDS = tuple(item.name for item in dataclasses.fields(RoundProblem))
+FIELDS = (*ARRAYS, "system")
+"""A file without ``system`` holds rounds in which all devices work at once."""
 
 
 def read_problem(path: Path) -> RoundProblem:
@@ -45,26 +45,19 @@ def read_problem(path: Path) -> RoundProblem:
     >>> read_problem(path).shape
     (1, 1, 2)
     """
-    try:
-        values = _read(path)
-    except OSError as error:
-        raise ProblemError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, ProblemError):
-            raise
-        raise ProblemError(f"{path} is not a whole JSON or NPZ file: {error}.") from error
-    if not isinstance(values, Mapping):
-        raise ProblemError(f"{path} holds no object; it has to have the fields {', '.join(FIELDS)}.")
+    values = _read(path)
     for name in values:
-        if name not in FIELDS:
-            raise ProblemError(f"{path} has an unknown field {name!r}{nearest_name(name, FIELDS)}.")
-    missing = [name for name in FIELDS if name not in values]
+        require_known(f"field in {path}:", name, FIELDS, ProblemError)
+    missing = [name for name in ARRAYS if name not in values]
     if missing:
         raise ProblemError(f"{path} lacks {', '.join(missing)}.")
-    arrays = {name: _array(path, name, values[name]) for name in FIELDS}
-    if arrays["fixed_s"].ndim == 2:
-        arrays = {name: array[None] for name, array in arrays.items()}
-    return RoundProblem(**arrays)
+    given = {"system": "parallel"} | dict(values)
+    if np.ndim(given["fixed_s"]) == 2:
+        given |= {name: np.asarray(given[name])[None] for name in ARRAYS}
+    try:
+        return RoundProblem(**given)
+    except ProblemError as error:
+        raise ProblemError(f"{path} holds no problem: {error}") from error
 
 
 def write_problem(path: Path, problem: RoundProblem) -> None:
@@ -75,32 +68,50 @@ def write_problem(path: Path, problem: RoundProblem) -> None:
     ProblemError
         For another ending.
     """
-    arrays = {name: getattr(problem, name) for name in FIELDS}
+    arrays = {name: getattr(problem, name) for name in ARRAYS}
     if path.suffix == ".npz":
         with atomic_output(path) as partial:
-            np.savez_compressed(partial, **arrays)
+            np.savez_compressed(partial, **arrays, system=np.array(problem.system))
     elif path.suffix == ".json":
-        text = json.dumps({name: _finite_lists(array.tolist()) for name, array in arrays.items()}, allow_nan=False)
+        plain = {name: _finite_lists(array.tolist()) for name, array in arrays.items()}
+        text = json.dumps({**plain, "system": problem.system}, allow_nan=False)
         with atomic_output(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
     else:
         raise ProblemError(f"{path} has to end in .json or .npz.")
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> Mapping[str, Any]:
     if path.suffix == ".npz":
-        with path.open("rb") as file, np.load(file) as stored:
-            return dict(stored)
-    if path.suffix == ".json":
-        return json.loads(path.read_text(encoding="utf-8"))
-    raise ProblemError(f"{path} has to end in .json or .npz.")
+        stored: dict[str, Any] = read_npz(path, ProblemError)
+        return stored | {name: str(values) for name, values in stored.items() if values.dtype.kind == "U"}
+    if path.suffix != ".json":
+        raise ProblemError(f"{path} has to end in .json or .npz.")
+    found = read_json(path, ProblemError)
+    if not isinstance(found, Mapping):
+        raise ProblemError(f"{path} holds no object; it has to have the fields {', '.join(FIELDS)}.")
+    return {name: _array(path, name, value) if name in ARRAYS else value for name, value in found.items()}
 
 
-def _array(path: Path, name: str, value: Any) -> Array:
+def _array(path: Path, name: str, value: Any) -> Any:
+    """Return what JSON holds as an array, ``null`` being infinite where that has a meaning."""
+    for entry in _entries(value):
+        if not (type(entry) in (int, float) or (entry is None and name in MAY_BE_INFINITE)):
+            wanted = "numbers or null" if name in MAY_BE_INFINITE else "numbers"
+            raise ProblemError(f"{name} in {path} holds {json.dumps(entry)[:40]}; it has to hold {wanted}.")
     try:
         return np.asarray(_infinite_lists(value), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (ValueError, OverflowError) as error:
         raise ProblemError(f"{name} in {path} is no array of numbers: {error}.") from error
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    """All that is no list, in lists within lists."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _entries(entry)
+    else:
+        yield value
 
 
 def _infinite_lists(value: Any) -> Any:

@@ -6,10 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from sfl_baselines import solve_exact
-from sfl_baselines.rules import alone_s
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
 from sfl_env.errors import ScenarioError
+from sfl_env.optimum import solve_in_turn
 from sfl_env.rounds.latency import round_problem
 from sfl_env.scenario import Scenario
 
@@ -64,8 +64,7 @@ class InTurnOptimum:
 
     def __call__(self, episodes: Episodes) -> Array:
         """Return the least possible seconds of each episode's coming round."""
-        seconds: Array = alone_s(episodes.true_problem()).min(axis=-1).sum(axis=-1)
-        return seconds
+        return solve_in_turn(episodes.true_problem()).latency_s
 
 
 def reference_of(scenario: Scenario) -> Reference:

@@ -70,10 +70,10 @@ GOOD = {
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a whole JSON or NPZ file"),
+        ("{", "is not valid JSON"),
         ("[1, 2]", "holds no object"),
         ("{}", "lacks fixed_s, uplink_bits"),
-        (json.dumps({**GOOD, "uplink_bit": 1}), "unknown field 'uplink_bit' (did you mean 'uplink_bits'?)"),
+        (json.dumps({**GOOD, "uplink_bit": 1}), "'uplink_bit' (did you mean 'uplink_bits'?)"),
         (json.dumps({**GOOD, "fixed_s": [[1.0], [2.0, 3.0]]}), "fixed_s in"),
         (json.dumps({**GOOD, "fixed_s": [["fast", 1.0]]}), "fixed_s in"),
         (json.dumps({**GOOD, "uplink_snr_hz": [-1.0]}), "uplink_snr_hz[0, 0]"),
@@ -93,7 +93,7 @@ def test_a_broken_problem_file_is_explained(
 def test_broken_or_strange_files_and_names_are_refused(tmp_path: Path, problem: RoundProblem) -> None:
     for name, content in (("empty.npz", b""), ("torn.npz", b"PK\x03\x04 torn")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ProblemError, match="not a whole JSON or NPZ file"):
+        with pytest.raises(ProblemError, match="is not a whole NPZ file|cannot be read"):
             read_problem(tmp_path / name)
     with pytest.raises(ProblemError, match="cannot be read"):
         read_problem(tmp_path / "missing.json")
@@ -111,3 +111,41 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.Captu
     assert main(["solve", "--out", str(out), "--overwrite"]) == 0
     assert main(["solve", "--out", str(tmp_path / "no" / "solution.json")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (["schedule=sequence"], ["The optimal round in turn: 22.82", "no decision is faster"]),
+        (
+            ["synchronised_phases=true"],
+            ["The surrogate's round: 14.5929 s", "takes 26.1783 s", "Nothing is proven"],
+        ),
+        (["deadline_s=5"], ["surrogate", "0 of 10 devices take part", "Nothing is proven"]),
+        ([], ["The optimal round: 14.5929 s", "No decision is faster than 14.59"]),
+    ],
+    ids=str,
+)
+def test_a_proof_is_printed_of_the_environments_own_problem_alone(
+    fields: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "solution.json"
+    assert main(["solve", *(["--fields", *fields] if fields else []), "--out", str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in said:
+        assert text in shown
+    assert ("No decision is faster than" in shown) == (not fields)
+    stored = json.loads(out.read_text())
+    bounds = [entry["lower_bound_s"] for entry in stored.values() if isinstance(entry, dict)]
+    assert all(bound is not None for bound in bounds) == (fields in ([], ["schedule=sequence"]))
+
+
+@pytest.mark.parametrize("system", ["sequence", "synchronised", "deadline"])
+def test_files_of_other_systems_are_no_proofs_either(
+    problem: RoundProblem, system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_problem(tmp_path / "rounds.json", dataclasses.replace(problem, system=system))  # type: ignore[arg-type]
+    assert main(["solve", "--problem", str(tmp_path / "rounds.json")]) == 0
+    shown = capsys.readouterr().out
+    assert ("lower bound" in shown) == (system == "sequence")
+    assert ("surrogate" in shown) == (system != "sequence")
