@@ -18,8 +18,8 @@ class Solve:
     """Solve a round exactly and by alternating optimisation, and show cuts, shares and the proof.
 
     Where devices take turns, each one's own best cut is shown, which is the optimum there. Where every phase waits
-    for all devices or late ones are left out, no solver here is optimal: the surrogate in which all devices work at
-    once is solved, and what its decision comes to is told without a bound.
+    for all devices or late ones are left out, no solver here is optimal: the surrogate in which all devices work
+    at once is solved, and what its decision comes to is told without a bound.
 
     Examples: 'sfl solve --fields num_devices=5 --seed 3' or 'sfl solve --problem round.json'
     """
@@ -107,8 +107,8 @@ def _at_once(problem: "RoundProblem", cut_names: Sequence[str], envs: "SFLVector
         _tell_proof(exact, alternating)
     if not proven:
         console().print(
-            f"This is a surrogate: in the system of this problem, {problem.system!r}, {SYSTEMS[problem.system]}, and "
-            f"here all devices were taken to work at once. Nothing is proven.{_carried_out(exact, envs)}",
+            f"This is a surrogate: in the system of this problem, {problem.system!r}, {SYSTEMS[problem.system]}, "
+            f"and here all devices were taken to work at once. Nothing is proven.{_carried_out(exact, envs)}",
             highlight=False,
         )
     return {"exact": _plain(exact, proven), "alternating": _plain(alternating, proven)}
@@ -198,8 +198,8 @@ def _show_turns(problem: "RoundProblem", solution: "Solution", cut_names: Sequen
     terminal = console()
     terminal.print(table)
     terminal.print(
-        "Devices take turns, each with the whole band, and each has the cut that is fastest for it: no decision is "
-        "faster.",
+        "Devices take turns, each with the whole band, and each has the cut that is fastest for it: no decision "
+        "is faster.",
         highlight=False,
     )
 

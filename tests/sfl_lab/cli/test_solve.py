@@ -93,7 +93,7 @@ def test_a_broken_problem_file_is_explained(
 def test_broken_or_strange_files_and_names_are_refused(tmp_path: Path, problem: RoundProblem) -> None:
     for name, content in (("empty.npz", b""), ("torn.npz", b"PK\x03\x04 torn")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ProblemError, match="is not a whole NPZ file|cannot be read"):
+        with pytest.raises(ProblemError, match=r"is not a whole NPZ file|cannot be read"):
             read_problem(tmp_path / name)
     with pytest.raises(ProblemError, match="cannot be read"):
         read_problem(tmp_path / "missing.json")
