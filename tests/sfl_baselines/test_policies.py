@@ -11,11 +11,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import sfl_baselines
 import sfl_env
 from sfl_baselines.policies import ABOUT
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError
 from sfl_env.presets import PRESETS
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
 
 IDS = sorted(BATCHED_IDS)
