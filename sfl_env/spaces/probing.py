@@ -31,7 +31,7 @@ def probe_observation(encoder: Any, view: View) -> None:
     ScenarioError
         Naming method, shape or range.
     """
-    methods = ["space", "per_episode", "per_round", "decode"]
+    methods = ["space", "per_episode", "per_round"]  # the way back is for solvers alone, and they say so
     require_methods("observation", encoder, methods, "sfl_env.spaces.observation.ObservationEncoder")
     n, num_devices = view.conditions.samples.shape
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
@@ -47,6 +47,8 @@ def probe_observation(encoder: Any, view: View) -> None:
                 f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
                 f"observation.space({num_devices}), {space}."
             )
+    if not hasattr(encoder, "decode"):
+        return
     try:
         told = called("observation.decode(rows)", _decoded, encoder, rows)
     except _CannotDecodeError:
@@ -94,20 +96,25 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     ScenarioError, DecisionError
         Naming method, shape or range.
     """
-    require_methods("action", encoder, ["space", "decode", "encode"], "sfl_env.spaces.action.ActionEncoder")
+    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
     n, num_devices = decision.cut.shape
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
     kinds = (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
     require_instance(f"action.space({num_devices})", space, kinds, "a Box, MultiDiscrete or MultiBinary")
-    actions = called("action.encode(decision)", encoder.encode, decision)
+    if hasattr(encoder, "encode"):  # the way back is for solvers alone, and they say so
+        actions = called("action.encode(decision)", encoder.encode, decision)
+        _check_encoded(actions, n, space)
+        _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
+    space.seed(0)
+    sampled = np.stack([space.sample() for _ in range(n)])
+    _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
+
+
+def _check_encoded(actions: Any, n: int, space: Any) -> None:
     require_array("action.encode(decision)", actions, (n, *space.shape))
     for action in actions:
         if not space.contains(action):
             raise ScenarioError(f"action.encode(decision) is {shown(action)}, which is not in {space}.")
-    _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
-    space.seed(0)
-    sampled = np.stack([space.sample() for _ in range(n)])
-    _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
 
 
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:

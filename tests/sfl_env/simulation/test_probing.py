@@ -366,6 +366,22 @@ def test_a_broken_action_encoder_is_named(action: Any, message: str) -> None:
         SFLEnv(action=action)
 
 
+class OneWayAction:
+    """An action encoder that agents can use and solvers cannot."""
+
+    def __init__(self) -> None:
+        inner = ContinuousAction(C)
+        self.space, self.decode = inner.space, inner.decode
+
+
+def test_an_action_encoder_need_not_encode_in_a_single_environment() -> None:
+    env = gym.make("SFL-v0", action=OneWayAction())
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    with pytest.raises(ScenarioError, match="action is of type OneWayAction, without a method encode"):
+        SFLVectorEnv(2, action=OneWayAction())
+
+
 # What a probe leaves behind
 
 
