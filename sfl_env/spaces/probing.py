@@ -47,24 +47,22 @@ def probe_observation(encoder: Any, view: View) -> None:
                 f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
                 f"observation.space({num_devices}), {space}."
             )
-    if not hasattr(encoder, "decode"):
-        return
+    told = _way_back("observation.decode(rows)", encoder, "decode", rows)
+    if told is not None:
+        _check_conditions(told, n, num_devices)
+
+
+def _way_back(where: str, encoder: Any, name: str, value: Any) -> Any | None:
+    """Return what a method gives that solvers alone need; ``None`` where an encoder does without."""
+    method = getattr(encoder, name, None)
+    if method is None:
+        return None
     try:
-        told = called("observation.decode(rows)", _decoded, encoder, rows)
-    except _CannotDecodeError:
-        return
-    _check_conditions(told, n, num_devices)
-
-
-class _CannotDecodeError(ScenarioError):
-    """The encoder says that its features do not tell the conditions."""
-
-
-def _decoded(encoder: Any, rows: Any) -> Any:
-    try:
-        return encoder.decode(rows)
-    except NotImplementedError as error:
-        raise _CannotDecodeError(str(error)) from error
+        return called(where, method, value)
+    except ScenarioError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return None
+        raise
 
 
 def _check_conditions(told: Any, n: int, num_devices: int) -> None:
@@ -99,10 +97,10 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
     n, num_devices = decision.cut.shape
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
-    kinds = (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
-    require_instance(f"action.space({num_devices})", space, kinds, "a Box, MultiDiscrete or MultiBinary")
-    if hasattr(encoder, "encode"):  # the way back is for solvers alone, and they say so
-        actions = called("action.encode(decision)", encoder.encode, decision)
+    kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    require_instance(f"action.space({num_devices})", space, kinds, "a Box, Discrete, MultiDiscrete or MultiBinary")
+    actions = _way_back("action.encode(decision)", encoder, "encode", decision)
+    if actions is not None:
         _check_encoded(actions, n, space)
         _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
     space.seed(0)
