@@ -109,8 +109,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         Adds the optimum of every round to the infos, at the price of solving it.
     scenario : Scenario, optional
         The system; fields given as keywords override it.
-    profile, channel, population, observation, action, reward
-        Objects that replace single parts; see ``docs/extending.md``.
+    preset : mapping, optional
+        Fields that a registered id stands for; its registration fills it in.
+    profile, channel, population, availability, observation, action, reward
+        Objects that replace single parts, each tried once; see ``docs/extending.md``.
     network, data, torch_device, executor
         In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.data.TensorData`, where
         to train, and how; see :class:`~sfl_env.learning.scenario.ScenarioLearner`.
@@ -121,7 +123,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     Raises
     ------
     ScenarioError
-        For an unknown field, or a value out of range.
+        For an unknown field or argument, a value out of range, a part beside a field that it replaces, or a part
+        that is not what its protocol says.
 
     ## Version History
 

@@ -90,13 +90,9 @@ class Episodes:
         if "learner" in given:
             probe_learner(given["learner"])
         self.learning: Progress | None = None
-        self.simulator = Simulator(
-            self.scenario,
-            profile=given.get("profile") if self.learner is None else self.learner.profile,
-            channel=given.get("channel"),
-            population=given.get("population"),
-            availability=given.get("availability"),
-        )
+        profile = given.get("profile") if self.learner is None else self.learner.profile
+        own = {name: given.get(name) for name in ("channel", "population", "availability")}
+        self.simulator = Simulator(self.scenario, profile=profile, **own)
         self._max_rounds = np.array(self.scenario.max_rounds)
         self.info_optimum = given.get("info_optimum", False)
         if self.info_optimum and not self.scenario.optimum_is_known:

@@ -7,6 +7,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from sfl_env.checks import require_methods
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
 from sfl_env.rounds.problem import Decision
@@ -79,6 +80,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
         shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
+        require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.action.ActionEncoder")
         self._stand_in = self.episodes.action_encoder.encode(shallow)[0]
 
     def reset(

@@ -78,11 +78,14 @@ def sort(
         for name in fields:
             if part in given and (name in given or (name in keywords and name in FIELDS)):
                 raise ScenarioError(f"{name} is given beside {part}, which replaces it; leave one of the two out.")
-    base = Scenario().replace(**(preset or {})) if scenario is None else _checked(scenario, preset or {})
     own = {name: value for name, value in keywords.items() if name in FIELDS}
     if "population" in given and "availability" not in given:
-        own = _whole_speed(base, own)
-    return Said(base.replace(**own), given)
+        own |= _whole_speed(scenario, {**(preset or {}), **own})
+    if scenario is not None:
+        return Said(_checked(scenario, preset or {}).replace(**own), given)
+    for name in preset or {}:
+        require_known("field of the preset", name, FIELDS)
+    return Said(Scenario(**{**(preset or {}), **own}), given)
 
 
 def _checked(scenario: object, preset: Mapping[str, Any]) -> Scenario:
@@ -98,10 +101,9 @@ def _checked(scenario: object, preset: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def _whole_speed(base: Scenario, own: dict[str, Any]) -> dict[str, Any]:
+def _whole_speed(scenario: Scenario | None, said: Mapping[str, Any]) -> dict[str, Any]:
     """Leave the speeds of an own population as they are, unless the user says how much of them is free."""
-    plain = Scenario()
     for name in ("availability_levels", "availability_switch_probability"):
-        if name in own or getattr(base, name) != getattr(plain, name):
-            return own
-    return {**own, "availability_levels": (1.0,)}
+        if name in said or getattr(scenario or Scenario, name) != getattr(Scenario, name):
+            return {}
+    return {"availability_levels": (1.0,)}

@@ -31,7 +31,7 @@ def probe_observation(encoder: Any, view: View) -> None:
     ScenarioError
         Naming method, shape or range.
     """
-    methods = ["space", "per_episode", "per_round", "decode"]
+    methods = ["space", "per_episode", "per_round"]  # the way back is for solvers alone, and they say so
     require_methods("observation", encoder, methods, "sfl_env.spaces.observation.ObservationEncoder")
     n, num_devices = view.conditions.samples.shape
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
@@ -47,22 +47,22 @@ def probe_observation(encoder: Any, view: View) -> None:
                 f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
                 f"observation.space({num_devices}), {space}."
             )
+    told = _way_back("observation.decode(rows)", encoder, "decode", rows)
+    if told is not None:
+        _check_conditions(told, n, num_devices)
+
+
+def _way_back(where: str, encoder: Any, name: str, value: Any) -> Any | None:
+    """Return what a method gives that solvers alone need; ``None`` where an encoder does without."""
+    method = getattr(encoder, name, None)
+    if method is None:
+        return None
     try:
-        told = called("observation.decode(rows)", _decoded, encoder, rows)
-    except _CannotDecodeError:
-        return
-    _check_conditions(told, n, num_devices)
-
-
-class _CannotDecodeError(ScenarioError):
-    """The encoder says that its features do not tell the conditions."""
-
-
-def _decoded(encoder: Any, rows: Any) -> Any:
-    try:
-        return encoder.decode(rows)
-    except NotImplementedError as error:
-        raise _CannotDecodeError(str(error)) from error
+        return called(where, method, value)
+    except ScenarioError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return None
+        raise
 
 
 def _check_conditions(told: Any, n: int, num_devices: int) -> None:
@@ -94,20 +94,25 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     ScenarioError, DecisionError
         Naming method, shape or range.
     """
-    require_methods("action", encoder, ["space", "decode", "encode"], "sfl_env.spaces.action.ActionEncoder")
+    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
     n, num_devices = decision.cut.shape
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
-    kinds = (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
-    require_instance(f"action.space({num_devices})", space, kinds, "a Box, MultiDiscrete or MultiBinary")
-    actions = called("action.encode(decision)", encoder.encode, decision)
+    kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    require_instance(f"action.space({num_devices})", space, kinds, "a Box, Discrete, MultiDiscrete or MultiBinary")
+    actions = _way_back("action.encode(decision)", encoder, "encode", decision)
+    if actions is not None:
+        _check_encoded(actions, n, space)
+        _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
+    space.seed(0)
+    sampled = np.stack([space.sample() for _ in range(n)])
+    _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
+
+
+def _check_encoded(actions: Any, n: int, space: Any) -> None:
     require_array("action.encode(decision)", actions, (n, *space.shape))
     for action in actions:
         if not space.contains(action):
             raise ScenarioError(f"action.encode(decision) is {shown(action)}, which is not in {space}.")
-    _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
-    space.seed(0)
-    sampled = np.stack([space.sample() for _ in range(n)])
-    _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
 
 
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:

@@ -319,7 +319,7 @@ def test_the_command_trains_and_says_where(tmp_path, capsys):
         (["--env-id", "SFL-v9"], "known are SFL-v0"),
         (["--fields", "num_device=3"], "did you mean 'num_devices'"),
         (["--fields", "num_devices"], "name=value"),
-        (["--fields", "num_devices=0"], "it has to be from 1 to 100000"),
+        (["--fields", "num_devices=0"], "it has to be a whole number from 1 to 100000"),
         (["--fields", "action_mode=cut"], "Unknown scenario field 'action_mode'"),
         (["--action-mode", "cuts"], "did you mean 'cut'"),
         (["--algo", "sac", "--action-mode", "cut"], "continuous spaces only"),

@@ -132,6 +132,11 @@ def test_a_word_of_another_shell_is_unknown() -> None:
         SFLEnv(num_envs=2)
 
 
+def test_a_misspelt_field_of_a_preset_is_told() -> None:
+    with pytest.raises(ScenarioError, match="Unknown field of the preset 'modle'"):
+        SFLEnv(preset={"modle": "vgg11"})
+
+
 # Whole scenarios
 
 

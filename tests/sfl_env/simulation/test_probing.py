@@ -366,6 +366,42 @@ def test_a_broken_action_encoder_is_named(action: Any, message: str) -> None:
         SFLEnv(action=action)
 
 
+class OneWayAction:
+    """An action encoder that agents can use and solvers cannot."""
+
+    def __init__(self) -> None:
+        inner = ContinuousAction(C)
+        self.space, self.decode = inner.space, inner.decode
+
+
+def test_an_action_encoder_need_not_encode_in_a_single_environment() -> None:
+    env = gym.make("SFL-v0", action=OneWayAction())
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    with pytest.raises(ScenarioError, match="action is of type OneWayAction, without a method encode"):
+        SFLVectorEnv(2, action=OneWayAction())
+
+
+class OneNumber(OneWayAction):
+    """The same cut for every device, as one number."""
+
+    def __init__(self) -> None:
+        self.space = lambda num_devices: spaces.Discrete(C)
+
+    def decode(self, action: Any, seen: Any) -> Decision:
+        shape = seen.samples.shape
+        return Decision(np.broadcast_to(action[:, None], shape).astype(np.intp), np.full(shape, 1.0 / shape[1]))
+
+    def encode(self, decision: Decision) -> Any:
+        raise NotImplementedError("decisions may differ between devices")
+
+
+def test_an_action_may_be_one_number() -> None:
+    env = gym.make("SFL-v0", action=OneNumber())
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+
+
 # What a probe leaves behind
 
 
