@@ -21,7 +21,6 @@ from sfl_env.rounds.radio import Downlink
 from sfl_env.rounds.workload import workload
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
-from sfl_env.spaces.observation import View
 
 ZERO, ONE_ROUND = np.array(0.0), np.array(1)
 """Arrays without axes, which NumPy takes up faster than Python's numbers."""
@@ -114,7 +113,6 @@ class Simulator:
         )
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = np.array(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
-        self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
         """Draw n systems at the start of their episodes.
@@ -178,11 +176,6 @@ class Simulator:
             state.charge > ZERO if self.has_batteries else None,
         )
 
-    def view(self, state: State, observed: Conditions) -> View:
-        """Return what agents may know of a state."""
-        # A single environment may be stepped past its last round, where the progress stays 1.
-        return View(observed, state.setup.devices, state.charge, self._progress.take(state.round, mode="clip"))
-
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
 
@@ -203,9 +196,9 @@ class Simulator:
             self.workload, setup.devices.transmit_power_w, setup.j_per_sample_flop, decision.cut, phases
         )
         charge = state.charge
-        if true.active is not None:
-            phases *= true.active
-            energy *= true.active
+        if true.takes_part is not None:
+            phases *= true.takes_part
+            energy *= true.takes_part
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
         # A product with ones: in a single environment NumPy's own sums take half as long again.
@@ -216,7 +209,7 @@ class Simulator:
             latency = np.add.reduce(device_latency, axis=-1)
         else:
             latency = row_maxima(device_latency)
-        takes_part = true.active
+        takes_part = true.takes_part
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
         return Outcome(phases, device_latency, latency, energy, charge, takes_part)
@@ -233,7 +226,7 @@ class Simulator:
             ended: Array = np.minimum(device_latency, deadline_s).sum(axis=-1)
         else:
             ended = np.minimum(latency, deadline_s)
-        return (in_time if true.active is None else in_time & true.active), ended
+        return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
         """Move on to the next round: channel, free speed, batteries.

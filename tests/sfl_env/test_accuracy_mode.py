@@ -286,7 +286,7 @@ if os.path.exists(path):
     env.load_state_dict(torch.load(path, weights_only=True))
 ended = False
 while not ended:
-    round_ = int(env.episodes.state.round[0])
+    round_ = int(env.episodes.now.state.round[0])
     if delay_s and round_ == 2:
         threading.Timer(float(delay_s[0]), os.kill, (os.getpid(), signal.SIGKILL)).start()
     *_, ended, info = env.step(np.random.default_rng(round_).uniform(-1, 1, (4, 2)).astype(np.float32))
@@ -566,7 +566,7 @@ def test_a_loss_that_becomes_no_number_names_round_and_device_and_the_episode_ca
         assert same_weights(training_of(env).weights(), weights)
         after = env.state_dict()["episodes"]
         assert (after["state"], after["learning"]) == (state["state"], state["learning"])
-    assert int(env.episodes.state.round[0]) == training_of(env).round == good
+    assert int(env.episodes.now.state.round[0]) == training_of(env).round == good
 
 
 @pytest.mark.parametrize("executor", ["fused", "message-passing"])

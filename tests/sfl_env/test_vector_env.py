@@ -158,10 +158,10 @@ def both(mode: AutoresetMode, **fields: Any) -> tuple[SFLVectorEnv, SyncVectorEn
         envs.reset(seed=0)
     # The first environment starts one round late, so that they end one after the other.
     late = np.array([0, 1])
-    ours.episodes.begin(ours.episodes.state._replace(round=late))
+    ours.episodes.begin(ours.episodes.now.state._replace(round=late))
     for env, done in zip(theirs.envs, late, strict=True):
         episodes = env.unwrapped.episodes
-        episodes.begin(episodes.state._replace(round=np.array([done])))
+        episodes.begin(episodes.now.state._replace(round=np.array([done])))
     return ours, theirs
 
 
@@ -215,7 +215,7 @@ def test_next_step_takes_anything_for_an_episode_that_is_over_and_nothing_else(m
     envs = make(num_envs=3, autoreset_mode="NextStep", action_mode=mode, max_rounds=2)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    state = envs.episodes.state
+    state = envs.episodes.now.state
     # Only the middle environment's episode is nearly over.
     envs.episodes.begin(state._replace(round=np.array([0, 1, 0])))
     *_, truncated, _ = envs.step(envs.action_space.sample())
@@ -247,9 +247,9 @@ def test_disabled_autoreset_restarts_those_of_the_mask_and_no_others() -> None:
     envs = make(num_envs=3, autoreset_mode="Disabled", max_rounds=5)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    before = envs.episodes.state
+    before = envs.episodes.now.state
     observation, _ = envs.reset(options={"reset_mask": np.array([False, True, False])})
-    after = envs.episodes.state
+    after = envs.episodes.now.state
     assert after.round.tolist() == [1, 0, 1]
     np.testing.assert_array_equal(after.channel.gain[[0, 2]], before.channel.gain[[0, 2]])
     assert not np.array_equal(after.channel.gain[1], before.channel.gain[1])
@@ -260,10 +260,10 @@ def test_disabled_autoreset_refuses_to_step_an_episode_that_is_over() -> None:
     envs = make(num_envs=2, autoreset_mode="Disabled", max_rounds=1)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    state = envs.episodes.state
+    state = envs.episodes.now.state
     with pytest.raises(ScenarioError, match="stepped after its episode's end"):
         envs.step(envs.action_space.sample())
-    assert envs.episodes.state is state
+    assert envs.episodes.now.state is state
     envs.reset(options={"reset_mask": np.array([True, True])})
     envs.step(envs.action_space.sample())
 
@@ -354,6 +354,6 @@ def test_replacing_an_environments_rows_leaves_the_others() -> None:
     envs = make(num_envs=3)
     envs.reset(seed=0)
     fresh = envs.episodes.simulator.initial(np.random.default_rng(9), 1)
-    mixed = replace_rows(envs.episodes.state, np.array([False, False, True]), fresh)
-    np.testing.assert_array_equal(mixed.channel.gain[:2], envs.episodes.state.channel.gain[:2])
+    mixed = replace_rows(envs.episodes.now.state, np.array([False, False, True]), fresh)
+    np.testing.assert_array_equal(mixed.channel.gain[:2], envs.episodes.now.state.channel.gain[:2])
     np.testing.assert_array_equal(mixed.channel.gain[2], fresh.channel.gain[0])

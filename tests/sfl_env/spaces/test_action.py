@@ -166,8 +166,8 @@ def test_the_message_names_the_environment_of_a_batch() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_refused_action_leaves_the_episode_as_it_was(mode: str) -> None:
     env = env_of(mode)
-    before = env.episodes.state
+    before = env.episodes.now.state
     with pytest.raises(DecisionError):
         env.step(bad(mode, 0, 1e9))
-    assert env.episodes.state is before
+    assert env.episodes.now.state is before
     env.step(env.action_space.sample())
