@@ -25,6 +25,7 @@ from sfl_env.simulation.simulator import Simulator, State
 from sfl_env.simulation.states import replace_rows, to_nested
 from sfl_env.simulation.stored import (
     require_entries,
+    require_mapping,
     require_same_scenario,
     restored_progress,
     restored_state,
@@ -346,8 +347,9 @@ class Episodes:
         """
         learner = self.learner
         names = ("scenario", "num_envs", "state", *(() if learner is None else ("learner", "learning")))
+        if "scenario" in require_mapping(stored, "episodes"):  # which explains why entries are missing
+            require_same_scenario(stored["scenario"], self.scenario.to_dict())
         stored = require_entries(stored, names, "episodes")
-        require_same_scenario(stored["scenario"], self.scenario.to_dict())
         if type(stored["num_envs"]) is not int or stored["num_envs"] != self.n:
             raise StateError(
                 f"The stored state is of {stored['num_envs']!r} environments, and here they are {self.n}."

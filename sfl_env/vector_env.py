@@ -179,8 +179,10 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     def _start_over(self, done: Transition) -> Transition:
         """Replace the meaningless round of episodes that were over by their successors' start."""
         going_on = ~self._over
+        observation = self.episodes.restart(self._over, self.np_random)
         return done._replace(
-            observation=self.episodes.restart(self._over, self.np_random),
+            observation=observation,
+            infos=_replaced(done.infos, self._over, self.episodes.start_infos() | self.episodes.learning_infos()),
             reward=done.reward * going_on,
             terminated=done.terminated & going_on,
             truncated=done.truncated & going_on,
@@ -209,6 +211,18 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _everywhere(self) -> BoolArray:
         return np.ones(self.num_envs, dtype=np.bool_)
+
+
+def _replaced(infos: dict[str, Any], which: BoolArray, others: dict[str, Any]) -> dict[str, Any]:
+    """Return infos in which those of some environments are others."""
+    result: dict[str, Any] = {}
+    for name, values in infos.items():
+        if isinstance(values, dict):
+            result[name] = _replaced(values, which, others[name])
+        else:
+            result[name] = values.copy()
+            result[name][which] = others[name][which]
+    return result
 
 
 def masked(infos: dict[str, Any], present: BoolArray) -> dict[str, Any]:

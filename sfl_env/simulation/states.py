@@ -131,6 +131,6 @@ def _array_from(like: NDArray[Any], nested: Any, name: str) -> NDArray[Any]:
 
 def _misfit(name: str, found: str, here: str) -> StateError:
     return StateError(
-        f"{name} of the stored state {found}; here {here}, so the environment it was stored in had other parts: "
-        "make this one with the same channel, population and fields."
+        f"{name} of the stored state {found}; here {here}, so it was stored by an environment of another size or "
+        "with other parts: make this one with the same channel, population and fields."
     )

@@ -70,8 +70,7 @@ def require_entries(stored: object, names: tuple[str, ...], what: str) -> Mappin
         ...
     sfl_env.errors.StateError: The stored state lacks 'episodes'; state_dict() gives it rng, episodes.
     """
-    if not isinstance(stored, Mapping):
-        raise StateError(f"The stored {what} is a {type(stored).__name__}; state_dict() gives a dictionary.")
+    stored = require_mapping(stored, what)
     for name in names:
         if name not in stored:
             raise StateError(f"The stored {what} lacks {name!r}; state_dict() gives it {', '.join(names)}.")
@@ -81,6 +80,19 @@ def require_entries(stored: object, names: tuple[str, ...], what: str) -> Mappin
                 f"The stored {what} has an entry {name!r} that nothing here has a use for"
                 f"{nearest_name(str(name), names)}; state_dict() gives it {', '.join(names)}."
             )
+    return stored
+
+
+def require_mapping(stored: object, what: str) -> Mapping[Any, Any]:
+    """Return a stored part once it is known to have entries at all.
+
+    Raises
+    ------
+    StateError
+        If it has none.
+    """
+    if not isinstance(stored, Mapping):
+        raise StateError(f"The stored {what} is a {type(stored).__name__}; state_dict() gives a dictionary.")
     return stored
 
 
