@@ -1,7 +1,7 @@
 """N episodes side by side: what the single and the vector environment both are, without Gymnasium's shells."""
 
 from collections.abc import Mapping
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +112,7 @@ class Episodes:
         self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._now: Now | None = None
+        self._term_names: tuple[str, ...] | None = None
         self.info_optimum = info_optimum
         if info_optimum and not self.scenario.optimum_is_known:
             raise ScenarioError(
@@ -189,61 +190,58 @@ class Episodes:
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
         state = self.simulator.initial(rng, self.n)
-        return self._adopt(self._at(state, self._start_learning(rng)))
+        self._now, observations = self._started(state, self._start_learning(rng))
+        return observations
 
     def begin(self, state: State) -> Rows:
         """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F).
 
         In accuracy mode the learning goes on from where it is.
         """
-        return self._adopt(self._at(state, None if self._now is None else self._now.learning))
+        self._now, observations = self._started(state, None if self._now is None else self._now.learning)
+        return observations
 
     def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
         """Start some episodes afresh and return all observations (N, K, F)."""
         now = self.now
         fresh = self.simulator.initial(rng, int(which.sum()))
-        started = self._at(fresh, self._start_learning(rng))
+        learning = self._start_learning(rng)
+        _, _, view = self._seen(fresh, learning)
         rows = now.episode_rows.copy()
-        rows[which] = started.episode_rows
-        return self._adopt(self._after(replace_rows(now.state, which, fresh), rows, started.learning))
+        rows[which] = self.observation_encoder.per_episode(view)
+        return self._move_on(replace_rows(now.state, which, fresh), rows, learning)
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
             return None
         return _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
-    def _at(self, state: State, learning: Progress | None) -> Now:
-        """Return where episodes stand in a state that no round of theirs has led to."""
+    def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
+        """Return the conditions of a state, true and observed, and the view that agents have of it."""
         true = self.simulator.conditions(state)
         observed = self.simulator.observed_conditions(state, true)
-        rows = self.observation_encoder.per_episode(self._view(state, observed, learning))
-        return Now(state, true, observed, rows, learning)
-
-    def _after(self, state: State, episode_rows: Rows, learning: Progress | None) -> Now:
-        """Return where the episodes stand in their next state."""
-        true = self.simulator.conditions(state)
-        return Now(state, true, self.simulator.observed_conditions(state, true), episode_rows, learning)
-
-    def _adopt(self, now: Now) -> Rows:
-        """Make it the present once it could be shown, and return the observations (N, K, F)."""
-        observations = self._observe(now)
-        self._now = now
-        return observations
-
-    def _observe(self, now: Now) -> Rows:
-        view = self._view(now.state, now.observed, now.learning)
-        return self.observation_encoder.per_round(view, now.episode_rows)
-
-    def _view(self, state: State, observed: Conditions, learning: Progress | None) -> View:
         progress = progress_of(state.round, self.scenario.max_rounds)
-        return View(observed, state.setup.devices, state.charge, progress, learning)
+        return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
+
+    def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
+        """Return where episodes stand in a state that no round of theirs has led to, and their observations."""
+        true, observed, view = self._seen(state, learning)
+        rows = self.observation_encoder.per_episode(view)
+        return Now(state, true, observed, rows, learning), self.observation_encoder.per_round(view, rows)
+
+    def _move_on(self, state: State, episode_rows: Rows, learning: Progress | None) -> Rows:
+        """Make a state the present one, once it could be shown, and return the observations (N, K, F)."""
+        true, observed, view = self._seen(state, learning)
+        observations = self.observation_encoder.per_round(view, episode_rows)
+        self._now = Now(state, true, observed, episode_rows, learning)
+        return observations
 
     def start_infos(self) -> dict[str, Any]:
         """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
         now = self.now
         return no_round_infos(
             now.true.samples.shape,
-            self._term_names,
+            self._names_of_terms(),
             with_takes_part=now.true.takes_part is not None or self.scenario.deadline_s is not None,
             with_optimum=self.info_optimum,
         )
@@ -253,13 +251,14 @@ class Episodes:
         learning = self.now.learning
         return {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
 
-    @cached_property
-    def _term_names(self) -> tuple[str, ...]:
-        """Names of the reward's terms, as a round with the shallowest cuts and equal shares would show them."""
-        now = self.now
-        shape = now.true.samples.shape
-        shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
-        return tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, shallow)))
+    def _names_of_terms(self) -> tuple[str, ...]:
+        """Return the names of the reward's terms, as a round of the shallowest cuts at equal shares shows them."""
+        if self._term_names is None:
+            now = self.now
+            shape = now.true.samples.shape
+            shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
+            self._term_names = tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, shallow)))
+        return self._term_names
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:
         """Carry out one round of every episode.
@@ -279,24 +278,23 @@ class Episodes:
         StateError
             If no episode has started.
         """
-        now = self.now
-        asked = self.action_encoder.decode(action, now.observed)
-        decision, limited = self.simulator.carried_out(now.state, asked)
+        state, true, observed, episode_rows, learning = self.now
+        asked = self.action_encoder.decode(action, observed)
+        decision, limited = self.simulator.carried_out(state, asked)
         if self._check_decisions:
             self.true_problem().check(Decision(decision.cut, asked.bandwidth_share))
-        outcome = self.simulator.outcome(now.state, now.true, decision)
+        outcome = self.simulator.outcome(state, true, decision)
         terms = self.reward.terms(outcome)
         infos = round_infos(decision, limited, outcome, terms)
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
-        learning = now.learning
         if self.learner is not None and learning is not None:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
             score = self.learner.run_round(decision.cut[0], takes_part[0])
             learning = _progress(score, learning.elapsed_s + outcome.latency_s)
-        state = self.simulator.step(now.state, outcome, rng)
-        observation = self._adopt(self._after(state, now.episode_rows, learning))
+        state = self.simulator.step(state, outcome, rng)
+        observation = self._move_on(state, episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
@@ -304,14 +302,14 @@ class Episodes:
         return Transition(observation, reward, self._terminated(), truncated, infos)
 
     def _terminated(self) -> NDArray[np.bool_]:
-        now = self.now
-        if now.learning is not None and self.scenario.target_accuracy is not None:
-            reached: NDArray[np.bool_] = now.learning.accuracy >= self.scenario.target_accuracy
+        _, true, _, _, learning = self.now
+        if learning is not None and self.scenario.target_accuracy is not None:
+            reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
             if reached.any():
                 return reached
-        if now.true.takes_part is None:
+        if true.takes_part is None:
             return np.zeros(self.n, dtype=np.bool_)
-        return np.asarray(~now.true.takes_part.any(axis=-1))
+        return np.asarray(~true.takes_part.any(axis=-1))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the episodes' state as plain values and, in accuracy mode, tensors, for :meth:`load_state_dict`.
@@ -356,8 +354,7 @@ class Episodes:
             )
         state = restored_state(self.simulator, self.n, stored["state"])
         learning = None if learner is None else restored_progress(stored["learning"])
-        now = self._at(state, learning)
-        observations = self._observe(now)
+        now, observations = self._started(state, learning)
         # Last, since all that could still fail comes before it.
         if learner is not None:
             learner.load_state_dict(stored["learner"])

@@ -124,11 +124,12 @@ def restored_generator(stored: object) -> np.random.Generator:
     generator = np.random.default_rng(0)
     try:
         generator.bit_generator.state = stored  # type: ignore[assignment]  # whatever it is, it is tried
-        complete = generator.bit_generator.state == stored
+        taken = generator.bit_generator.state
+        # An even increment is no generator's: its numbers would start to repeat early.
+        possible = taken == stored and taken["state"]["inc"] % 2 == 1 and taken["has_uint32"] in (0, 1)
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
         raise StateError(f"The stored rng is no state of a PCG64 generator ({error!r}).") from error
-    # An even increment is no generator's: its numbers would start to repeat early.
-    if not complete or generator.bit_generator.state["state"]["inc"] % 2 == 0:
+    if not possible:
         raise StateError("The stored rng is no state of a PCG64 generator: some of its numbers cannot be.")
     return generator
 
