@@ -34,7 +34,7 @@ from sfl_env.spaces.action import ActionEncoder, Actions, ContinuousAction, CutA
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows
 from sfl_env.spaces.reward import Reward, WeightedReward
-from sfl_env.spaces.view import View, progress_of
+from sfl_env.spaces.view import View, progress_steps
 
 TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
 """Options of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
@@ -111,6 +111,7 @@ class Episodes:
             profile = self.learner.profile
         self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
         self._max_rounds = np.array(self.scenario.max_rounds)
+        self._progress = progress_steps(self.scenario.max_rounds)
         self._now: Now | None = None
         self._term_names: tuple[str, ...] | None = None
         self.info_optimum = info_optimum
@@ -209,7 +210,11 @@ class Episodes:
         _, _, view = self._seen(fresh, learning)
         rows = now.episode_rows.copy()
         rows[which] = self.observation_encoder.per_episode(view)
-        return self._move_on(replace_rows(now.state, which, fresh), rows, learning)
+        state = replace_rows(now.state, which, fresh)
+        true, observed, view = self._seen(state, learning)
+        observations = self.observation_encoder.per_round(view, rows)
+        self._now = Now(state, true, observed, rows, learning)
+        return observations
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
@@ -220,7 +225,8 @@ class Episodes:
         """Return the conditions of a state, true and observed, and the view that agents have of it."""
         true = self.simulator.conditions(state)
         observed = self.simulator.observed_conditions(state, true)
-        progress = progress_of(state.round, self.scenario.max_rounds)
+        # A single environment may be stepped past its last round, where the progress stays 1.
+        progress = self._progress.take(state.round, mode="clip")
         return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
 
     def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
@@ -228,13 +234,6 @@ class Episodes:
         true, observed, view = self._seen(state, learning)
         rows = self.observation_encoder.per_episode(view)
         return Now(state, true, observed, rows, learning), self.observation_encoder.per_round(view, rows)
-
-    def _move_on(self, state: State, episode_rows: Rows, learning: Progress | None) -> Rows:
-        """Make a state the present one, once it could be shown, and return the observations (N, K, F)."""
-        true, observed, view = self._seen(state, learning)
-        observations = self.observation_encoder.per_round(view, episode_rows)
-        self._now = Now(state, true, observed, episode_rows, learning)
-        return observations
 
     def start_infos(self) -> dict[str, Any]:
         """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
@@ -278,8 +277,9 @@ class Episodes:
         StateError
             If no episode has started.
         """
-        state, true, observed, episode_rows, learning = self.now
-        asked = self.action_encoder.decode(action, observed)
+        now = self.now
+        state, true, learning = now.state, now.true, now.learning
+        asked = self.action_encoder.decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
         if self._check_decisions:
             self.true_problem().check(Decision(decision.cut, asked.bandwidth_share))
@@ -294,15 +294,16 @@ class Episodes:
             score = self.learner.run_round(decision.cut[0], takes_part[0])
             learning = _progress(score, learning.elapsed_s + outcome.latency_s)
         state = self.simulator.step(state, outcome, rng)
-        observation = self._move_on(state, episode_rows, learning)
+        true, observed, view = self._seen(state, learning)
+        observation = self.observation_encoder.per_round(view, now.episode_rows)
+        self._now = Now(state, true, observed, now.episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
         truncated = state.round >= self._max_rounds
-        return Transition(observation, reward, self._terminated(), truncated, infos)
+        return Transition(observation, reward, self._terminated(true, learning), truncated, infos)
 
-    def _terminated(self) -> NDArray[np.bool_]:
-        _, true, _, _, learning = self.now
+    def _terminated(self, true: Conditions, learning: Progress | None) -> NDArray[np.bool_]:
         if learning is not None and self.scenario.target_accuracy is not None:
             reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
             if reached.any():

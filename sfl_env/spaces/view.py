@@ -1,6 +1,5 @@
 """What may be known before a round is decided."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,26 +21,12 @@ class View(NamedTuple):
     learning: Progress | None = None  # in accuracy mode
 
 
-@lru_cache(maxsize=32)
-def _progress(max_rounds: int) -> NDArray[np.float32]:
-    """Every value that the progress of an episode takes, (max_rounds + 1,)."""
-    return np.linspace(-1.0, 1.0, max_rounds + 1, dtype=np.float32)
-
-
-def progress_of(rounds: NDArray[np.int64], max_rounds: int) -> NDArray[np.float32]:
-    """Return how far episodes of so many rounds have come, from -1 to 1.
-
-    Parameters
-    ----------
-    rounds : (N,) array
-        Rounds that are over. A single environment may be stepped past its last round, where the progress stays 1.
-    max_rounds : int
-        Rounds of an episode.
+def progress_steps(max_rounds: int) -> NDArray[np.float32]:
+    """Return every value that the progress of an episode takes, by rounds that are over, (max_rounds + 1,).
 
     Examples
     --------
-    >>> progress_of(np.array([0, 2, 4, 5]), max_rounds=4)
-    array([-1.,  0.,  1.,  1.], dtype=float32)
+    >>> progress_steps(4)
+    array([-1. , -0.5,  0. ,  0.5,  1. ], dtype=float32)
     """
-    progress: NDArray[np.float32] = _progress(max_rounds).take(rounds, mode="clip")
-    return progress
+    return np.linspace(-1.0, 1.0, max_rounds + 1, dtype=np.float32)

@@ -86,7 +86,7 @@ def pickled(env: Any) -> Any:
     return pickle.loads(pickle.dumps(env))
 
 
-COPIES = {"pickle": pickled, "deepcopy": copy.deepcopy}
+COPIES: dict[str, Callable[[Any], Any]] = {"pickle": pickled, "deepcopy": copy.deepcopy}
 
 
 def goes_on(env: Any, rounds: int = 6) -> list[Any]:
@@ -125,6 +125,16 @@ def test_a_copy_of_an_environment_goes_on_as_it_does(env_id: str, action_mode: s
             assert_same(env.reset(seed=5), other.reset(seed=5))
         assert_same(goes_on(env), goes_on(other))
         np.testing.assert_array_equal(env.render(), other.render())
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_of_an_environment_in_accuracy_mode_trains_on_as_it_does(copied: str) -> None:
+    env = gym.make("SFL-Accuracy-v0", local_iterations=1, **SMALL)
+    env.action_space.seed(1)
+    other = COPIES[copied](env)
+    assert_same(env.reset(seed=5), other.reset(seed=5))
+    assert_same(goes_on(env, 2), goes_on(other, 2))
+    assert_same(goes_on(COPIES[copied](env), 5), goes_on(env, 5))
 
 
 @pytest.mark.parametrize("copied", COPIES)
@@ -232,7 +242,9 @@ def test_a_fresh_models_accuracy_is_told_where_its_episode_starts(mode: str) -> 
         infos = envs.step(ONE_ACTION[None])[-1]
     assert infos["_accuracy"].all()
     assert infos["elapsed_s"] == [0.0]
-    assert infos["accuracy"] == envs.episodes.now.learning.accuracy
+    learning = envs.episodes.now.learning
+    assert learning is not None
+    assert infos["accuracy"] == learning.accuracy
     if mode == "SameStep":
         assert infos["final_info"]["elapsed_s"][0] > 0.0
 

@@ -16,7 +16,6 @@ from sfl_env.channel.model import Channel
 from sfl_env.errors import StateError, TrainingError
 from sfl_env.presets import BATCHED_IDS, PRESETS
 from sfl_env.simulation.states import from_nested, to_nested
-from sfl_env.spaces.view import View, progress_of
 
 SMALL: dict[str, Any] = {"num_devices": 3, "local_iterations": 1, "max_rounds": 6}
 
@@ -60,13 +59,7 @@ def unwrapped(env: gym.Env[Any, Any]) -> SFLEnv:
 def shown_by(env: SFLEnv) -> np.ndarray:
     """The observation of where an environment stands."""
     now = env.episodes.now
-    view = View(
-        now.observed,
-        now.state.setup.devices,
-        now.state.charge,
-        progress_of(now.state.round, env.scenario.max_rounds),
-        now.learning,
-    )
+    _, _, view = env.episodes._seen(now.state, now.learning)
     return env.episodes.observation_encoder.per_round(view, now.episode_rows)[0]
 
 

@@ -28,6 +28,9 @@ MAKE: dict[str, Callable[[], Any]] = {
 }
 
 Path = tuple[Any, ...]
+OTHER_KINDS: tuple[Any, ...] = (None, "text", [], {}, [[1.0]], float("nan"), -7, object())
+NO_PARTS: tuple[Any, ...] = (None, "text", {}, 1.5)
+NO_STATES: tuple[Any, ...] = (None, [], "text", 1, {})
 Mutation = tuple[str, Any]  # what was done, and the state that it was done to
 
 
@@ -55,7 +58,7 @@ def mutated_entries(stored: Any, path: Path, part: Any) -> Iterator[Mutation]:
     for key, value in part.items():
         here = (*path, key)
         yield f"without {here}", without(stored, here)
-        for other in (None, "text", [], {}, [[1.0]], float("nan"), -7, object()):
+        for other in OTHER_KINDS:
             if type(other) is not type(value) or other != value:
                 yield f"{here} = {other!r}", changed(stored, here, other)
         if isinstance(value, dict) and key != "learner":
@@ -67,7 +70,7 @@ def mutated_arrays(stored: Any, path: Path, part: Any) -> Iterator[Mutation]:
     for index, (name, value) in enumerate(zip(part._fields, part, strict=True)):
         here = (*path, index)
         yield f"without {name}", without(stored, here)
-        for other in (None, "text", {}, 1.5):
+        for other in NO_PARTS:
             yield f"{name} = {other!r}", changed(stored, here, other)
         if isinstance(value, tuple):
             yield from mutated_arrays(stored, here, value)
@@ -85,7 +88,7 @@ def mutated_arrays(stored: Any, path: Path, part: Any) -> Iterator[Mutation]:
 
 def mutations(env: Env) -> Iterator[Mutation]:
     stored = env.state_dict()
-    for whole in (None, [], "text", 1, {}):
+    for whole in NO_STATES:
         yield f"{whole!r}", whole
     yield from mutated_entries(stored, (), stored)
     yield from mutated_arrays(stored, ("episodes", "state"), env.episodes.now.state)

@@ -1,6 +1,7 @@
 """Whatever is handed in as an action or an observation: what its numbers mean, or an error that names it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,14 @@ from sfl_env.spaces.action import ContinuousAction
 
 MODES = tuple(ACTION_MODES)
 K = 3
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 SAME: dict[str, Callable[[np.ndarray], Any]] = {
     "float16": lambda values: values.astype(np.float16),
     "float32": lambda values: values.astype(np.float32),
     "long double": lambda values: values.astype(np.longdouble),
     "swapped bytes": lambda values: values.astype(values.dtype.newbyteorder()),
-    **{
-        name: (lambda values, name=name: values.astype(name))
-        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    },
+    **{name: partial(np.asarray, dtype=name) for name in INTEGERS},
     "list": lambda values: values.tolist(),
     "tuple": lambda values: tuple(values.tolist()),
     "list of arrays": list,
@@ -131,14 +130,11 @@ def test_what_is_no_batch_of_actions_is_refused(mode: str, kind: str, over: bool
     assert envs.episodes.now is before
 
 
-INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from([*INTEGERS, "float16", "float32", "float64"]), st.data())
 def test_extremes_of_every_type_are_what_their_values_are(name: str, data: st.DataObject) -> None:
     dtype = np.dtype(name)
-    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     some = [limits.min, limits.max, 0, 1, *([-1] if limits.min < 0 else [])]
     if dtype.kind == "f":
         some += [np.nan, np.inf, -np.inf, limits.tiny, float(np.nextafter(dtype.type(1), dtype.type(0)))]
