@@ -256,7 +256,8 @@ class Episodes:
             now = self.now
             shape = now.true.samples.shape
             shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
-            self._term_names = tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, shallow)))
+            decision, _ = self.simulator.carried_out(now.state, shallow)
+            self._term_names = tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, decision)))
         return self._term_names
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:

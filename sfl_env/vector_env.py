@@ -45,6 +45,9 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     All environments draw from one generator, so a seed fixes the whole batch and not a single
     environment of it.
 
+    The infos of a reset have the keys of a step's. What only a round gives is NaN there, and its mask says that it
+    is not there; so it is in a step of ``"NextStep"`` where an episode only starts.
+
     Examples
     --------
     >>> import gymnasium as gym, sfl_env
