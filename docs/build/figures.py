@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from sfl_env.env import SFLEnv
 from sfl_env.optimum.joint import solve_exact
-from sfl_env.render.drawing import FIGURE_SIZE_INCHES, RoundPicture, draw_rounds
-from sfl_env.render.screen import picture_of
+from sfl_env.render import FIGURE_SIZE_INCHES, RoundPicture, draw_rounds, picture_of
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -29,7 +28,7 @@ def equal_shares(problem: RoundProblem) -> Decision:
 def picture_under(env: SFLEnv, decision: Decision, heading: str) -> RoundPicture:
     """Return the picture of the environment's present round under a decision."""
     episodes = env.episodes
-    outcome = episodes.simulator.outcome(episodes.state, episodes.true, decision)
+    outcome = episodes.simulator.outcome(episodes.now.state, episodes.now.true, decision)
     info = {
         "phase_latency_s": outcome.phase_latency_s[:, 0].T,
         "latency_s": outcome.latency_s[0],

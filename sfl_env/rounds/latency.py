@@ -124,9 +124,9 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     model_bits = work.model_bits.take(cut)
     uplink_bits = now.samples * work.smashed_bits.take(cut) + model_bits
     downlink_bits = now.samples * work.gradient_bits.take(cut) + model_bits
-    if now.active is not None:
+    if now.takes_part is not None:
         for cost in (fixed_s, uplink_bits, downlink_bits):
-            cost *= now.active
+            cost *= now.takes_part
     fixed_s[cut > now.deepest_cut] = np.inf
     return BandDemand(fixed_s, uplink_bits, downlink_bits)
 

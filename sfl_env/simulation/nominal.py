@@ -46,6 +46,6 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
         backward_slowdown=everywhere(now.backward_slowdown),
         samples=everywhere(now.samples),
         deepest_cut=now.deepest_cut.max(axis=0, keepdims=True),
-        active=None,
+        takes_part=None,
     )
     return float(solve_exact(round_problem(simulator.workload, simulator.resources, average)).latency_s[0])

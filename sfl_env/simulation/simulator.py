@@ -19,7 +19,6 @@ from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
 from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
-from sfl_env.spaces.observation import View
 
 ZERO = constant(0.0)
 
@@ -106,7 +105,6 @@ class Simulator:
         self._downlink = parts.downlink(scenario)
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
-        self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
 
     def initial(self, rng: np.random.Generator, n: int, past_rounds: int | None = None) -> State:
         """Draw n systems at the start of their episodes.
@@ -164,13 +162,8 @@ class Simulator:
             backward_slowdown=setup.devices.backward_slowdown,
             samples=setup.samples,
             deepest_cut=setup.deepest_cut,
-            active=state.charge > ZERO if self.has_batteries else None,
+            takes_part=state.charge > ZERO if self.has_batteries else None,
         )
-
-    def view(self, state: State, observed: Conditions) -> View:
-        """Return what agents may know of a state."""
-        # A single environment may be stepped past its last round, where the progress stays 1.
-        return View(observed, state.setup.devices, state.charge, self._progress.take(state.round, mode="clip"))
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
@@ -192,9 +185,9 @@ class Simulator:
             self.workload, setup.devices.transmit_power_w, setup.j_per_sample_flop, decision.cut, phases
         )
         charge = state.charge
-        if true.active is not None:
-            phases *= true.active
-            energy *= true.active
+        if true.takes_part is not None:
+            phases *= true.takes_part
+            energy *= true.takes_part
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
         device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
@@ -204,7 +197,7 @@ class Simulator:
             latency = np.add.reduce(device_latency, axis=-1)
         else:
             latency = row_maxima(device_latency)
-        takes_part = true.active
+        takes_part = true.takes_part
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
         return Outcome(phases, device_latency, latency, energy, charge, takes_part)
@@ -221,7 +214,7 @@ class Simulator:
             ended: Array = np.minimum(device_latency, deadline_s).sum(axis=-1)
         else:
             ended = np.minimum(latency, deadline_s)
-        return (in_time if true.active is None else in_time & true.active), ended
+        return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
         """Move on to the next round: channel, free speed, batteries.

@@ -108,7 +108,7 @@ def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str)
     observation, _ = envs.reset(seed=0)
     rounds_with_some_out = 0
     for _ in range(100):
-        active = episodes.true.active
+        active = episodes.now.true.takes_part
         rounds_with_some_out += int((active.any(axis=-1) & ~active.all(axis=-1)).any())
         optimum_s = sfl_baselines.solve_exact(episodes.true_problem()).latency_s
         # Past the environment's interface, which would start new episodes before all batteries are empty.
@@ -117,7 +117,7 @@ def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str)
         assert (infos["bandwidth_share"][~active] == 0).all()
         assert (infos["latency_s"] >= optimum_s * (1 - 1e-9)).all()
     assert rounds_with_some_out
-    assert not episodes.true.active.any()
+    assert not episodes.now.true.takes_part.any()
 
 
 def test_the_single_environment_and_a_batch_of_one_are_decided_alike() -> None:

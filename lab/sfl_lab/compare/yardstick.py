@@ -53,7 +53,7 @@ class BarrierBound:
         """Return a bound on the seconds of each episode's coming round."""
         simulator = episodes.simulator
         free_server = simulator.resources._replace(server_flops_per_s=np.inf)
-        return solve_exact(round_problem(simulator.workload, free_server, episodes.true)).lower_bound_s
+        return solve_exact(round_problem(simulator.workload, free_server, episodes.now.true)).lower_bound_s
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
     env.reset(seed=1)
     simulator = env.episodes.simulator
     for _ in range(4):
-        now, setup = env.episodes.true, env.episodes.state.setup
+        now, setup = env.episodes.now.true, env.episodes.now.state.setup
         *_, info = env.step(env.action_space.sample())
         assert info["latency_s"] == pytest.approx(info["device_latency_s"].sum(), rel=1e-12)
         assert (info["bandwidth_share"] == 1.0).all()

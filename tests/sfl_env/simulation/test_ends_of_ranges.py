@@ -84,10 +84,10 @@ def test_a_scenario_runs_or_is_refused_by_its_fields(fields: dict[str, Any], act
 def test_without_speed_or_time_nobody_moves(mobility: str, field: str, value: float) -> None:
     env = SFLEnv(mobility=mobility, **{field: value})
     env.reset(seed=0)
-    before = env.episodes.state.channel
+    before = env.episodes.now.state.channel
     env.step(env.action_space.sample())
-    np.testing.assert_array_equal(env.episodes.state.channel.mobility.position_m, before.mobility.position_m)
-    np.testing.assert_array_equal(env.episodes.state.channel.large_scale_gain, before.large_scale_gain)
+    np.testing.assert_array_equal(env.episodes.now.state.channel.mobility.position_m, before.mobility.position_m)
+    np.testing.assert_array_equal(env.episodes.now.state.channel.large_scale_gain, before.large_scale_gain)
 
 
 def test_free_fractions_may_come_in_any_order() -> None:

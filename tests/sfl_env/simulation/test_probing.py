@@ -166,7 +166,7 @@ def test_a_broken_population_is_named(population: Any, message: str) -> None:
 def test_memory_without_end_is_memory_enough() -> None:
     env = SFLEnv(population=OwnDevices(memory_bytes=lambda x: x * np.inf))
     env.reset(seed=0)
-    assert (env.episodes.true.deepest_cut == C - 1).all()
+    assert (env.episodes.now.true.deepest_cut == C - 1).all()
 
 
 class OwnAvailability(OwnChannel):
@@ -183,8 +183,8 @@ def test_a_broken_availability_is_named(fraction: float) -> None:
 def test_an_own_availability_slows_the_devices() -> None:
     env = SFLEnv(availability=OwnAvailability(0.25))
     env.reset(seed=0)
-    nominal = env.episodes.state.setup.devices.compute_flops_per_s
-    np.testing.assert_array_equal(env.episodes.true.compute_flops_per_s, 0.25 * nominal)
+    nominal = env.episodes.now.state.setup.devices.compute_flops_per_s
+    np.testing.assert_array_equal(env.episodes.now.true.compute_flops_per_s, 0.25 * nominal)
 
 
 def test_what_is_no_profile_is_told_with_the_way_to_one() -> None:

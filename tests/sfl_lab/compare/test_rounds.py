@@ -63,7 +63,7 @@ def test_every_policy_meets_the_same_channels_and_devices(env_id: str) -> None:
         met: list[Any] = []
 
         def record(met: list[Any] = met, envs: Any = envs) -> None:
-            true = envs.episodes.true
+            true = envs.episodes.now.true
             met.append((true.uplink_snr_hz, true.compute_flops_per_s, true.samples))
 
         roll_out(sfl_baselines.make(name, envs), envs.episodes, Optimum(), seed=5, on_round=record)

@@ -62,7 +62,7 @@ def follow(env: SFLEnv, policy: Policy, seed: int, on_round: Callable[[], object
     conditions = []
     start, state = np.ones(1, dtype=np.bool_), None
     for _ in range(env.scenario.max_rounds):
-        conditions.append(_checksum(env.episodes.true))
+        conditions.append(_checksum(env.episodes.now.true))
         action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
         observation, _, _, _, info = env.step(action)
         model.append((info["accuracy"], info["loss"], info["latency_s"]))

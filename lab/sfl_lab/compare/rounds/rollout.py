@@ -85,7 +85,7 @@ def roll_out(
     rows = []
     while running.any():
         reference_s = reference(episodes)
-        active = episodes.true.active
+        active = episodes.now.true.takes_part
         everyone = np.full(episodes.n, episodes.scenario.num_devices)
         action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
         done = episodes.step(action, rng)
