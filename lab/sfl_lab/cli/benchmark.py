@@ -101,16 +101,12 @@ class Benchmark:
         console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")
 
     def _compare_learning(self, options: dict[str, Any]) -> None:
-        import torch
-
-        from sfl_env.errors import RunError
         from sfl_lab.cli.display import console, rollout_progress, show_learning
+        from sfl_lab.cli.threads import use_threads
         from sfl_lab.compare.curves.comparison import CURVES, compare, write_results
         from sfl_lab.compare.curves.schemes import LearningComparison, prepare
 
-        if self.threads < 1:
-            raise RunError(f"--threads is {self.threads}; it has to be at least 1.")
-        torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         comparison = LearningComparison(**options)
         lineup = prepare(comparison)
         run = self._start(comparison)

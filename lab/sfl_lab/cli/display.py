@@ -10,30 +10,33 @@ if TYPE_CHECKING:
     from sfl_lab.compare.curves.comparison import LearningResults
     from sfl_lab.compare.rounds.comparison import Results
 
-PIPE_WIDTH = 120
-"""Columns to write when the output is no terminal."""
-
 
 def console() -> "Console":
     """Return the terminal, or a plain stand-in where output goes elsewhere."""
-    from rich.console import Console
+    from sfl_lab.cli import terminal
 
-    found = Console()
-    return found if found.is_terminal else Console(width=PIPE_WIDTH)
+    return terminal.console()
 
 
 @contextmanager
 def rollout_progress(rollouts: int, rounds: int) -> Iterator[dict[str, Any]]:
     """Show a progress bar over so many rollouts and their rounds; yields the callbacks that move it."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    from sfl_lab.cli import terminal
+    from sfl_lab.cli.text import plain
+
+    columns = (
+        TextColumn("{task.description:<18}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=rollouts * rounds)
 
         def on_policy(label: str, number: int) -> None:
-            progress.update(task, description=label, completed=number * rounds)
+            progress.update(task, description=plain(label), completed=number * rounds)
 
         yield {"on_policy": on_policy, "on_round": lambda: progress.advance(task)}
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfl_lab.cli.display import PIPE_WIDTH
-
 if TYPE_CHECKING:
     from sfl_agents.training.checkpoints import Milestone
     from sfl_agents.training.train import Job
@@ -47,15 +45,11 @@ class Train:
 
     def run(self) -> None:
         """Train."""
-        import torch
-
         from sfl_agents.training.train import train
-        from sfl_env.errors import TrainingError
         from sfl_env.storage import runs
+        from sfl_lab.cli.threads import use_threads
 
-        if self.threads < 1:
-            raise TrainingError(f"--threads is {self.threads}; it has to be at least 1.")
-        torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         job = self._job()
         job.batch(1)  # tells of wrong fields before a folder is made
         out = self.out or Path("runs") / f"train-{self.algo}-{self.env_id.rpartition(':')[2]}-{self.seed}"
@@ -90,16 +84,16 @@ class _Progress:
     """A progress bar, and a line for each evaluation."""
 
     def __init__(self, total_steps: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        from sfl_lab.cli.terminal import console
+
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console if console.is_terminal else Console(stderr=True, width=PIPE_WIDTH),
+            console=console(stderr=True),
         )
         self._task = self._bar.add_task("training", total=total_steps)
 
