@@ -15,9 +15,13 @@ from sfl_env.arrays import Array
 from sfl_env.checks import nearest_name, shown
 from sfl_env.errors import ProfileError
 from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.json_text import read_json
 
 SCHEMA = "sfl-env/dnn-profile/1"
 """Names the layout of a stored profile; a file of another layout is refused."""
+
+MOST_BYTES = 2**24
+"""The largest file that is read as a profile; one of ten thousand cuts has a tenth of it."""
 
 MOST_INPUT_AXES = 16
 """Axes of a sample; torch itself stops at 64."""
@@ -161,19 +165,17 @@ class DNNProfile:
         Raises
         ------
         ProfileError
-            If the file cannot be read, is cut short, has another schema, lacks a key or has one too many, or
-            holds impossible values; the message names the file, the field and the mend.
+            If the file cannot be read, is too large, cut short or no JSON, names a key twice, has another schema,
+            lacks a key or has one too many, or holds impossible values; the message names the file, the field and
+            the mend.
         """
         source = Path(path)
+        if "\0" in str(source):
+            raise ProfileError(f"The profile {shown(str(source))} cannot be read: no file is called so.")
         try:
-            content = json.loads(source.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ProfileError(f"The profile {source} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise ProfileError(
-                f"The profile {source} is not whole JSON ({error}); it may be truncated. "
-                "Profile the network again."
-            ) from error
+            content = read_json(source, ProfileError, most_bytes=MOST_BYTES)
+        except ProfileError as error:
+            raise ProfileError(f"The profile {error} Name another, or profile the network again.") from error
         try:
             return cls(**_fields_of(content))
         except ProfileError as error:

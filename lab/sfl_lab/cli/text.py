@@ -23,7 +23,7 @@ def plain(text: object) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""Return a text on one line: white space folded, the rest as :func:`plain`, and cut where it is very long.
+    r"""Return a text on one line: white space folded, the rest as :func:`plain`, its middle left out if very long.
 
     Examples
     --------
@@ -31,4 +31,5 @@ def one_line(text: object) -> str:
     'The file is broken:\\x07 no end.'
     """
     line = plain(" ".join(str(text).split()))
-    return line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 4] + " ..."
+    half = LONGEST_LINE // 2 - 3
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"

@@ -48,7 +48,7 @@ def test_the_package_runs_as_a_module_and_says_its_version() -> None:
     ("error", "message"),
     [
         (RunError("one\ntwo \x1b[2Jthree"), "one two \\x1b[2Jthree"),
-        (RunError("x" * 100_000), "x ..."),
+        (RunError("x" * 100_000), " ... x"),
         (RunError("pass overwrite=True to replace it"), "pass --overwrite to replace it"),
         (
             PermissionError(13, "Permission denied", "runs/a\x07b"),
