@@ -138,7 +138,7 @@ def test_unknown_field_is_named_with_the_nearest(tmp_path: Path) -> None:
         DNNProfile.from_json(stored(tmp_path, device_bufers=[0, 3]))
 
 
-@pytest.mark.parametrize("bad", [[-5, 0], [float("nan"), 0], [5], "five", None, {"first": 5}])
+@pytest.mark.parametrize("bad", [[-5, 0], [None, 0], [5], "five", None, {"first": 5}])
 def test_broken_number_in_a_file_is_named(tmp_path: Path, bad: object) -> None:
     with pytest.raises(ProfileError, match=r"toy\.json is broken: smashed_elements"):
         DNNProfile.from_json(stored(tmp_path, smashed_elements=bad))

@@ -208,7 +208,7 @@ def test_a_network_may_print_much_and_change_the_process(own: str, capsys: pytes
 
 NASTY = (
     "[red]conv1[/red]",
-    "\x1b[2J\x1b]0;owned\x07",
+    "\x1b[2J\x1b]0;mine\x07",
     "two\nsfl: error: lines",
     "\u202egnp",
     ":smile: [link=x]\ud800",
@@ -227,7 +227,7 @@ def test_names_from_a_file_are_shown_as_they_are_and_do_nothing(
     out = capsys.readouterr().out
     assert out.replace("\n", "").isprintable()
     assert "[bold]\\x1b[31m[/nothing]" in out
-    for name in ("[red]conv1[/red]", "\\x1b[2J\\x1b]0;owned\\x07", "two\\nsfl: error: lines", ":smile: [link=x]"):
+    for name in ("[red]conv1[/red]", "\\x1b[2J\\x1b]0;mine\\x07", "two\\nsfl: error: lines", ":smile: [link=x]"):
         assert name in out
     copy = tmp_path / "copy\x1b[2J.json"
     assert main(["profile", str(path), "--out", str(copy)]) == 0
