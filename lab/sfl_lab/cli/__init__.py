@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sfl_env.errors import SFLError
+from sfl_lab.cli.wording import as_switches
 
 USER_ERROR = 2
 """Exit status for a mistake in what the user gave, as for an argument that cannot be parsed."""
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command.run()
     except SFLError as error:
-        print(f"sfl: error: {error}", file=sys.stderr)
+        print(f"sfl: error: {as_switches(str(error))}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("sfl: interrupted", file=sys.stderr)
