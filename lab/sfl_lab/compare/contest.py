@@ -223,8 +223,8 @@ class Contest(ABC, Generic[R, Out]):
         """
 
     @abstractmethod
-    def load(self, path: Path) -> R:
-        """Read a stored record."""
+    def load(self, path: Path, entries: int) -> R:
+        """Read a stored record whose arrays have at most so many entries."""
 
     @abstractmethod
     def results(self, lineup: Lineup[R], records: Mapping[str, tuple[R, ...]]) -> Out:
@@ -319,7 +319,7 @@ def _stored(contest: Contest[R, Out], scenario: Scenario, path: Path | None, wat
     if path is None or not path.is_file():
         return None
     try:
-        record = contest.load(path)
+        record = contest.load(path, (scenario.max_rounds + 1) * contest.episodes)
     except RunError as error:
         watcher.on_damage(f"{error} It is made again.")
         return None

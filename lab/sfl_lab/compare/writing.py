@@ -1,5 +1,6 @@
 """What comparisons write: numbers and names in words, tables as CSV files, and records as NPZ files."""
 
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -8,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +19,8 @@ from sfl_lab.compare.intervals import Interval
 
 DIGITS = "%.9g"
 """Format of numbers in CSV files."""
+HEADER_BYTES, ENTRY_BYTES = 4096, 8
+"""Of an array in a record's file, at most."""
 LONGEST = 1e6
 """Numbers from here on are written by their powers of ten."""
 NOTHING, STAR = "-", "*"
@@ -125,8 +129,15 @@ class StoredArrays:
             np.savez_compressed(partial, **{item.name: getattr(self, item.name) for item in fields(self)})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, entries: int) -> Self:
         """Read back what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            Of the file.
+        entries : int
+            That an array has at most; of a file that claims more, nothing is read.
 
         Raises
         ------
@@ -135,7 +146,16 @@ class StoredArrays:
         """
         assert is_dataclass(cls)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(**{item.name: stored[item.name] for item in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-            raise RunError(f"{path} cannot be read: {error}.") from error
+            with zipfile.ZipFile(path) as archive:
+                return cls(**{item.name: _read_array(archive, item.name, entries) for item in fields(cls)})
+        # What damaged bytes make of zip and NumPy is not told beforehand.
+        except Exception as error:
+            raise RunError(f"{path} cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, entries: int) -> NDArray[Any]:
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > HEADER_BYTES + entries * ENTRY_BYTES:
+        raise ValueError(f"{name} claims {member.file_size} bytes")
+    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
+    return array

@@ -163,9 +163,9 @@ class CurveContest(Contest[Curve, CurveResults]):
         play = _trainer(partial(sfl_baselines.make, name, own), own)
         return Contestant(name, "baseline", play, IN_SEQUENCE if own_fields else {})
 
-    def load(self, path: Path) -> Curve:
-        """Read a stored record."""
-        return Curve.load(path)
+    def load(self, path: Path, entries: int) -> Curve:
+        """Read a stored record whose arrays have at most so many entries."""
+        return Curve.load(path, entries)
 
     def results(self, lineup: Lineup[Curve], records: Mapping[str, tuple[Curve, ...]]) -> CurveResults:
         """Score and rank the schemes."""

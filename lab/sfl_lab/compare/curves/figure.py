@@ -196,10 +196,12 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) ->
     crosses another's line.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
-    places = [float(to_axes.transform((line.target_x, target))[0]) for line in lines]
+    # A target that is met before the first round has no place on an axis of logarithms.
+    shown_x = [max(line.target_x, float(line.x[0])) for line in lines]
+    places = [float(to_axes.transform((x, target))[0]) for x in shown_x]
     to_the_left = min(places) > 1.0 - max(places)
     order = np.argsort(places, kind="stable")
-    base = float(to_axes.transform((lines[0].target_x, target))[1])
+    base = float(to_axes.transform((shown_x[0], target))[1])
     for row, index in enumerate(order if to_the_left else order[::-1]):
         line, x = lines[index], places[index]
         up = layout.rows_from + layout.row * row

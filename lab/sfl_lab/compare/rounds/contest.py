@@ -160,9 +160,9 @@ class RoundContest(Contest[Rollout, RoundResults]):
         play = partial(roll_out, sfl_baselines.make(name, own), own.episodes, replace(yardstick, bounds=False))
         return Contestant(name, "baseline", play, IN_SEQUENCE)
 
-    def load(self, path: Path) -> Rollout:
-        """Read a stored record."""
-        return Rollout.load(path)
+    def load(self, path: Path, entries: int) -> Rollout:
+        """Read a stored record whose arrays have at most so many entries."""
+        return Rollout.load(path, entries)
 
     def results(self, lineup: Lineup[Rollout], records: Mapping[str, tuple[Rollout, ...]]) -> RoundResults:
         """Score and rank the policies."""

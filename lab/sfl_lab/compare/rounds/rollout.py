@@ -53,8 +53,9 @@ class Rollout(Record):
         """Whether the arrays can be those of so many episodes."""
         arrays = [getattr(self, item.name) for item in fields(self)]
         rounds = len(self.running) if self.running.ndim else 0
+        fewest = scenario.max_rounds if scenario.battery_j is None else 1  # empty batteries end episodes early
         return (
-            1 <= rounds <= scenario.max_rounds
+            fewest <= rounds <= scenario.max_rounds
             and self.conditions.shape == (rounds,)
             and all(values.shape == (rounds, episodes) for values in arrays[:-1])
             and all(values.dtype.kind in "fiu" for values in arrays[1:])
