@@ -1,4 +1,23 @@
-"""Sums and extremes over devices, faster than NumPy's own where rows are short."""
+"""NumPy idioms that the hot paths use, in one place: sums and extremes over devices, and constants.
+
+A round of ten devices is a hundred small array operations, whose fixed costs count more than their numbers. What
+the idioms gain over what one would write without them, as ratios of times for one environment and for 1,024 side
+by side, medians of ``python -m speed.idioms``:
+
+==========================================  =====  ========
+idiom                                       N = 1  N = 1024
+==========================================  =====  ========
+``constant(x)`` for a Python number         1.5    1.1
+``dot(row_sums(K))`` for ``sum(axis=-1)``   2.1    2.1
+a division by these sums                    2.0    1.8
+``row_maxima`` for ``max(axis=-1)``         1.0    2.4
+``count_nonzero(x)`` for ``x.any()``        2.9    1.3
+``take(index, axis=1)`` for ``[:, index]``  3.3    2.2
+==========================================  =====  ========
+
+Writing into arrays that are there (``*=``, ``out=``) gains a tenth for one environment and nothing measurable for
+many; it is used where the array is the function's own.
+"""
 
 from functools import lru_cache
 
@@ -11,12 +30,23 @@ REPEATED_SUMS = 16
 """Up to so many devices, repeating a sum for each of them costs less than broadcasting it later."""
 
 
+def constant(value: float) -> Array:
+    """Return a number as an array without axes, which NumPy takes up faster than a Python number.
+
+    Examples
+    --------
+    >>> constant(0.5) * np.ones(2)
+    array([0.5, 0.5])
+    """
+    return np.array(value)
+
+
 @lru_cache(maxsize=32)
 def row_sums(num_devices: int) -> Array:
     """Matrix whose product with an (N, K) array holds its rows' sums, (N, K) or (N, 1).
 
-    Such a product takes a third of the time of NumPy's reduction where the array is small. With few devices each
-    gets the sum: all that follows then works on arrays of one shape, for which NumPy has its fastest way.
+    With few devices each gets the sum: all that follows then works on arrays of one shape, for which NumPy has its
+    fastest way.
 
     Examples
     --------
@@ -30,7 +60,7 @@ def row_sums(num_devices: int) -> Array:
 def row_maxima(values: Array) -> Array:
     """Largest number of each row of an (N, K) array, (N,); NaN where the row holds one.
 
-    NumPy finds where it is in a quarter of the time that it takes to find it, with ten numbers in a row.
+    NumPy is quicker to find where it is than how large it is.
 
     Examples
     --------

@@ -112,7 +112,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], BoolArray, BoolArray, dict[str, Any]]:
         """Carry out one round of every environment; see :class:`gymnasium.vector.VectorEnv`."""
-        some_over = bool(np.count_nonzero(self._over))  # many times faster than any()
+        some_over = bool(np.count_nonzero(self._over))
         if some_over and self.autoreset_mode == AutoresetMode.DISABLED:
             raise ScenarioError(
                 f"Environment {int(np.argmax(self._over))} was stepped after its episode's end; with autoreset "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from sfl_env.arrays import Array
+from sfl_env.arrays import Array, constant
 from sfl_env.checks import require_range
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -130,7 +130,7 @@ class Rician:
 
     @cached_property
     def _steady_amplitude(self) -> Array:
-        return np.array(math.sqrt(self.k_factor / (self.k_factor + 1.0)))
+        return constant(math.sqrt(self.k_factor / (self.k_factor + 1.0)))
 
     @cached_property
     def _scatter_std(self) -> float:
@@ -184,8 +184,8 @@ class NoFading:
 
 
 def _step_factors(scatter_std: float, correlation: float) -> tuple[Array, Array]:
-    """Factors of the innovation and of the past; arrays without axes, which NumPy takes up fastest."""
-    return np.array(scatter_std * math.sqrt(1.0 - correlation**2)), np.array(correlation)
+    """Factors of the innovation and of the past."""
+    return constant(scatter_std * math.sqrt(1.0 - correlation**2)), constant(correlation)
 
 
 def _next_scatter(scatter: Array, factors: tuple[Array, Array], rng: np.random.Generator) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from sfl_env.arrays import Array
+from sfl_env.arrays import Array, constant
 from sfl_env.checks import require_range
 from sfl_env.errors import ScenarioError
 
@@ -97,8 +97,7 @@ class MarkovAvailability:
 
     @cached_property
     def _switch_below(self) -> Array:
-        """The switching probability as an array without axes, which NumPy takes up faster than a Python number."""
-        return np.array(self.switch_probability)
+        return constant(self.switch_probability)
 
     @cached_property
     def _switch_edges(self) -> Array:

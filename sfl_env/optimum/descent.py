@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, row_maxima, row_minima
+from sfl_env.arrays import Array, constant, row_maxima, row_minima
 from sfl_env.optimum.bracket import bracketed_shares
 from sfl_env.optimum.equalise import next_shares, refined_shares
 from sfl_env.optimum.link import Rows, Toll
@@ -41,8 +41,7 @@ CHUNK_ENTRIES = 40_000
 """Table entries in work at once: the tables then stay in the processor's second-level cache."""
 
 
-# Arrays without axes, which NumPy takes up faster than Python's numbers.
-_TOLERATED, _ROUNDED = np.array(1.0 + RELATIVE_TOLERANCE), np.array(1.0 - ROUNDING)
+_TOLERATED, _ROUNDED = constant(1.0 + RELATIVE_TOLERANCE), constant(1.0 - ROUNDING)
 
 
 class Evaluation(NamedTuple):

@@ -14,14 +14,13 @@ and in the common time at once, descending from any start.
 
 import numpy as np
 
-from sfl_env.arrays import Array, row_sums
+from sfl_env.arrays import Array, constant, row_sums
 from sfl_env.rounds.radio import SMALLEST_SHARE
 
 LARGEST_REFINEMENT = 0.25
 """A device's relative change of its share up to which the linear correction is good."""
 
-# Arrays without axes, which NumPy takes up faster than Python's numbers.
-_ZERO, _ONE, _LARGEST_REFINEMENT = np.array(0.0), np.array(1.0), np.array(LARGEST_REFINEMENT)
+_ZERO, _ONE, _LARGEST_REFINEMENT = constant(0.0), constant(1.0), constant(LARGEST_REFINEMENT)
 
 
 def next_shares(share: Array, time_s: Array, slope_s: Array, inner_steps: int) -> Array:

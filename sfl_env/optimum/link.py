@@ -1,18 +1,16 @@
 """What a share of the band is worth to a device, prepared for many evaluations."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, row_sums
-from sfl_env.rounds.radio import SMALLEST_SHARE, rate_elasticity
+from sfl_env.arrays import Array, constant, row_sums
+from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, rate_elasticity
 
 Rows = slice | NDArray[np.intp]
 
-# Arrays without axes, which NumPy takes up faster than Python's numbers.
-_SMALLEST_SHARE, _NATS_PER_BIT = np.array(SMALLEST_SHARE), np.array(math.log(2.0))
+_SMALLEST_SHARE = constant(SMALLEST_SHARE)
 
 
 class Toll(NamedTuple):
@@ -60,4 +58,4 @@ def make_link(uplink_snr_hz: Array, downlink_full_rate_bps: Array, uplink_bandwi
     """Prepare the links of problems given as in :class:`sfl_env.rounds.problem.RoundProblem`."""
     per_hz = np.empty(uplink_snr_hz.shape)
     per_hz[...] = (1.0 / uplink_bandwidth_hz)[:, None]
-    return Link(uplink_snr_hz * per_hz, _NATS_PER_BIT * per_hz, np.reciprocal(downlink_full_rate_bps))
+    return Link(uplink_snr_hz * per_hz, NATS_PER_BIT * per_hz, np.reciprocal(downlink_full_rate_bps))

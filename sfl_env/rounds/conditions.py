@@ -25,7 +25,7 @@ class Conditions(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """What the devices share; numbers, or arrays without axes, which NumPy takes up faster."""
+    """What the devices share; numbers, or constants of :mod:`sfl_env.arrays`."""
 
     uplink_bandwidth_hz: float | Array
     server_flops_per_s: float | Array  # for each device

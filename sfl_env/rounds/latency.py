@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, row_maxima
+from sfl_env.arrays import Array, constant, row_maxima
 from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, shannon_rate_nats
@@ -22,8 +22,7 @@ PHASES = (
 )
 """The phases in the order in which a device goes through them."""
 
-# Arrays without axes, which NumPy takes up faster than Python's numbers.
-_ONE, _SMALLEST_SHARE = np.array(1.0), np.array(SMALLEST_SHARE)
+_ONE, _SMALLEST_SHARE = constant(1.0), constant(SMALLEST_SHARE)
 
 (
     MODEL_DOWNLOAD,
@@ -65,20 +64,19 @@ def phase_latency_s(
     E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
     """
     samples = now.samples
-    # Seconds per unit of each phase's work. Rows are filled as the functions' last argument, `out` by position,
-    # which NumPy parses faster than by name.
+    # Seconds per unit of each phase's work.
     unit_s = np.empty((len(PHASES), *cut.shape))
     forward, model_upload, model_download = unit_s[DEVICE_FORWARD], unit_s[MODEL_UPLOAD], unit_s[MODEL_DOWNLOAD]
     usable = np.maximum(share, _SMALLEST_SHARE)
     rate_nats = shannon_rate_nats(usable * resources.uplink_bandwidth_hz, now.uplink_snr_hz)
-    np.divide(NATS_PER_BIT, rate_nats, model_upload)
+    np.divide(NATS_PER_BIT, rate_nats, out=model_upload)
     usable *= now.downlink_full_rate_bps
-    np.divide(_ONE, usable, model_download)
-    np.divide(samples, now.compute_flops_per_s, forward)
-    np.multiply(forward, now.backward_slowdown, unit_s[DEVICE_BACKWARD])
-    np.divide(samples, resources.server_flops_per_s, unit_s[SERVER_COMPUTE])
-    np.multiply(samples, model_upload, unit_s[SMASHED_UPLOAD])
-    np.multiply(samples, model_download, unit_s[GRADIENT_DOWNLOAD])
+    np.divide(_ONE, usable, out=model_download)
+    np.divide(samples, now.compute_flops_per_s, out=forward)
+    np.multiply(forward, now.backward_slowdown, out=unit_s[DEVICE_BACKWARD])
+    np.divide(samples, resources.server_flops_per_s, out=unit_s[SERVER_COMPUTE])
+    np.multiply(samples, model_upload, out=unit_s[SMASHED_UPLOAD])
+    np.multiply(samples, model_download, out=unit_s[GRADIENT_DOWNLOAD])
     phases = work.phase_units.take(cut, axis=1)
     phases *= unit_s
     return phases

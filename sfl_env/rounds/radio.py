@@ -6,15 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from sfl_env.arrays import Array
+from sfl_env.arrays import Array, constant
 
 SMALLEST_SHARE = 1e-200
 """A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
 
-# Arrays without axes: NumPy takes them up faster than Python's numbers, which counts where K is small.
-NATS_PER_BIT = np.array(math.log(2.0))
-_SMALLEST_SHARE = np.array(SMALLEST_SHARE)
-_HALF, _ONE = np.array(0.5), np.array(1.0)
+NATS_PER_BIT = constant(math.log(2.0))
+_SMALLEST_SHARE = constant(SMALLEST_SHARE)
+_HALF, _ONE = constant(0.5), constant(1.0)
 
 
 def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> Array:
@@ -120,7 +119,7 @@ class Downlink:
 
     @cached_property
     def _snr_per_gain(self) -> Array:
-        return np.array(self.power_w / (self.noise_w_per_hz * self.bandwidth_hz))
+        return constant(self.power_w / (self.noise_w_per_hz * self.bandwidth_hz))
 
     @cached_property
     def _full_rate_per_nat_bps(self) -> Array:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, row_maxima
+from sfl_env.arrays import Array, constant, row_maxima
 from sfl_env.channel.model import ChannelModel
 from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, DeviceSampler
@@ -23,8 +23,7 @@ from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.spaces.observation import View
 
-ZERO, ONE_ROUND = np.array(0.0), np.array(1)
-"""Arrays without axes, which NumPy takes up faster than Python's numbers."""
+ZERO = constant(0.0)
 
 ONE_PER_PHASE = np.ones(len(PHASES))
 
@@ -97,10 +96,9 @@ class Simulator:
             label_bits=scenario.label_bits,
             optimizer_slots=scenario.slots_per_parameter,
         )
-        # Here and below: arrays without axes, which NumPy takes up faster than Python's numbers.
         self.resources = Resources(
-            uplink_bandwidth_hz=np.array(scenario.bandwidth_hz),
-            server_flops_per_s=np.array(
+            uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
+            server_flops_per_s=constant(
                 scenario.server_flops_per_s / (1 if self._in_turn else scenario.num_devices)
             ),
         )
@@ -113,7 +111,7 @@ class Simulator:
             self.noise_w_per_hz,
         )
         self.has_batteries = scenario.battery_j is not None
-        self._charge_per_j = np.array(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
+        self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
         self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
 
     def initial(self, rng: np.random.Generator, n: int) -> State:
@@ -166,16 +164,15 @@ class Simulator:
         return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
-        devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
-        # Fields by position, in half the time of keywords.
+        setup = state.setup
         return Conditions(
-            snr_per_gain_hz * gain,
-            self._downlink.full_rate_bps(gain),
-            devices.compute_flops_per_s * state.availability.fraction,
-            devices.backward_slowdown,
-            samples,
-            deepest_cut,
-            state.charge > ZERO if self.has_batteries else None,
+            uplink_snr_hz=setup.snr_per_gain_hz * gain,
+            downlink_full_rate_bps=self._downlink.full_rate_bps(gain),
+            compute_flops_per_s=setup.devices.compute_flops_per_s * state.availability.fraction,
+            backward_slowdown=setup.devices.backward_slowdown,
+            samples=setup.samples,
+            deepest_cut=setup.deepest_cut,
+            active=state.charge > ZERO if self.has_batteries else None,
         )
 
     def view(self, state: State, observed: Conditions) -> View:
@@ -208,7 +205,6 @@ class Simulator:
             energy *= true.active
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
-        # A product with ones: in a single environment NumPy's own sums take half as long again.
         device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
@@ -240,14 +236,14 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        setup, channel, past, availability, _, rounds = state
+        past = state.past_gain
         if self.scenario.csi_delay_rounds:
-            past = np.concatenate([past[:, 1:], channel.gain[:, None]], axis=1)
+            past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
         return State(
-            setup,
-            self.channel.step(channel, rng),
-            past,
-            self.availability.step(availability, rng),
-            outcome.charge,
-            rounds + ONE_ROUND,
+            setup=state.setup,
+            channel=self.channel.step(state.channel, rng),
+            past_gain=past,
+            availability=self.availability.step(state.availability, rng),
+            charge=outcome.charge,
+            round=state.round + 1,
         )

@@ -10,13 +10,13 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, row_sums
+from sfl_env.arrays import Array, constant, row_sums
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import Decision
 
 Actions = NDArray[Any]
-SMALLEST_TOTAL = np.array(1e-300)
+SMALLEST_TOTAL = constant(1e-300)
 """Stands for the total weight where no device takes part, so that all shares are zero."""
 
 BandwidthSplitter = Callable[[NDArray[np.intp], Conditions], Array]
@@ -66,16 +66,14 @@ class ContinuousAction:
     num_cuts: int
     share_log_range: float = 5.0
 
-    # Arrays without axes, which NumPy takes up faster than Python's numbers.
-
     @cached_property
     def _half_range(self) -> Array:
         """A hair below C / 2, so that 1 falls into the last bin."""
-        return np.array(math.nextafter(self.num_cuts / 2.0, 0.0))
+        return constant(math.nextafter(self.num_cuts / 2.0, 0.0))
 
     @cached_property
     def _share_log_range(self) -> Array:
-        return np.array(self.share_log_range)
+        return constant(self.share_log_range)
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, 2), float32)``."""
@@ -91,7 +89,7 @@ class ContinuousAction:
         """
         values = _shaped(action, (*seen.samples.shape, 2), "(cut, log-share) for every device")
         size = np.abs(values)
-        # The position of the largest number, or of the first NaN, is found faster than its value.
+        # argmax gives the position of the first NaN, too.
         if not size.item(size.argmax()) <= 1.0:
             _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
         # Columns apart from each other: NumPy has a faster way for arrays without gaps.

@@ -133,7 +133,7 @@ class LogScales:
         np.minimum(scaled, highest, out=scaled)
         np.log(scaled, out=scaled)
         # Seen this way round, NumPy walks along whole columns of `out` and not through three numbers at a time.
-        np.divide(scaled, half_length, out.transpose(2, 0, 1))
+        np.divide(scaled, half_length, out=out.transpose(2, 0, 1))
 
     def _repeated(self, shape: tuple[int, ...]) -> list[Rows]:
         """Repeat each scale's constants over (N, K): NumPy takes longer to broadcast than to read them."""

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
-
-from sfl_env.arrays import Array
+from sfl_env.arrays import Array, constant
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.scenario import Scenario
 
@@ -42,8 +40,7 @@ class WeightedReward:
 
     @cached_property
     def _minus_latency_per_s(self) -> Array:
-        """An array without axes, which NumPy takes up faster than a Python number."""
-        return np.array(-self.latency_per_s)
+        return constant(-self.latency_per_s)
 
     def terms(self, outcome: Outcome) -> Mapping[str, Array]:
         """Return the terms whose weight is not zero, each (N,)."""

@@ -111,10 +111,10 @@ def _parse(arguments: list[str]) -> Command:
                 classes, prog="sfl", description=DESCRIPTION, args=arguments
             )
     except SystemExit:
-        from sfl_lab.cli.text import plain
+        from sfl_lab.text import printable
 
         # It quotes the arguments, which may hold anything.
-        _complain("\n".join(plain(line) for line in complaint.getvalue().rstrip("\n").split("\n")))
+        _complain("\n".join(printable(line) for line in complaint.getvalue().rstrip("\n").split("\n")))
         raise
     return command
 

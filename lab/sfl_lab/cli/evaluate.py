@@ -31,13 +31,15 @@ class Evaluate:
     def run(self) -> None:
         """Evaluate, print and write."""
         from sfl_env.storage import runs
-        from sfl_lab.cli.display import console, rollout_progress, show_results
+        from sfl_lab.cli.display import contest_progress, say, show
         from sfl_lab.cli.fields import parse_fields
-        from sfl_lab.compare.rounds.comparison import Comparison, agent_settings, compare, prepare, write_results
+        from sfl_lab.compare.agents import agent_settings
+        from sfl_lab.compare.contest import compare, write_results
+        from sfl_lab.compare.rounds.contest import RoundContest
 
         trained = agent_settings(self.agent)
         same_env = self.env_id in (None, trained["env_id"])
-        comparison = Comparison(
+        contest = RoundContest(
             env_id=self.env_id or trained["env_id"],
             policies=(),
             agents=(self.agent,),
@@ -45,13 +47,13 @@ class Evaluate:
             seed=self.seed,
             fields={**(trained["fields"] if same_env else {}), **parse_fields(self.fields)},
         )
-        lineup = prepare(comparison)
+        lineup = contest.lineup()
         run = None
         if self.out is not None:
-            run = runs.start(self.out, "evaluate", runs.to_plain(comparison), overwrite=self.overwrite)
-        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
-            results = compare(comparison, lineup, **callbacks)
-        show_results(results)
+            run = runs.start(self.out, "evaluate", runs.to_plain(contest), overwrite=self.overwrite)
+        with contest_progress(len(lineup.contestants), lineup.scenario.max_rounds) as watcher:
+            results = compare(contest, lineup, watcher=watcher)
+        show(results)
         if run is not None:
             write_results(run, results)
-            console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")
+            say(f"Written to {run.path}: {', '.join(results.files())}, summary.json")

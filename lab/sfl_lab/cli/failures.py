@@ -1,16 +1,13 @@
 """Which errors are told to the user in one line, and how; all others are faults of this package."""
 
-import re
 import sys
 
 from sfl_env.errors import SFLError
-from sfl_lab.cli.text import one_line
+from sfl_lab.cli.wording import as_switches
+from sfl_lab.text import one_line
 
 EXTRAS = {"datasets": "datasets", "PIL": "datasets"}
 """Modules that an extra of this package brings, and the extra."""
-
-FLAGS = re.compile(r"\b(resume|overwrite|trust)=True\b")
-"""Arguments as the library's errors name them."""
 
 
 def told(error: BaseException) -> str | None:
@@ -28,7 +25,7 @@ def told(error: BaseException) -> str | None:
     True
     """
     if isinstance(error, SFLError):
-        return one_line(FLAGS.sub(r"--\1", str(error)))
+        return one_line(as_switches(str(error)))
     if isinstance(error, MemoryError):
         return "The memory does not suffice; take fewer environments, devices or samples."
     if isinstance(error, OSError):

@@ -15,7 +15,7 @@ from sfl_env.checks import nearest_name, shown
 from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import MOST_INPUT_ELEMENTS, DNNProfile, checked_shape
 from sfl_env.errors import ProfileError
-from sfl_lab.cli.text import plain
+from sfl_lab.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +51,7 @@ class Profile:
         _show(profile)
         if out is not None:
             profile.to_json(out)
-            print(plain(f"Written to {self.out}"))
+            print(printable(f"Written to {self.out}"))
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -157,7 +157,7 @@ def _show(profile: DNNProfile) -> None:
     shape = "x".join(map(str, profile.input_shape))
     forward, backward = profile.device_forward_flops[-1], profile.device_backward_flops[-1]
     table = Table(
-        title=f"{plain(profile.name)}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
+        title=f"{printable(profile.name)}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
         caption=(
             f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
             f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
@@ -185,7 +185,7 @@ def _show(profile: DNNProfile) -> None:
         )
         table.add_row(
             str(index + 1),
-            plain(name),
+            printable(name),
             *(f"{each[index] / 1e6:,.3f}" for each in flops),
             f"{profile.smashed_elements[index] * BYTES_PER_ELEMENT / 1e3:,.3f}",
             f"{profile.device_parameters[index]:,.0f}",

@@ -4,7 +4,7 @@ LONGEST_LINE = 2000
 """Characters of an error's line; what a user passed may be far longer."""
 
 
-def plain(text: object) -> str:
+def printable(text: object) -> str:
     r"""Return a text with everything that does not print, newlines included, written as an escape.
 
     Escape sequences would clear or recolour a terminal, and marks of writing direction reorder what is around
@@ -13,7 +13,7 @@ def plain(text: object) -> str:
 
     Examples
     --------
-    >>> plain("conv1"), plain("\x1b[2Jconv1\n"), plain("\u202egnp.exe")
+    >>> printable("conv1"), printable("\x1b[2Jconv1\n"), printable("\u202egnp.exe")
     ('conv1', '\\x1b[2Jconv1\\n', '\\u202egnp.exe')
     """
     shown = str(text)
@@ -23,13 +23,13 @@ def plain(text: object) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""Return a text on one line: white space folded, the rest as :func:`plain`, its middle left out if very long.
+    r"""Return a text on one line: as :func:`printable`, white space folded, without its middle if very long.
 
     Examples
     --------
     >>> one_line("The file\n  is broken:\x07 no end.")
     'The file is broken:\\x07 no end.'
     """
-    line = plain(" ".join(str(text).split()))
+    line = printable(" ".join(str(text).split()))
     half = LONGEST_LINE // 2 - 3
     return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
