@@ -50,6 +50,8 @@ class Benchmark:
     """Go on with the benchmark in this folder that was interrupted."""
     overwrite: bool = False
     """Replace the benchmark in this folder."""
+    trust: bool = False
+    """Open agents' files, too, that run code of their author's choice, as those of sfl-env 0.1 do."""
 
     def run(self) -> None:
         """Compare, print and write."""
@@ -78,7 +80,7 @@ class Benchmark:
         # What is left out is up to the contest.
         given = {"policies": self.policies, "episodes": self.episodes}
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        options |= {"env_id": env_id, "agents": self.agents, "seed": self.seed}
+        options |= {"env_id": env_id, "agents": self.agents, "seed": self.seed, "trust": self.trust}
         options |= {"fields": fields, "action_mode": self.action_mode}
         if mode_of(env_id, fields) == "accuracy":
             return self._curve_contest(options)

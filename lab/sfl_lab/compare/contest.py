@@ -168,6 +168,8 @@ class Contest(ABC, Generic[R, Out]):
         Scenario fields that override the id's.
     action_mode : str
         Action space that the baselines act through; agents act through the one they were trained with.
+    trust : bool
+        Open agents' files, too, that run code; see :func:`sfl_agents.load`.
 
     Raises
     ------
@@ -184,6 +186,7 @@ class Contest(ABC, Generic[R, Out]):
     seed: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
     action_mode: str = "continuous"
+    trust: bool = False
 
     def __post_init__(self) -> None:
         known = self.known()

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+import sfl_agents
 import sfl_baselines
 from sfl_baselines import Policy
 from sfl_baselines.environments import held_out_seed, make_single
 from sfl_env import Scenario, SFLEnv
 from sfl_env.errors import ScenarioError
 from sfl_env.storage import runs
-from sfl_lab.compare.agents import agent_action_mode
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -148,8 +148,9 @@ class CurveContest(Contest[Curve, CurveResults]):
             )
         contestants = [self._baseline(name, env) for name in self.policies]
         for label, path in zip(labels[len(contestants) :], self.agents, strict=True):
-            own = self.env(agent_action_mode(path))
-            contestants.append(Contestant(label, "agent", _trainer(partial(RoundLengthAgent, path, own), own)))
+            own = self.env(sfl_agents.action_mode_of(path))
+            agent = partial(RoundLengthAgent, path, own, trust=self.trust)
+            contestants.append(Contestant(label, "agent", _trainer(agent, own)))
         return Lineup(env.scenario, tuple(contestants))
 
     def _baseline(self, name: str, env: SFLEnv) -> Contestant[Curve]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import sfl_agents
 from sfl_baselines.policies import PolicyState
 from sfl_env import DNNProfile, SFLEnv, SFLVectorEnv
 from sfl_env.learning.protocol import Learner, Score
-from sfl_lab.compare.agents import agent_action_mode, load_agent
 
 EnvMaker = Callable[..., SFLEnv]
 """Makes a scheme's environment with some fields and parts changed."""
@@ -73,6 +73,8 @@ class RoundLengthAgent:
         Of the training run.
     env : SFLEnv
         In accuracy mode, where it is to act.
+    trust : bool
+        As for :func:`sfl_agents.load`.
 
     Raises
     ------
@@ -80,10 +82,11 @@ class RoundLengthAgent:
         If the agent does not fit the environment's devices and cuts.
     """
 
-    def __init__(self, path: Path, env: SFLEnv) -> None:
+    def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
         alone = env.scenario.replace(mode="latency", model=env.scenario.network)
-        twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, action_mode=agent_action_mode(path))
-        self._agent = load_agent(path, twin)
+        mode = sfl_agents.action_mode_of(path)
+        twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, action_mode=mode)
+        self._agent = sfl_agents.load(path, twin, trust=trust)
         shape = twin.single_observation_space.shape
         assert shape is not None
         self._columns = shape[-1]

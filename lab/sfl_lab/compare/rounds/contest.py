@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
+import sfl_agents
 import sfl_baselines
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
 from sfl_env.storage import runs
-from sfl_lab.compare.agents import agent_action_mode, load_agent
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -140,14 +140,15 @@ class RoundContest(Contest[Rollout, RoundResults]):
     def lineup(self) -> Lineup[Rollout]:
         """Make the environments, baselines and agents, each under a label of its own."""
         labels = labels_of(self.policies, self.agents)
-        modes = {path: agent_action_mode(path) for path in self.agents}
+        modes = {path: sfl_agents.action_mode_of(path) for path in self.agents}
         envs = {mode: self.batch(mode) for mode in {self.action_mode, *modes.values()}}
         base = envs[self.action_mode]
         yardstick = yardstick_of(base.episodes)
         contestants = [self._baseline(name, base, yardstick) for name in self.policies]
         for label, path in zip(labels[len(self.policies) :], self.agents, strict=True):
             batch = envs[modes[path]]
-            play = partial(roll_out, load_agent(path, batch), batch.episodes, yardstick)
+            agent = sfl_agents.load(path, batch, trust=self.trust)
+            play = partial(roll_out, agent, batch.episodes, yardstick)
             contestants.append(Contestant(label, "agent", play))
         return Lineup(base.scenario, tuple(contestants))
 
