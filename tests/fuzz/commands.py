@@ -143,18 +143,26 @@ def check(drawn: Drawn, folder: Path) -> None:
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     (folder / "folder").mkdir()
-    status, out, error = (_here if drawn.in_process else _elsewhere)(drawn.arguments, folder)
+    if drawn.in_process:
+        require_well_ended(*run_here(drawn.arguments, folder))
+    else:
+        require_well_ended(*_elsewhere(drawn.arguments, folder))
+
+
+def require_well_ended(status: int | str | None, out: str, error: str) -> None:
+    """Raise unless a command is done, or refused in one line or by the parser; nothing shown steers a terminal."""
     require(status in STATUSES, f"the status is {status}: {error}")
     require("Traceback" not in error + out, f"there is a traceback: {error}")
     shown = "".join(line for line in (out + error).splitlines())
-    require(shown.isprintable() or not drawn.in_process, f"what is shown holds control characters: {shown!r}")
+    require(shown.isprintable(), f"what is shown holds control characters: {shown!r}")
     if status == 2:
         lines = [line for line in error.splitlines() if line.startswith("sfl: error: ")]
         usage = "--help" in error and "sfl: error: " not in error  # the parser's own, with a hint at the help
         require(usage or (len(lines) == 1 and error.endswith(lines[0] + "\n")), f"the error is {error!r}")
 
 
-def _here(arguments: tuple[str, ...], folder: Path) -> tuple[int | str | None, str, str]:
+def run_here(arguments: tuple[str, ...], folder: Path) -> tuple[int | str | None, str, str]:
+    """Run a command in this process and a folder; return its status, output and errors."""
     before, argv, path = Path.cwd(), list(sys.argv), list(sys.path)
     out, error = io.StringIO(), io.StringIO()
     os.chdir(folder)
