@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfl_agents.files import run_folder
 from sfl_env.errors import RunError
+from sfl_env.storage import runs
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
@@ -54,9 +55,15 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
     from sfl_agents.files import foreign
     from sfl_agents.files.agent_file import AgentFile
 
-    file = run_folder.agent_file(Path(path))
+    path = Path(path)
+    file = run_folder.agent_file(path)
     if not foreign.is_foreign(file):
-        return AgentFile.open(file).agent_for(env)
+        stored = AgentFile.open(file)
+        if path.is_dir() and stored.job != run_folder.job_of(path):
+            raise RunError(
+                f"{path}/{runs.CONFIG} and {file.name} beside it are of different trainings; copy the run again."
+            )
+        return stored.agent_for(env)
     if not trust:
         raise foreign.refusal(file, run_folder.version_beside(file))
     return foreign.load(file, run_folder.job_of(file.parent).algo, env)

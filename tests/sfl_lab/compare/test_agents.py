@@ -38,7 +38,7 @@ def test_two_agents_of_one_name_are_told_apart(trained: Path) -> None:
 def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder, one_thread: None
 ) -> None:
-    train = ["train", "--env-id", "SFL-Accuracy-v0", "--total-steps", "128", "--num-envs", "64"]
+    train = ["train", "--env-id", "SFL-Accuracy-v0", "--total-steps", "128", "--num-envs", "4"]
     fields = ["--fields", "num_devices=3", "max_rounds=2", "local_iterations=1"]
     assert main([*train, *fields, "--out", str(tmp_path / "agent")]) == 2
     error = capsys.readouterr().err
