@@ -176,18 +176,24 @@ def _show(profile: DNNProfile) -> None:
         "device\nparameters",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
+    for row in _rows(profile):
+        table.add_row(*row)
+    console().print(table)
+
+
+def _rows(profile: DNNProfile) -> Iterator[list[str]]:
+    """Yield the cells of each cut."""
+    flops = (
+        profile.device_forward_flops,
+        profile.device_backward_flops,
+        profile.server_forward_flops,
+        profile.server_backward_flops,
+    )
     for index, name in enumerate(profile.cut_names):
-        flops = (
-            profile.device_forward_flops,
-            profile.device_backward_flops,
-            profile.server_forward_flops,
-            profile.server_backward_flops,
-        )
-        table.add_row(
+        yield [
             str(index + 1),
             printable(name),
             *(f"{each[index] / 1e6:,.3f}" for each in flops),
             f"{profile.smashed_elements[index] * BYTES_PER_ELEMENT / 1e3:,.3f}",
             f"{profile.device_parameters[index]:,.0f}",
-        )
-    console().print(table)
+        ]

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ProfileError
 
-TOY = {
+TOY: dict[str, Any] = {
     "name": "toy",
     "input_shape": (30,),
     "cut_names": ("first", "second"),
@@ -26,7 +27,7 @@ TOY = {
 ARRAYS = tuple(key for key in TOY if key not in ("name", "input_shape", "cut_names"))
 
 
-def toy(**changes: object) -> DNNProfile:
+def toy(**changes: Any) -> DNNProfile:
     return DNNProfile(**{**TOY, **changes})
 
 
@@ -180,13 +181,13 @@ def test_only_numbers_are_numbers(field: str, bad: object) -> None:
 
 
 @pytest.mark.parametrize("kind", [bool, complex, "U8", object, "datetime64[s]"])
-def test_arrays_of_other_kinds_are_refused(kind: object) -> None:
+def test_arrays_of_other_kinds_are_refused(kind: Any) -> None:
     with pytest.raises(ProfileError, match="device_buffers"):
         toy(device_buffers=np.zeros(2, dtype=kind))
 
 
 def test_every_kind_of_number_is_taken() -> None:
-    kinds = (np.int8, np.uint64, np.float16, np.longdouble, int, float)
+    kinds: tuple[Any, ...] = (np.int8, np.uint64, np.float16, np.longdouble, int, float)
     for kind in kinds:
         assert toy(device_buffers=[kind(0), kind(3)]) == toy()
         assert toy(device_buffers=np.array([0, 3], dtype=kind)) == toy()
@@ -245,4 +246,4 @@ def test_single_cut_is_a_profile() -> None:
 
 def test_fields_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        toy().name = "other"
+        toy().name = "other"  # type: ignore[misc]
