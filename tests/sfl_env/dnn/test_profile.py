@@ -240,7 +240,7 @@ def test_failed_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_single_cut_is_a_profile() -> None:
-    whole = {field: [TOY[field][1]] for field in ARRAYS}
+    whole: dict[str, Any] = {field: [TOY[field][1]] for field in ARRAYS}
     assert DNNProfile(name="toy", input_shape=(30,), cut_names=("second",), **whole).num_cuts == 1
 
 
