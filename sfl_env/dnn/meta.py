@@ -64,7 +64,7 @@ def foreign_code(what: str, mend: str = "") -> Iterator[None]:
     Examples
     --------
     >>> with foreign_code("make_net() failed"):
-    ...     sys.exit(0)
+    ...     raise SystemExit(0)
     Traceback (most recent call last):
         ...
     sfl_env.errors.ProfileError: make_net() failed (SystemExit: 0).
