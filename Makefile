@@ -27,6 +27,13 @@ test: lint types
 test-slow: install
 	$(BIN)/pytest -m slow
 
+# Random use of everything that a user touches (tests/fuzz): about ten minutes; what fails is printed with the
+# command that plays it again. `make fuzz SEED=1` draws other cases.
+SEED := 0
+.PHONY: fuzz
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --jobs 2
+
 # The main job: train an agent and compare it with the optimum and the baselines.
 benchmark: install
 	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite

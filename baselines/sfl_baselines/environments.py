@@ -1,4 +1,4 @@
-"""Environments as the command line names them, and which seeds are for what."""
+"""Environments by their ids, and which seeds are for what."""
 
 import copy
 import importlib
@@ -45,7 +45,7 @@ def training_seed(seed: int) -> int:
         If the number is negative or as large as :data:`HELD_OUT_SEED`.
     """
     if not 0 <= seed < HELD_OUT_SEED:
-        raise ScenarioError(f"--seed is {seed}; it has to be from 0 to {HELD_OUT_SEED - 1}.")
+        raise ScenarioError(f"seed is {seed}; it has to be from 0 to {HELD_OUT_SEED - 1}.")
     return seed
 
 
@@ -87,8 +87,8 @@ def make_batch(
         network = Scenario().replace(**_scenario_fields({**fields_of(**spec.kwargs), **fields})).network
         raise ScenarioError(
             f"{env_id} trains a network in every environment and has no batch. Train agents on the lengths of "
-            f"its rounds, --fields mode=latency model={network}, and compare what is learnt under them by `sfl "
-            "benchmark --mode accuracy --agents`."
+            f"its rounds, with the fields mode=latency and model={network}, and compare what is learnt under them "
+            "in accuracy mode."
         )
     with _made_here(env_id):
         core = gym.make_vec(spec, num_envs=num_envs, **options, **fields).unwrapped
@@ -147,8 +147,13 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        with _made_here(env_id):
+        # What runs there is the module's own code, which may raise anything at all and may end the process.
+        try:
             importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise ScenarioError(
+                f"{env_id} cannot be made, as {module} cannot be imported ({type(error).__name__}: {error})."
+            ) from error
     if name not in gym.registry:
         require_known("environment id", env_id, PRESETS, otherwise="MODULE:ID for one that your module registers")
     return copy.deepcopy(gym.registry[name])

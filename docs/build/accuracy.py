@@ -21,7 +21,7 @@ from sfl_env.learning.federated import Schedule, SplitFederatedTraining
 from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import LocalTraining, Server
 from sfl_env.storage.runs import versions, write_json
-from sfl_lab.compare.statistics import mean_interval
+from sfl_lab.compare.intervals import mean_interval
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "accuracy.json"

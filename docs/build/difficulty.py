@@ -14,7 +14,7 @@ from sfl_baselines import allocate_bandwidth, solve_exact
 from sfl_env.presets import PRESETS
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
-from sfl_lab.compare.rounds.tables import short
+from sfl_lab.compare.writing import short
 
 EPISODES = 100
 ROUNDS = 30

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sfl_lab.compare.rounds.tables import short
+from sfl_lab.compare.writing import short
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs"

@@ -32,7 +32,7 @@ def test_a_new_run_writes_down_how_it_was_made(tmp_path: Path) -> None:
 def test_an_existing_run_is_refused_and_untouched(tmp_path: Path) -> None:
     runs.start(tmp_path, "train", SETTINGS)
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(RunError, match=r"exists already.*--resume.*--overwrite.*--out"):
+    with pytest.raises(RunError, match=r"exists already.*resume=True.*overwrite=True.*another folder"):
         runs.start(tmp_path, "train", SETTINGS)
     assert (tmp_path / "config.json").read_bytes() == before
 
