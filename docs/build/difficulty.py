@@ -15,7 +15,7 @@ import numpy as np
 
 import sfl_baselines
 from sfl_baselines import allocate_bandwidth, solve_exact
-from sfl_env.optimum import best_cuts
+from sfl_baselines.rules import alone_s, equal_bandwidth
 from sfl_env.presets import PRESETS
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.scenario import Scenario
@@ -35,8 +35,8 @@ ALONE = 0.9
 
 TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
 TIERS_ABOUT = (
-    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) share the default scenario's system and change what is "
-    "known or what counts."
+    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) share the default scenario's system and change what "
+    "is known or what counts."
 )
 
 
@@ -82,13 +82,12 @@ def measure(env_id: str) -> Difficulty:
     used = np.zeros(num_cuts)
     common = np.zeros(num_cuts)
     for problem in problems(env_id):
-        n, k, _ = problem.shape
         best = solve_exact(problem)
         optimum.append(best.latency_s)
         used += np.bincount(best.decision.cut.ravel(), minlength=num_cuts)
         deepest = np.isfinite(problem.fixed_s).sum(axis=-1) - 1
-        equal.append(best_cuts(problem, np.full((n, k), 1.0 / k))[1].max(axis=-1))
-        ruled.append(best_cuts(problem, np.ones((n, k)))[1] > ALONE * best.latency_s[:, None])
+        equal.append(problem.latency_s(equal_bandwidth(problem)))
+        ruled.append(alone_s(problem).min(axis=-1) > ALONE * best.latency_s[:, None])
         for cut in range(num_cuts):
             common[cut] += allocate_bandwidth(problem, np.minimum(cut, deepest)).latency_s.sum()
     total = np.sum(optimum)
