@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 NEWEST ?= $(lastword $(sort $(wildcard /usr/bin/python3.1[2-9] /usr/local/bin/python3.1[2-9] \
 	$(HOME)/.pyenv/versions/3.1[2-9].*/bin/python)))
 
-.PHONY: install lint types test test-slow test-lowest test-newest coverage mutants
+.PHONY: install lint types test test-slow test-lowest test-newest newest coverage mutants
 .PHONY: benchmark benchmark-accuracy speed docs clean
 
 install: $(VENV)/.installed
@@ -49,6 +49,9 @@ $(VENV)-lowest/.installed: pyproject.toml .ci/requirements.py
 # What needs no torch, whose CPU build is there for one Python only, on the newest Python with the newest packages.
 test-newest: $(VENV)-newest/.installed
 	$(VENV)-newest/bin/python -m pytest -n 2 -p tests.without_torch
+
+newest:
+	@echo $(NEWEST)
 
 $(VENV)-newest/.installed: pyproject.toml .ci/requirements.py
 	$(or $(NEWEST),$(error No Python newer than 3.11 found; name one with NEWEST=...)) -m venv $(VENV)-newest

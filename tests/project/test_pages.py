@@ -37,8 +37,8 @@ def test_the_page_on_speed_shows_the_measured_figures() -> None:
 def test_the_page_on_presets_shows_the_measured_figures() -> None:
     measured = json.loads((DOCS / "data" / "presets.json").read_text(encoding="utf-8"))
     assert (DOCS / "presets.md").read_text(encoding="utf-8") == script("difficulty").page(measured), (
-        "docs/presets.md is behind: run `python docs/build/difficulty.py` after a change of a preset's fields, with "
-        "`--page` after one of the page alone."
+        "docs/presets.md is behind: run `python docs/build/difficulty.py` after a change of a preset's fields, "
+        "with `--page` after one of the page alone."
     )
 
 
