@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+import sfl_baselines
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -31,3 +33,41 @@ def test_the_page_on_speed_shows_the_measured_figures() -> None:
     assert (DOCS / "speed.md").read_text(encoding="utf-8") == script("speed").page(measured), (
         "docs/speed.md is behind docs/data/speed.json: run `python docs/build/speed.py`."
     )
+
+
+def test_the_page_on_presets_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "difficulty.json").read_text(encoding="utf-8"))
+    assert (DOCS / "presets.md").read_text(encoding="utf-8") == script("difficulty").page(measured), (
+        "docs/presets.md is behind its ids or docs/data/difficulty.json: run "
+        "`python docs/build/difficulty.py --page`."
+    )
+
+
+def test_the_page_on_accuracy_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "accuracy.json").read_text(encoding="utf-8"))
+    page = (DOCS / "accuracy.md").read_text(encoding="utf-8")
+    assert page == script("accuracy").filled(page, measured), (
+        "docs/accuracy.md is behind docs/data/accuracy.json: run `python docs/build/accuracy.py --tables`."
+    )
+
+
+def test_the_readme_shows_the_measured_figures() -> None:
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert page == script("results").filled(page), (
+        "README.md is behind docs/data/benchmark.json or docs/data/benchmark-accuracy.json: run "
+        "`python docs/build/results.py`."
+    )
+
+
+def test_the_results_section_says_what_every_baseline_of_the_benchmark_does() -> None:
+    told = script("results")
+    assert set(sfl_baselines.names()) <= set(told.SCHEMES)
+
+
+@pytest.mark.parametrize("section", ["results", "accuracy", "accuracy in words"])
+def test_a_figure_that_was_typed_into_the_readme_is_found(section: str) -> None:
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    begin = page.index(f"<!-- {section}: begin -->")
+    digit = next(at for at in range(begin, len(page)) if page[at].isdigit())
+    typed = page[:digit] + str((int(page[digit]) + 1) % 10) + page[digit + 1 :]
+    assert script("results").filled(typed) == page
