@@ -21,7 +21,7 @@ from sfl_env.learning.federated import Schedule, SplitFederatedTraining
 from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import LocalTraining, Server
 from sfl_env.storage.runs import versions, write_json
-from sfl_lab.compare.intervals import mean_interval
+from sfl_lab.compare.intervals import caution, mean_interval
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "accuracy.json"
@@ -164,11 +164,13 @@ def interval(values: NDArray[np.float64], style: str) -> str:
 def source(found: dict[str, Any]) -> list[str]:
     """Return what was run, as lines of Markdown."""
     local = found["local"]
+    rough = caution(len(found["seeds"]), "seeds")
     packages = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     return [
         f"`{found['command']}`: `digits-cnn` on `digits`, {found['num_devices']} devices, {local['iterations']} "
         f"mini-batches of {local['batch_size']} a round, SGD with step size {local['learning_rate']} and momentum "
-        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (bootstrap). "
+        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (bootstrap"
+        f"{rough}). "
         f"Versions: {packages}."
     ]
 
@@ -180,13 +182,17 @@ def between(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, *lines, end + rest.split(end)[1]])
 
 
+def filled(page: str, found: dict[str, Any]) -> str:
+    """Return the page with its tables as the figures say."""
+    page = between(page, "iid", iid_table(found))
+    return between(page, "skewed", [*skewed_table(found), "", *source(found)])
+
+
 def write_tables() -> None:
     """Write the stored figures into docs/accuracy.md."""
     found = json.loads(FIGURES.read_text())
     path = DOCS / "accuracy.md"
-    page = between(path.read_text(), "iid", iid_table(found))
-    page = between(page, "skewed", [*skewed_table(found), "", *source(found)])
-    path.write_text(page)
+    path.write_text(filled(path.read_text(), found))
 
 
 def main() -> None:

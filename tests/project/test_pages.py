@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+import sfl_baselines
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -73,3 +75,33 @@ def test_modules_that_a_page_names_are_there(page: str) -> None:
     text = (DOCS.parent / page).read_text(encoding="utf-8")
     for name in re.findall(r"`((?:sfl_env|baselines|agents|lab|docs|speed|tests)/[\w/.-]+\.\w+)`", text):
         assert (DOCS.parent / name).exists(), f"{page} names {name}, which is not there."
+
+
+def test_the_page_on_accuracy_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "accuracy.json").read_text(encoding="utf-8"))
+    page = (DOCS / "accuracy.md").read_text(encoding="utf-8")
+    assert page == script("accuracy").filled(page, measured), (
+        "docs/accuracy.md is behind docs/data/accuracy.json: run `python docs/build/accuracy.py --tables`."
+    )
+
+
+def test_the_readme_shows_the_measured_figures() -> None:
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert page == script("results").filled(page), (
+        "README.md is behind docs/data/benchmark.json or docs/data/benchmark-accuracy.json: run "
+        "`python docs/build/results.py`."
+    )
+
+
+def test_the_results_section_says_what_every_baseline_of_the_benchmark_does() -> None:
+    told = script("results")
+    assert set(sfl_baselines.names()) <= set(told.SCHEMES)
+
+
+@pytest.mark.parametrize("section", ["results", "accuracy", "accuracy in words"])
+def test_a_figure_that_was_typed_into_the_readme_is_found(section: str) -> None:
+    page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    begin = page.index(f"<!-- {section}: begin -->")
+    digit = next(at for at in range(begin, len(page)) if page[at].isdigit())
+    typed = page[:digit] + str((int(page[digit]) + 1) % 10) + page[digit + 1 :]
+    assert script("results").filled(typed) == page

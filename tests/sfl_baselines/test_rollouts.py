@@ -81,4 +81,4 @@ def test_sb3s_evaluate_policy_runs_baselines_on_the_batch() -> None:
             name: evaluate_policy(sfl_baselines.make(name, envs), envs, n_eval_episodes=3)[0]
             for name in ("oracle", "federated")
         }
-    assert 0.0 > returns["oracle"] > returns["federated"]
+    assert 0.0 > float(np.mean(returns["oracle"])) > float(np.mean(returns["federated"]))

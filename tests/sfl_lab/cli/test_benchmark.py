@@ -1,7 +1,9 @@
 """``sfl benchmark`` writes everything or nothing, and tells of mistakes in one line."""
 
 import csv
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sfl_baselines
 from sfl_baselines.environments import HELD_OUT_SEED
 from sfl_lab.cli import main
+from sfl_lab.cli.benchmark import Benchmark
 from sfl_lab.compare.contest import RECORDS
 from sfl_lab.compare.curves import contest as learning
+from sfl_lab.compare.curves.contest import CurveContest
 from sfl_lab.compare.curves.curve import Curve, follow
+from sfl_lab.compare.rounds.contest import RoundContest
 
 COMMAND = ["benchmark", "--episodes", "3", "--policies", "exact", "shallow", "random"]
 COMMAND += ["--fields", "num_devices=4", "max_rounds=5"]
@@ -175,3 +181,13 @@ def test_the_environment_says_what_is_compared(tmp_path: Path, capsys: pytest.Ca
     fields += ["mode=latency", "model=digits-cnn"]
     assert main(["benchmark", "--env-id", "SFL-Accuracy-v0", *size, *fields, "--out", str(tmp_path / "b")]) == 0
     assert "round / optimum" in capsys.readouterr().out
+
+
+def test_the_help_names_no_policy_that_its_mode_does_not_know() -> None:
+    help_text = inspect.getsource(Benchmark).partition("policies: tuple")[2].partition("agents:")[0]
+    help_text = help_text.replace("schedule='sequence'", "")
+    named = set(re.findall(r"'([a-z-]+)'", help_text))
+    assert named == {"sequential", "centralised"}
+    assert named <= set(CurveContest.known())
+    assert set(CurveContest.known()) - set(RoundContest.known()) == {"centralised"}
+    assert set(RoundContest.known()) == set(sfl_baselines.names())

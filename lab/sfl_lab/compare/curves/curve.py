@@ -13,7 +13,7 @@ from sfl_baselines.rollouts import play
 from sfl_env import Scenario
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
-from sfl_lab.compare.contest import Record, checksum
+from sfl_lab.compare.records import Record, checksum
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sfl_env.arrays import Array
 from sfl_lab.compare.curves.curve import Curve
 from sfl_lab.compare.curves.scores import LearningScore
 from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
-from sfl_lab.compare.writing import name_of, short
+from sfl_lab.compare.writing import STAR, name_cell, short
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#8C6D1F", "#5B5B9E")
 """Told apart by colour-blind eyes too (the first six are Okabe and Ito's); taken in turn."""
@@ -103,7 +103,7 @@ def write_figure(
     lines_by_round, lines_by_time = [], []
     for entry in scores:
         of_seeds = curves[entry.scheme]
-        about = (name_of(entry.scheme, systems.get(entry.scheme)), names.index(entry.scheme))
+        about = (name_cell(entry.scheme, systems).plain, names.index(entry.scheme))
         lines_by_round.append(_line(entry, *about, *_over_rounds(of_seeds), entry.rounds_at_least, "rounds"))
         if entry.time_at_least_s is not None:
             lines_by_time.append(_line(entry, *about, *over_time(of_seeds), entry.time_at_least_s, "s"))
@@ -120,6 +120,8 @@ def write_figure(
     legend = f"line: mean over seeds, band: lowest to highest, dot: {target:.0%} reached, in the mean"
     if any(entry.reached < entry.seeds for entry in scores):
         legend += " (triangle: later, not by all seeds)"
+    if systems:
+        legend += f"; {STAR} another system"
     by_round.set_title(legend, loc="left", fontsize=9, color=GREY)
     write_titled(figure, path, title)
 

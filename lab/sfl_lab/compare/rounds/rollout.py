@@ -11,7 +11,7 @@ from sfl_baselines.rollouts import PlayedRound, play_to_the_end
 from sfl_env import Scenario
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
-from sfl_lab.compare.contest import ImpossibleResultError, Record, checksum
+from sfl_lab.compare.records import ImpossibleResultError, Record, checksum
 from sfl_lab.compare.rounds.yardstick import Yardstick
 
 IMPOSSIBLE_MARGIN = 1e-6

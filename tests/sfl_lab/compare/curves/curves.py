@@ -8,7 +8,10 @@ from sfl_lab.compare.curves.curve import Curve
 def curve(accuracy: list[float], latency_s: list[float]) -> Curve:
     """A curve as it might have been measured; the first accuracy is the start's."""
     return Curve(
-        np.array(accuracy), np.zeros(len(accuracy)), np.array([0.0, *latency_s]), np.zeros(len(latency_s))
+        np.array(accuracy),
+        np.zeros(len(accuracy)),
+        np.array([0.0, *latency_s]),
+        np.zeros(len(latency_s), dtype=np.int64),
     )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sfl_lab.compare.contest import ImpossibleResultError, check_paired
 from sfl_lab.compare.curves.curve import Curve, Reached, reach
+from sfl_lab.compare.records import ImpossibleResultError, check_paired
 from tests.sfl_lab.compare.curves.curves import FAST, NEVER, SLOW
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import sfl_baselines
 from sfl_baselines.environments import make_batch
-from sfl_lab.compare.contest import ImpossibleResultError, check_paired
+from sfl_lab.compare.records import ImpossibleResultError, check_paired
 from sfl_lab.compare.rounds.rollout import Rollout, roll_out
 from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_of
 
