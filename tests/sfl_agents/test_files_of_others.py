@@ -39,6 +39,10 @@ def copy(run: Path, folder: Path) -> Path:
     return folder
 
 
+def write_pickle(file: Path, touched: Path) -> None:
+    file.write_bytes(crafted.pickled(touched))
+
+
 def resume(folder: Path) -> int:
     """Go on with a SAC run by the command line."""
     file = folder.parent / "settings.yml"
@@ -73,7 +77,7 @@ def test_a_crafted_agent_does_not_run(
 
 @pytest.mark.parametrize("name", ["model.zip", "best.zip", "replay_buffer.zip"])
 def test_a_crafted_checkpoint_does_not_run(broken_off: Path, tmp_path: Path, touched: Path, name: str) -> None:
-    for number, write in enumerate((crafted.foreign_agent, lambda f, t: f.write_bytes(crafted.pickled(t)))):
+    for number, write in enumerate((crafted.foreign_agent, write_pickle)):
         folder = copy(broken_off, tmp_path / f"run{number}")
         (file,) = folder.glob(f"checkpoints/*/{name}")
         write(file, touched)

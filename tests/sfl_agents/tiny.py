@@ -50,3 +50,10 @@ def broken_off(work: Job, folder: Path) -> Path:
     except KeyboardInterrupt:
         return folder
     raise AssertionError("the training was not broken off")
+
+
+def finished_later(work: Job, folder: Path) -> Path:
+    """Train into a folder, break off and go on, and return it."""
+    broken_off(work, folder)
+    train(work, work.open_run(folder, resume=True))
+    return folder

@@ -131,6 +131,12 @@ class Settings:
                 f"lower num_envs or hyperparameters.{'n_steps' if algo in ON_POLICY else 'train_freq'}."
             )
 
+        if algo not in ON_POLICY and self.hyperparameter(algo, "learning_starts") >= self.total_steps:
+            raise TrainingError(
+                f"hyperparameters.learning_starts is {self.hyperparameter(algo, 'learning_starts')} and "
+                f"total_steps is {self.total_steps}: {algo} would never learn. Lower the one or raise the other."
+            )
+
     def _check_for_off_policy(self, algo: str) -> None:
         if self.policy == "DevicePolicy":
             raise TrainingError(f"DevicePolicy is for {' and '.join(ON_POLICY)}; {algo} takes policy: MlpPolicy.")
