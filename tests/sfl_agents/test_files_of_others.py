@@ -26,7 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.broken_off(tiny.job("sac"), tmp_path_factory.mktemp("broken") / "run")
+    as_on_the_command_line = tiny.job("sac", num_evaluations=20, evaluation_episodes=32)
+    return tiny.broken_off(as_on_the_command_line, tmp_path_factory.mktemp("broken") / "run")
 
 
 @pytest.fixture
@@ -84,6 +85,10 @@ def test_a_crafted_checkpoint_does_not_run(broken_off: Path, tmp_path: Path, tou
         # The best agent so far is opened at the training's end alone, where it may be a later one.
         assert resume(folder) == 2 or name == "best.zip"
         assert not touched.exists()
+
+
+def test_what_is_whole_goes_on(broken_off: Path, tmp_path: Path) -> None:
+    assert resume(copy(broken_off, tmp_path / "run")) == 0
 
 
 def test_pickles_beside_a_checkpoint_are_not_opened(broken_off: Path, tmp_path: Path, touched: Path) -> None:

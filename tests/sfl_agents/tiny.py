@@ -39,10 +39,10 @@ def finished(work: Job, folder: Path) -> Path:
 
 
 def broken_off(work: Job, folder: Path) -> Path:
-    """Train into a folder until the first evaluation after the start, and return it."""
+    """Train into a folder for half of the rounds, and return it."""
 
     def stop(milestone: Milestone) -> None:
-        if milestone.steps:
+        if milestone.steps >= work.settings.total_steps // 2:
             raise KeyboardInterrupt
 
     try:
