@@ -226,3 +226,20 @@ def test_damaged_agents_are_refused_in_comparisons(
         error = capsys.readouterr().err
         assert refused_in_one_line(status, error), (name, error)
         assert not touched.exists(), name
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "evaluations.csv", "tensorboard", "agent.zip", "summary.json"])
+def test_what_stands_in_the_way_of_results_is_told(
+    broken_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = copy(broken_off, tmp_path / "run")
+    if (folder / name).is_dir():
+        shutil.rmtree(folder / name)
+        (folder / name).touch()
+    else:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir()
+    assert resume(folder) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "sfl: error:" in line]
+    assert len(error) == 1
+    assert name in error[0]
