@@ -25,7 +25,7 @@ from typing import Any
 
 from sfl_env.checks import shown
 from sfl_env.errors import RunError
-from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.atomic import atomic_output, writing
 from sfl_env.storage.json_text import read_json
 
 FORMAT = 2
@@ -116,7 +116,8 @@ def start(
     plain = to_plain(settings)
     invocation = {"started": _now(), "command": command(), "versions": versions()}
     if not _has_content(path):
-        path.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
     elif overwrite:
         _discard(path)
     elif resume:
@@ -248,9 +249,10 @@ def _discard(path: Path) -> None:
             f"{path} holds files that no run has written; it is not overwritten. Name another folder."
         ) from error
     doomed = path.with_name(f".{path.name}.discarded-{os.getpid()}")
-    path.rename(doomed)
-    path.mkdir()
-    shutil.rmtree(doomed)
+    with writing(path):
+        path.rename(doomed)
+        path.mkdir()
+        shutil.rmtree(doomed)
 
 
 def _check_same(path: Path, config: Mapping[str, Any], kind: str, settings: Mapping[str, Any]) -> None:

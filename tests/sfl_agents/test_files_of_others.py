@@ -26,7 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def broken_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.broken_off(tiny.job("sac"), tmp_path_factory.mktemp("broken") / "run")
+    as_on_the_command_line = tiny.job("sac", num_evaluations=20, evaluation_episodes=32)
+    return tiny.broken_off(as_on_the_command_line, tmp_path_factory.mktemp("broken") / "run")
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def touched(tmp_path: Path) -> Path:
 def copy(run: Path, folder: Path) -> Path:
     shutil.copytree(run, folder)
     return folder
+
+
+def write_pickle(file: Path, touched: Path) -> None:
+    file.write_bytes(crafted.pickled(touched))
 
 
 def resume(folder: Path) -> int:
@@ -73,13 +78,17 @@ def test_a_crafted_agent_does_not_run(
 
 @pytest.mark.parametrize("name", ["model.zip", "best.zip", "replay_buffer.zip"])
 def test_a_crafted_checkpoint_does_not_run(broken_off: Path, tmp_path: Path, touched: Path, name: str) -> None:
-    for number, write in enumerate((crafted.foreign_agent, lambda f, t: f.write_bytes(crafted.pickled(t)))):
+    for number, write in enumerate((crafted.foreign_agent, write_pickle)):
         folder = copy(broken_off, tmp_path / f"run{number}")
         (file,) = folder.glob(f"checkpoints/*/{name}")
         write(file, touched)
         # The best agent so far is opened at the training's end alone, where it may be a later one.
         assert resume(folder) == 2 or name == "best.zip"
         assert not touched.exists()
+
+
+def test_what_is_whole_goes_on(broken_off: Path, tmp_path: Path) -> None:
+    assert resume(copy(broken_off, tmp_path / "run")) == 0
 
 
 def test_pickles_beside_a_checkpoint_are_not_opened(broken_off: Path, tmp_path: Path, touched: Path) -> None:
@@ -217,3 +226,20 @@ def test_damaged_agents_are_refused_in_comparisons(
         error = capsys.readouterr().err
         assert refused_in_one_line(status, error), (name, error)
         assert not touched.exists(), name
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "evaluations.csv", "tensorboard", "agent.zip", "summary.json"])
+def test_what_stands_in_the_way_of_results_is_told(
+    broken_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = copy(broken_off, tmp_path / "run")
+    if (folder / name).is_dir():
+        shutil.rmtree(folder / name)
+        (folder / name).touch()
+    else:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir()
+    assert resume(folder) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "sfl: error:" in line]
+    assert len(error) == 1
+    assert name in error[0]

@@ -39,10 +39,10 @@ def finished(work: Job, folder: Path) -> Path:
 
 
 def broken_off(work: Job, folder: Path) -> Path:
-    """Train into a folder until the first evaluation after the start, and return it."""
+    """Train into a folder for half of the rounds, and return it."""
 
     def stop(milestone: Milestone) -> None:
-        if milestone.steps:
+        if milestone.steps >= work.settings.total_steps // 2:
             raise KeyboardInterrupt
 
     try:
@@ -50,3 +50,10 @@ def broken_off(work: Job, folder: Path) -> Path:
     except KeyboardInterrupt:
         return folder
     raise AssertionError("the training was not broken off")
+
+
+def finished_later(work: Job, folder: Path) -> Path:
+    """Train into a folder, break off and go on, and return it."""
+    broken_off(work, folder)
+    train(work, work.open_run(folder, resume=True))
+    return folder

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ def latest(run: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, if there is one."""
     folder = run / FOLDER
     if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise RunError(f"{folder} is no folder; start again (overwrite=True).")
         return None
     whole = sorted(entry for entry in folder.iterdir() if _is_whole(entry))
     return whole[-1] if whole else None

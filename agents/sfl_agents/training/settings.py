@@ -30,7 +30,8 @@ class Settings:
     Parameters
     ----------
     total_steps : int
-        Rounds to train for, over all environments.
+        Rounds to train for, over all environments. Algorithms collect rollouts of ``n_steps`` (on-policy) or
+        ``train_freq`` rounds (off-policy) of every environment, and stop at the first whole one from here on.
     num_envs : int
         Environments side by side.
     action_mode : str
@@ -39,7 +40,8 @@ class Settings:
         ``DevicePolicy`` shares one network among all devices (PPO and A2C); ``MlpPolicy`` is
         Stable-Baselines3's own, over all rows end to end.
     policy_kwargs : mapping
-        Arguments of the policy.
+        Arguments of the policy, as in :data:`.hyperparameters.POLICY_ARGUMENTS`; ``activation_fn`` is the name of
+        one of :data:`.algorithms.ACTIVATIONS`.
     reward : str
         ``raw``: the environment's own. ``normalised``: divided by the running deviation of the return
         (Stable-Baselines3's ``VecNormalize``). ``log``: minus the logarithm of minus the reward, so that a
@@ -53,7 +55,7 @@ class Settings:
         Deviation of the Gaussian noise that off-policy algorithms add to actions while collecting; the
         deterministic ones, TD3 and DDPG, explore by nothing else.
     hyperparameters : mapping
-        Other arguments of the algorithm's class.
+        Other arguments of the algorithm's class, as in :data:`.hyperparameters.HYPERPARAMETERS`.
 
     Raises
     ------
@@ -129,6 +131,12 @@ class Settings:
                 f"total_steps is {self.total_steps}, less than one rollout of {algo}: {rollout // self.num_envs} "
                 f"rounds of each of {self.num_envs} environments are {rollout}. Ask for at least as many, or "
                 f"lower num_envs or hyperparameters.{'n_steps' if algo in ON_POLICY else 'train_freq'}."
+            )
+
+        if algo not in ON_POLICY and self.hyperparameter(algo, "learning_starts") >= self.total_steps:
+            raise TrainingError(
+                f"hyperparameters.learning_starts is {self.hyperparameter(algo, 'learning_starts')} and "
+                f"total_steps is {self.total_steps}: {algo} would never learn. Lower the one or raise the other."
             )
 
     def _check_for_off_policy(self, algo: str) -> None:

@@ -19,7 +19,7 @@ from sfl_agents.training.job import Job
 from sfl_agents.training.rewards import training_env
 from sfl_agents.training.watch import Watch
 from sfl_env.errors import SFLError, TrainingError
-from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.atomic import atomic_output, writing
 from sfl_env.storage.runs import Run
 
 FITTING_ENVS = 64
@@ -56,8 +56,15 @@ def train(
         For settings that the algorithm does not take, numbers that it cannot go on with, or weights that are no
         longer finite.
     RunError, PolicyError
-        If the checkpoint to go on from is damaged.
+        If the checkpoint to go on from is damaged, or the folder cannot be written.
     """
+    with writing(run.path):
+        return _train(job, run, on_steps, on_milestone)
+
+
+def _train(
+    job: Job, run: Run, on_steps: Callable[[int], None], on_milestone: Callable[[Milestone], None]
+) -> Milestone:
     settings = job.settings
     batch = job.batch(settings.num_envs, autoreset_mode="SameStep")
     env = training_env(batch, settings.reward, settings.hyperparameter(job.algo, "gamma"))

@@ -23,7 +23,7 @@ class Train:
     num_envs: int | None = None
     """Environments side by side, all in this process; by default as in the settings."""
     total_steps: int | None = None
-    """Rounds to train for, over all environments; by default as in the settings."""
+    """Rounds to train for, over all environments, up to whole rollouts; by default as in the settings."""
     action_mode: str | None = None
     """continuous, cut or discrete; by default as in the settings."""
     fields: tuple[str, ...] = ()
