@@ -23,9 +23,11 @@ from torch.utils.data import TensorDataset
 from sfl_env import Decision, SFLEnv, SFLVectorEnv
 from sfl_env.dnn import catalogue
 from sfl_env.errors import DataError, ProfileError, ScenarioError, SFLError, TrainingError
-from sfl_env.learning.data import DATA_DIRECTORY_VARIABLE, TensorData, from_datasets, load
-from sfl_env.learning.federated import RoundResult, SplitFederatedTraining
+from sfl_env.learning.data import TensorData, from_datasets, load
+from sfl_env.learning.federated import SplitFederatedTraining
+from sfl_env.learning.hub import DATA_DIRECTORY_VARIABLE
 from sfl_env.learning.protocol import Score
+from sfl_env.learning.result import RoundResult
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.radio import uplink_rate_bps
 
@@ -451,7 +453,7 @@ def toy(classes: int = 3) -> TensorData:
         ),
         ({"profile": catalogue.load("lenet5")}, ScenarioError, r"profile is given \('lenet5'\).*pass network="),
         ({"batch_size_spread": 2.0}, ScenarioError, "batch_size_spread is 2.0; in accuracy mode it has to be 1"),
-        ({"executor": "fast"}, TrainingError, "executor is 'fast'; it has to be fused or message-passing"),
+        ({"executor": "fast"}, TrainingError, "executor is 'fast'; it has to be one of fused, message-passing"),
         ({"torch_device": "gpu"}, TrainingError, "device is 'gpu'; it has to be 'auto', 'cpu' or 'cuda'"),
         ({"dataset": "fashion_mnist"}, ScenarioError, "did you mean 'fashion-mnist'"),
         ({"partition": "dirichelt"}, ScenarioError, "did you mean 'dirichlet'"),
