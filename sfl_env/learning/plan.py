@@ -70,7 +70,7 @@ class LocalTraining:
             if not self.batch_size:
                 raise TrainingError("batch_size is (); it has to have one entry for each device.")
             for device, size in enumerate(self.batch_size):
-                require_whole(f"batch_size[{device}]", size, 1, error=TrainingError)
+                require_whole(f"batch_size of device {device}", size, 1, error=TrainingError)
         else:
             require_whole("batch_size", self.batch_size, 1, error=TrainingError)
         require_choice("server", self.server, get_args(Server), TrainingError)

@@ -342,5 +342,5 @@ def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch):
     ],
 )
 def test_a_setting_out_of_range_is_named(field, value):
-    with pytest.raises(TrainingError, match=f"{field} is "):
+    with pytest.raises(TrainingError, match=f"{field}( of device 1)? is "):
         LocalTraining(**{field: value})
