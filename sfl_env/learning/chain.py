@@ -11,7 +11,7 @@ from sfl_env.dnn.meta import reason
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.process import seeded
+from sfl_env.learning.process import exclusive, seeded
 
 NetworkFactory = Callable[[], nn.Module]
 """Returns a network with fresh weights, drawn from torch's global generator."""
@@ -41,7 +41,9 @@ def fresh_chain(
     """
     network = fresh_network(make, seed, device)
     try:
-        chain = as_chain(network, data.input_shape)
+        # Counting FLOPs hangs hooks on all modules of the process, those that other threads train too.
+        with exclusive():
+            chain = as_chain(network, data.input_shape)
     except ProfileError as error:
         raise TrainingError(
             f"The network cannot be trained on {data.name!r}, whose samples have shape {data.input_shape}: {error}"

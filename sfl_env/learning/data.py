@@ -136,11 +136,13 @@ def load(name: str = "digits", path: str | os.PathLike[str] | None = None) -> Te
     >>> digits.input_shape, digits.num_classes, len(digits.train_labels), len(digits.test_labels)
     ((1, 8, 8), 10, 1437, 360)
     """
-    if name == "digits":
-        return _digits()
     require_known("data set", name, names(), DataError)
-    parts = hub.read(name, path)
-    return _standardised(name, parts["train"], parts["test"], hub.SOURCES[name].num_classes)
+    # Sums come out the same whatever the number of threads.
+    with on_one_thread():
+        if name == "digits":
+            return _digits()
+        parts = hub.read(name, path)
+        return _standardised(name, parts["train"], parts["test"], hub.SOURCES[name].num_classes)
 
 
 def from_datasets(
@@ -219,9 +221,9 @@ def _digits() -> TensorData:
 def _standardised(
     name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], num_classes: int
 ) -> TensorData:
-    # Sums come out the same whatever the number of threads.
-    with on_one_thread():
-        pixels = train[0].transpose(0, 1).flatten(1)
-        mean, deviation = (x[:, None, None] for x in (pixels.mean(dim=1), pixels.std(dim=1).clamp_min(1e-6)))
-        parts = [((x - mean) / deviation, labels) for x, labels in (train, test)]
-    return TensorData(name, *parts[0], *parts[1], num_classes)
+    pixels = train[0].transpose(0, 1).flatten(1)
+    mean, deviation = (x[:, None, None] for x in (pixels.mean(dim=1), pixels.std(dim=1).clamp_min(1e-6)))
+    (train_x, train_y), (test_x, test_y) = train, test
+    return TensorData(
+        name, (train_x - mean) / deviation, train_y, (test_x - mean) / deviation, test_y, num_classes
+    )

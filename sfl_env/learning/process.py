@@ -1,4 +1,4 @@
-"""What belongs to the whole process: torch's global generators and its number of threads.
+"""What belongs to the whole process: torch's global generators, its hooks on modules, its number of threads.
 
 Networks draw their weights, and layers such as dropout their noise, from torch's global generators, which all
 threads share. Here they are seeded for a while and put back, by one thread at a time: what is drawn then depends
@@ -7,12 +7,23 @@ on the seed alone, whatever other trainings do in other threads.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
 _LOCK = threading.RLock()
 """Held by whoever uses what belongs to the process; again and again by the same thread."""
+
+
+def exclusive() -> AbstractContextManager[object]:
+    """Return a context that one thread is in at a time, a thread that is in it already aside.
+
+    Examples
+    --------
+    >>> with exclusive(), exclusive():
+    ...     pass
+    """
+    return _LOCK
 
 
 @contextmanager
