@@ -16,10 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from sfl_env.dnn.networks import build
-from sfl_env.learning.data import load
-from sfl_env.learning.federated import Schedule, SplitFederatedTraining
-from sfl_env.learning.partition import scheme
-from sfl_env.learning.plan import LocalTraining, Server
+from sfl_env.learning import LocalTraining, SplitFederatedTraining, load_data, scheme
+from sfl_env.learning.plan import Schedule, Server
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import caution, mean_interval
 
@@ -66,14 +64,14 @@ def curve(
     skew = {"concentration": CONCENTRATION, "min_samples": MINI_BATCH} if partition == "dirichlet" else {}
     training = SplitFederatedTraining(
         lambda: build("digits-cnn"),
-        load("digits"),
+        load_data("digits"),
         scheme(partition, len(cut), **skew),
         replace(LOCAL, server=server),
         schedule=schedule,
         device="cpu",
     )
     training.reset(seed)
-    return [training.run_round(cut).accuracy for _ in range(ROUNDS)]
+    return [training.run_round(cut).score.accuracy for _ in range(ROUNDS)]
 
 
 def cuts(num_cuts: int) -> dict[str, NDArray[np.intp]]:
