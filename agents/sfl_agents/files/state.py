@@ -130,18 +130,23 @@ def _check_part(owner: str, part: nn.Module | Optimizer | Tensor, found: Mapping
 
 
 def _moments(optimiser: Optimizer, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors in the shape that an optimiser's moments have, by the names of those that were found."""
+    """Return tensors in the shape of an optimiser's moments, for the weights that there are some of."""
+    group = optimiser.param_groups[0]
+    kept = MOMENTS[type(optimiser).__name__]
+    if group.get("amsgrad"):
+        kept = (*kept, "max_exp_avg_sq")
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
-    expected = {}
-    for name in found:
-        index, _, moment = name.partition("/")
-        if moment in MOMENTS and index.isdecimal() and int(index) < len(weights):
-            expected[name] = torch.zeros(()) if moment == "step" else weights[int(index)]
-    return expected
+    met = {name.partition("/")[0] for name in found}
+    return {
+        f"{i}/{moment}": torch.zeros(()) if moment == "step" else weight
+        for i, weight in enumerate(weights)
+        if str(i) in met
+        for moment in kept
+    }
 
 
-MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg"})
-"""What Adam and RMSprop keep of every weight; ``step`` is one number, the others are shaped like the weight."""
+MOMENTS = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "RMSprop": ("step", "square_avg")}
+"""What an optimiser keeps of every weight; ``step`` is one number, the others are shaped like the weight."""
 
 
 def _restore_part(part: nn.Module | Optimizer | Tensor, found: dict[str, Tensor]) -> None:

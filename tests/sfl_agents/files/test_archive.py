@@ -101,6 +101,21 @@ def test_weights_that_are_not_the_agents_are_refused(finished: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_moments_that_are_not_whole_are_refused(tmp_path: Path, one_thread: None, algo: str, change: str) -> None:
+    chosen = tiny.SETTINGS.replace(hyperparameters={"n_steps": 8}) if algo == "a2c" else None
+    folder = tiny.finished(tiny.job(algo, chosen), tmp_path / "run")
+    (file,) = folder.glob("checkpoints/*/model.zip")
+    stored = archive.read(file)
+    name = max(name for name in stored.arrays if name.endswith("/step"))
+    arrays = dict(stored.arrays)
+    arrays[f"{name}s"] = arrays.pop(name) if change == "missing" else arrays[name]
+    archive.write(file, stored.header, arrays)
+    with pytest.raises(PolicyError, match=r"model\.zip is not a whole agent file: its part '.*/\d+/steps?' is"):
+        sfl_agents.load(file, make_batch("SFL-v0", 1, tiny.FIELDS))
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_training_that_broke_off_goes_on_to_the_same_weights_each_time(
     tmp_path: Path, one_thread: None, algo: str
 ) -> None:
