@@ -12,8 +12,8 @@ from sfl_baselines.environments import HELD_OUT_SEED, make_batch
 from sfl_baselines.rollouts import play_to_the_end
 from sfl_baselines.rules import alone_s, deepest_fitting, equal_shares
 from sfl_env import Decision, SFLVectorEnv
-from sfl_env.presets import BATCHED_IDS
 from sfl_env.rounds.problem import RoundProblem
+from tests.ids import BATCHED_IDS
 
 EPISODES = 10
 BURNT_WITHIN_S = 50.0

@@ -8,9 +8,9 @@ import pytest
 
 from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed, training_seed
 from sfl_env.errors import PolicyError, RunError, ScenarioError
-from sfl_env.presets import BATCHED_IDS
 from sfl_lab.compare.contest import CENTRALISED, compare
 from sfl_lab.compare.rounds.contest import POLICIES, RoundContest, RoundResults
+from tests.ids import BATCHED_IDS
 from tests.sfl_lab.compare.watchers import Recorder, StopError, stopping_after
 
 SMALL: dict[str, Any] = {"num_devices": 4, "max_rounds": 5}
