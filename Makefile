@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install lint types test test-slow benchmark benchmark-accuracy speed docs clean
+# Another Python than PYTHON, the newest that is here; `make test-newest NEWEST=...` takes a certain one.
+NEWEST ?= $(lastword $(sort $(wildcard /usr/bin/python3.1[2-9] /usr/local/bin/python3.1[2-9] \
+	$(HOME)/.pyenv/versions/3.1[2-9].*/bin/python)))
+
+.PHONY: install lint types test test-slow test-lowest test-newest newest coverage mutants
+.PHONY: benchmark benchmark-accuracy speed docs clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +31,52 @@ test: lint types
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+# Random use of everything that a user touches (tests/fuzz): about ten minutes; what fails is printed with the
+# command that plays it again. `make fuzz SEED=1` draws other cases.
+SEED ?= 0
+.PHONY: fuzz
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --jobs 2
+# The suite with the lowest versions that pyproject.toml declares. What they warn of is that they are old (and
+# Gymnasium 1.2 of a fault in its own CartPole), which is no fault of ours.
+test-lowest: $(VENV)-lowest/.installed
+	$(VENV)-lowest/bin/python -m pytest -n 2 -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
+		-W "ignore:Exception ignored in. .function VectorEnv:pytest.PytestUnraisableExceptionWarning"
+
+$(VENV)-lowest/.installed: pyproject.toml .ci/requirements.py
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(PYTHON) .ci/requirements.py lowest > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-lowest/bin/python -m pip install --quiet --only-binary :all: --constraint $(VENV)-lowest/constraints.txt \
+		--editable . --group test
+	touch $@
+
+# What needs no torch, whose CPU build is there for one Python only, on the newest Python with the newest packages.
+test-newest: $(VENV)-newest/.installed
+	$(VENV)-newest/bin/python -m pytest -n 2 -p tests.without_torch
+
+newest:
+	@echo $(NEWEST)
+
+$(VENV)-newest/.installed: pyproject.toml .ci/requirements.py
+	$(or $(NEWEST),$(error No Python newer than 3.11 found; name one with NEWEST=...)) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python .ci/requirements.py without torch stable-baselines3 > $(VENV)-newest/requirements.txt
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-newest/bin/python -m pip install --quiet --requirement $(VENV)-newest/requirements.txt --group test
+	$(VENV)-newest/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Which lines and branches the suite does not run through, as a list and as pages in runs/coverage.
+coverage: install
+	$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html:runs/coverage
+
+# Put faults into a package of sfl_env, one at a time, and list those that no test notices.
+PACKAGE ?= rounds
+SAMPLE ?= 200
+mutants: install
+	$(BIN)/python -m tests.mutants --package $(PACKAGE) --sample $(SAMPLE) --seed $(SEED) \
+		--out runs/mutants/$(PACKAGE).json
 
 # The main job: train an agent and compare it with the optimum and the baselines.
 benchmark: install
@@ -60,6 +111,7 @@ docs: install
 	$(BIN)/python docs/build/figures.py
 	$(BIN)/python docs/build/results.py
 	$(BIN)/python docs/build/speed.py
+	$(BIN)/python docs/build/architecture.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

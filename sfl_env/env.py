@@ -1,5 +1,6 @@
 """The single environment: a batch of one behind Gymnasium's interface."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -7,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.episodes import Episodes, ProblemAccess
-from sfl_env.render.screen import Frame, picture_of, screen
+from sfl_env.render import Frame, picture_of, screen
+from sfl_env.simulation.stored import require_entries, restored_generator
+from sfl_env.spaces.incoming import as_array
 
 
 class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
@@ -83,19 +86,22 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Information
 
-    | key | shape | meaning |
-    |---|---|---|
-    | ``latency_s`` | | length of the round |
-    | ``device_latency_s`` | (K,) | each device's seconds |
-    | ``phase_latency_s`` | (K, 7) | of these, model download, device forward, smashed upload, server compute, gradient download, device backward, model upload |
-    | ``cut`` | (K,) | index of the cut taken, from 0 |
-    | ``cut_limited`` | (K,) | whether a deeper cut was asked for than fits |
-    | ``bandwidth_share`` | (K,) | share of the band |
-    | ``energy_j`` | (K,) | each device's energy |
-    | ``takes_part`` | (K,) | whether the device is in the round's average; with batteries or a deadline |
-    | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far |
-    | ``reward_terms`` | | dictionary of the reward's terms |
-    | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it |
+    | key | shape | meaning | before the first round |
+    |---|---|---|---|
+    | ``latency_s`` | | length of the round | NaN |
+    | ``device_latency_s`` | (K,) | each device's seconds | NaN |
+    | ``phase_latency_s`` | (K, 7) | of these, model download, device forward, smashed upload, server compute, gradient download, device backward, model upload | NaN |
+    | ``cut`` | (K,) | index of the cut taken, from 0 | -1 |
+    | ``cut_limited`` | (K,) | whether a deeper cut was asked for than fits | False |
+    | ``bandwidth_share`` | (K,) | share of the band | NaN |
+    | ``energy_j`` | (K,) | each device's energy | NaN |
+    | ``takes_part`` | (K,) | whether the device is in the round's average; with batteries or a deadline | False |
+    | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far | of the fresh model, and 0 |
+    | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
+    | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |
+
+    The infos of :meth:`reset` have the same keys, so that loggers and vector environments meet one layout. No round has
+    taken place, and they say so: NaN is no length of a round that could go into a mean unnoticed, as 0 would be.
 
     ## Arguments
 
@@ -109,8 +115,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         Adds the optimum of every round to the infos, at the price of solving it.
     scenario : Scenario, optional
         The system; fields given as keywords override it.
-    profile, channel, population, observation, action, reward
-        Objects that replace single parts; see ``docs/extending.md``.
+    preset : mapping, optional
+        Fields that a registered id stands for; its registration fills it in.
+    profile, channel, population, availability, observation, action, reward
+        Objects that replace single parts, each tried once; see ``docs/extending.md``.
     network, data, torch_device, executor
         In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.data.TensorData`, where
         to train, and how; see :class:`~sfl_env.learning.scenario.ScenarioLearner`.
@@ -121,7 +129,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     Raises
     ------
     ScenarioError
-        For an unknown field, or a value out of range.
+        For an unknown field or argument, a value out of range, a part beside a field that it replaces, or a part
+        that is not what its protocol says.
 
     ## Version History
 
@@ -160,12 +169,11 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         self._last_info = None
         if self.render_mode == "human":
             self.render()
-        learning = self.episodes.learning
-        return observation, {} if learning is None else {k: v[0] for k, v in learning._asdict().items()}
+        return observation, _first(self.episodes.start_infos() | self.episodes.learning_infos())
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Carry out one round; see :class:`gymnasium.Env`."""
-        done = self.episodes.step(np.asarray(action)[None], self.np_random)
+        done = self.episodes.step(as_array(action, "action")[None], self.np_random)
         info = self._last_info = _first(done.infos)
         if self.render_mode == "human":
             self.render()
@@ -186,27 +194,30 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
         Raises
         ------
-        ScenarioError
+        StateError
             Before the first :meth:`reset`.
         """
         return {"rng": self.np_random.bit_generator.state, "episodes": self.episodes.state_dict()}
 
-    def load_state_dict(self, stored: dict[str, Any]) -> NDArray[np.float32]:
+    def load_state_dict(self, stored: Mapping[str, Any]) -> NDArray[np.float32]:
         """Go on from a stored state, in an environment made with the same arguments, and return the observation.
 
         The rounds that follow are those that would have followed without the break. Gymnasium's wrappers want a
         ``reset()`` before the first step all the same: call it first, then this method of ``env.unwrapped``.
 
+        All of it or nothing: whatever is raised, the episode stays where it was.
+
         Raises
         ------
-        ScenarioError
-            If the state is of another scenario or of other parts.
+        StateError
+            If the state is of another scenario or of other parts, or if an entry is missing, foreign or impossible.
         TrainingError
-            If it is of another network.
+            If the network's part of it is.
         """
-        observations = self.episodes.load_state_dict(stored["episodes"], np.random.default_rng(0))
-        self.np_random = np.random.default_rng(0)
-        self.np_random.bit_generator.state = stored["rng"]
+        stored = require_entries(stored, ("rng", "episodes"), "state")
+        generator = restored_generator(stored["rng"])
+        observations = self.episodes.load_state_dict(stored["episodes"])
+        self.np_random = generator
         self._last_info = None
         first: NDArray[np.float32] = observations[0]
         return first

@@ -8,32 +8,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.channel.model import ChannelModel
-from sfl_env.checks import nearest_name
-from sfl_env.devices.population import DeviceSampler
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ScenarioError
-from sfl_env.learning.protocol import Learner, Progress, Score
+from sfl_env.errors import DecisionError, ScenarioError, StateError
+from sfl_env.learning.protocol import Progress, Score
 from sfl_env.optimum.bandwidth import split_band
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import band_demand, round_problem
-from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
+from sfl_env.simulation import parts
+from sfl_env.simulation.arguments import sort
 from sfl_env.simulation.nominal import nominal_round_latency_s
-from sfl_env.simulation.parts import system_of
+from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
+from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
 from sfl_env.simulation.simulator import Simulator, State
-from sfl_env.simulation.states import from_nested, replace_rows, to_nested
-from sfl_env.spaces.action import ActionEncoder, Actions, ContinuousAction, CutAction, DiscreteAction
-from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows, View
+from sfl_env.simulation.states import replace_rows, to_nested
+from sfl_env.simulation.stored import (
+    require_entries,
+    require_mapping,
+    require_same_scenario,
+    restored_progress,
+    restored_state,
+)
+from sfl_env.spaces.action import ActionEncoder, Actions
+from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
+from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows
+from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
+from sfl_env.spaces.parts import action_encoder
+from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
 from sfl_env.spaces.reward import Reward, WeightedReward
+from sfl_env.spaces.view import View, progress_steps
 
-TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
-"""Options of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
+OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
+"""Keywords besides fields and parts."""
 
-ACTION_MODES = ("continuous", "cut", "discrete")
-"""Names of the action encoders that an environment can be made with."""
+
+class Now(NamedTuple):
+    """Where N episodes stand between two rounds; a round makes a new one and leaves this as it is."""
+
+    state: State
+    true: Conditions  # of the round that comes next
+    observed: Conditions  # the same as far as agents see them
+    episode_rows: Rows  # (N, K, F) observation rows with what stays through the episode
+    learning: Progress | None  # in accuracy mode
 
 
 class Transition(NamedTuple):
@@ -55,19 +73,20 @@ class Episodes:
         Number of episodes side by side.
     scenario : Scenario, optional
         The system; the default scenario if left out.
-    action_mode : str
-        One of :data:`ACTION_MODES`.
-    info_optimum : bool
-        Whether infos hold the optimum of every round, which costs its solution.
-    profile, channel, population, observation, action, reward, learner
-        Replace single parts by one's own.
+    preset : mapping, optional
+        Fields that a registered id stands for; those in ``options`` override them.
     **options
-        Fields of the scenario to override and, in accuracy mode, :data:`TRAINING_OPTIONS`.
+        Fields of the scenario to override; ``action_mode``, one of
+        :data:`~sfl_env.spaces.parts.ACTION_MODES`; ``info_optimum``, whether infos hold the optimum of every
+        round, which costs its solution; ``profile``, ``channel``, ``population``, ``availability``,
+        ``observation``, ``action``, ``reward``, ``learner`` in the place of single parts, each tried once; in
+        accuracy mode :data:`~sfl_env.simulation.parts.TRAINING_OPTIONS`.
 
     Raises
     ------
     ScenarioError
-        For an unknown field or action mode, a value out of range, or an optimum that is not known.
+        For an unknown field or argument, a value out of range, arguments that contradict each other, a part that
+        is not what its protocol says, or an optimum that is not known.
     """
 
     def __init__(
@@ -75,80 +94,66 @@ class Episodes:
         n: int,
         scenario: Scenario | None = None,
         *,
-        action_mode: str = "continuous",
-        info_optimum: bool = False,
-        profile: DNNProfile | None = None,
-        channel: ChannelModel[Any] | None = None,
-        population: DeviceSampler | None = None,
-        observation: ObservationEncoder | None = None,
-        action: ActionEncoder | None = None,
-        reward: Reward | None = None,
-        learner: Learner | None = None,
+        preset: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.n = n
-        training = {name: options.pop(name) for name in TRAINING_OPTIONS if name in options}
-        self.scenario = (scenario or Scenario()).replace(**options)
-        self.learner = self._learner(learner, profile, training)
-        self.learning: Progress | None = None
-        if self.learner is not None:
-            profile = self.learner.profile
-        self.simulator = Simulator(self.scenario, profile=profile, channel=channel, population=population)
-        self._max_rounds = np.array(self.scenario.max_rounds)
-        self.info_optimum = info_optimum
-        if info_optimum and not self.scenario.optimum_is_known:
-            raise ScenarioError(
-                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
-                "solver here is optimal for them."
-            )
-        num_cuts = self.simulator.workload.num_cuts
-        self.observation_encoder: ObservationEncoder = observation or DeviceRows(
-            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
-        )
-        self.action_encoder: ActionEncoder = action or self._action_encoder(action_mode, num_cuts)
-        # The package's own encoders only give decisions that are possible; others' are checked.
-        self._check_decisions = action is not None
-        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
-        self.reward: Reward = reward or WeightedReward.of(self.scenario, self.reference_latency_s)
-
-    def _learner(
-        self, learner: Learner | None, profile: DNNProfile | None, training: dict[str, Any]
-    ) -> Learner | None:
-        if self.scenario.mode != "accuracy":
-            unused = [*training, *(["learner"] if learner else [])]
-            if unused:
-                raise ScenarioError(f"{unused[0]} belongs to mode='accuracy', where networks are trained.")
-            return None
-        if self.n != 1:
+        self.scenario, given = sort(scenario, preset, options, {**SYSTEM_PARTS, **AGENT_PARTS}, OPTIONS)
+        if self.scenario.mode == "accuracy" and n != 1:
             raise ScenarioError(
                 "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
                 "vectorization_mode='sync'."
             )
-        if profile is not None:
+        self.learner = parts.learner(self.scenario, given)
+        if "learner" in given:
+            probe_learner(given["learner"])
+        profile = given.get("profile") if self.learner is None else self.learner.profile
+        own = {name: given.get(name) for name in ("channel", "population", "availability")}
+        self.simulator = Simulator(self.scenario, profile=profile, **own)
+        self._max_rounds = np.array(self.scenario.max_rounds)
+        self._progress = progress_steps(self.scenario.max_rounds)
+        self._now: Now | None = None
+        self._term_names: tuple[str, ...] | None = None
+        self.info_optimum = given.get("info_optimum", False)
+        if self.info_optimum and not self.scenario.optimum_is_known:
             raise ScenarioError(
-                f"profile is given ({profile.name!r}), but in accuracy mode the costs are those of the network "
-                "that is trained; leave it out, or pass network=, a function that returns yours."
+                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
+                "solver here is optimal for them."
             )
-        if learner is not None:
-            if training:
-                raise ScenarioError(f"{next(iter(training))} does not go with learner, which brings its own.")
-            return learner
-        # Training needs torch, which nothing else here does.
-        from sfl_env.learning.scenario import ScenarioLearner
+        self._touched_by_agents(given)
 
-        return ScenarioLearner(self.scenario, **training)
-
-    def _action_encoder(self, mode: str, num_cuts: int) -> ActionEncoder:
-        if mode == "continuous":
-            return ContinuousAction(num_cuts)
-        if mode == "cut":
-            return CutAction(num_cuts, self.optimal_shares)
-        if mode == "discrete":
-            return DiscreteAction(num_cuts)
-        raise ScenarioError(
-            f"action_mode is {mode!r}; it has to be one of {', '.join(ACTION_MODES)}"
-            f"{nearest_name(mode, ACTION_MODES)}."
+    def _touched_by_agents(self, given: Mapping[str, Any]) -> None:
+        """Make encoders and reward, and try those that are a user's own."""
+        num_cuts = self.simulator.workload.num_cuts
+        rows = DeviceRows(
+            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
         )
+        self.observation_encoder: ObservationEncoder = given.get("observation", rows)
+        encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, self.optimal_shares)
+        self.action_encoder: ActionEncoder = given.get("action", encoder)
+        # The package's own encoders only give decisions that are possible; others' are checked.
+        self._check_decisions = "action" in given
+        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
+        weighted = WeightedReward.of(self.scenario, self.reference_latency_s)
+        self.reward: Reward = given.get("reward", weighted)
+        if given.keys() & AGENT_PARTS:
+            self._probe(given)
+
+    def _probe(self, given: Mapping[str, Any]) -> None:
+        """Try a user's own encoders and reward on a round of episodes that are thrown away."""
+        shape = (probed_episodes(self.scenario.num_devices), self.scenario.num_devices)
+        state = self.simulator.initial(np.random.default_rng(PROBE_SEED), shape[0])
+        learning = None if self.learner is None else Progress(*np.full((3, shape[0]), 0.5))
+        true, seen, view = self._seen(state, learning)
+        shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
+        if "observation" in given:
+            probe_observation(self.observation_encoder, view)
+        if "action" in given:
+            problem = round_problem(self.simulator.workload, self.simulator.resources, true)
+            probe_action(self.action_encoder, shallow, seen, problem)
+        if "reward" in given:
+            carried_out, _ = self.simulator.carried_out(state, shallow)
+            probe_reward(self.reward, self.simulator.outcome(state, true, carried_out))
 
     def optimal_shares(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
         """Return the shares (N, K) that are best for the cuts under the conditions."""
@@ -156,44 +161,90 @@ class Episodes:
         band_hz = np.full(cut.shape[0], self.simulator.resources.uplink_bandwidth_hz)
         return split_band(*demand, seen.uplink_snr_hz, seen.downlink_full_rate_bps, band_hz).share
 
+    @property
+    def now(self) -> Now:
+        """Where the episodes stand.
+
+        Raises
+        ------
+        StateError
+            If none has started.
+        """
+        if self._now is None:
+            raise StateError("No episode has started yet; call reset first.")
+        return self._now
+
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
         state = self.simulator.initial(rng, self.n)
-        self._start_learning(rng)
-        return self.begin(state)
-
-    def _start_learning(self, rng: np.random.Generator) -> None:
-        if self.learner is not None:
-            self.learning = _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
+        self._now, observations = self._started(state, self._start_learning(rng))
+        return observations
 
     def begin(self, state: State) -> Rows:
-        """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F)."""
-        self._enter(state)
-        view = self._view()
-        self._episode_rows = self.observation_encoder.per_episode(view)
-        return self.observation_encoder.per_round(view, self._episode_rows)
+        """Put all episodes into a state, for instance a recorded one, and return their observations (N, K, F).
+
+        In accuracy mode the learning goes on from where it is.
+        """
+        self._now, observations = self._started(state, None if self._now is None else self._now.learning)
+        return observations
 
     def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
         """Start some episodes afresh and return all observations (N, K, F)."""
+        now = self.now
         fresh = self.simulator.initial(rng, int(which.sum()))
-        self._start_learning(rng)
-        seen = self.simulator.observed_conditions(fresh, self.simulator.conditions(fresh))
-        self._episode_rows[which] = self.observation_encoder.per_episode(self.simulator.view(fresh, seen))
-        self._enter(replace_rows(self.state, which, fresh))
-        return self._observe()
+        learning = self._start_learning(rng)
+        _, _, view = self._seen(fresh, learning)
+        rows = now.episode_rows.copy()
+        rows[which] = self.observation_encoder.per_episode(view)
+        state = replace_rows(now.state, which, fresh)
+        true, observed, view = self._seen(state, learning)
+        observations = self.observation_encoder.per_round(view, rows)
+        self._now = Now(state, true, observed, rows, learning)
+        return observations
 
-    def _enter(self, state: State) -> None:
-        """Make a state the present one, with its conditions, true and observed."""
-        self.state = state
-        self.true = self.simulator.conditions(state)
-        self.observed = self.simulator.observed_conditions(state, self.true)
+    def _start_learning(self, rng: np.random.Generator) -> Progress | None:
+        if self.learner is None:
+            return None
+        return _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
-    def _view(self) -> View:
-        view = self.simulator.view(self.state, self.observed)
-        return view if self.learning is None else view._replace(learning=self.learning)
+    def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
+        """Return the conditions of a state, true and observed, and the view that agents have of it."""
+        true = self.simulator.conditions(state)
+        observed = self.simulator.observed_conditions(state, true)
+        # A single environment may be stepped past its last round, where the progress stays 1.
+        progress = self._progress.take(state.round, mode="clip")
+        return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
 
-    def _observe(self) -> Rows:
-        return self.observation_encoder.per_round(self._view(), self._episode_rows)
+    def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
+        """Return where episodes stand in a state that no round of theirs has led to, and their observations."""
+        true, observed, view = self._seen(state, learning)
+        rows = self.observation_encoder.per_episode(view)
+        return Now(state, true, observed, rows, learning), self.observation_encoder.per_round(view, rows)
+
+    def start_infos(self) -> dict[str, Any]:
+        """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
+        now = self.now
+        return no_round_infos(
+            now.true.samples.shape,
+            self._names_of_terms(),
+            with_takes_part=now.true.takes_part is not None or self.scenario.deadline_s is not None,
+            with_optimum=self.info_optimum,
+        )
+
+    def learning_infos(self) -> dict[str, Any]:
+        """Return what infos hold of the learning so far, before a round as well as after it."""
+        learning = self.now.learning
+        return {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
+
+    def _names_of_terms(self) -> tuple[str, ...]:
+        """Return the names of the reward's terms, as a round of the shallowest cuts at equal shares shows them."""
+        if self._term_names is None:
+            now = self.now
+            shape = now.true.samples.shape
+            shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
+            decision, _ = self.simulator.carried_out(now.state, shallow)
+            self._term_names = tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, decision)))
+        return self._term_names
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:
         """Carry out one round of every episode.
@@ -210,130 +261,120 @@ class Episodes:
         DecisionError
             If an action is misshapen, not finite or outside its space, or if a user's own encoder turns it
             into a decision that cannot be carried out.
+        StateError
+            If no episode has started.
         """
-        asked = self.action_encoder.decode(action, self.observed)
-        decision, limited = self.simulator.carried_out(self.state, asked)
+        now = self.now
+        state, true, learning = now.state, now.true, now.learning
+        asked = self.action_encoder.decode(action, now.observed)
+        decision, limited = self.simulator.carried_out(state, asked)
         if self._check_decisions:
-            self.true_problem().check(Decision(decision.cut, asked.bandwidth_share))
-        outcome = self.simulator.outcome(self.state, self.true, decision)
+            self.true_problem().as_parallel().check(Decision(decision.cut, asked.bandwidth_share))
+        outcome = self.simulator.outcome(state, true, decision)
         terms = self.reward.terms(outcome)
-        infos = self._infos(decision, limited, outcome, terms)
-        if self.learner is not None:
-            self._learn(self.learner, decision, outcome, infos)
-        self._enter(self.simulator.step(self.state, outcome, rng))
+        infos = round_infos(decision, limited, outcome, terms)
+        if self.info_optimum:
+            infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
+        if self.learner is not None and learning is not None:
+            everyone = np.ones(decision.cut.shape, dtype=np.bool_)
+            takes_part = everyone if outcome.takes_part is None else outcome.takes_part
+            score = self.learner.run_round(decision.cut[0], takes_part[0])
+            learning = _progress(score, learning.elapsed_s + outcome.latency_s)
+        state = self.simulator.step(state, outcome, rng)
+        true, observed, view = self._seen(state, learning)
+        observation = self.observation_encoder.per_round(view, now.episode_rows)
+        self._now = Now(state, true, observed, now.episode_rows, learning)
+        if learning is not None:
+            infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
-        truncated = self.state.round >= self._max_rounds
-        return Transition(self._observe(), reward, self._terminated(), truncated, infos)
+        truncated = state.round >= self._max_rounds
+        return Transition(observation, reward, self._terminated(true, learning), truncated, infos)
 
-    def _learn(self, learner: Learner, decision: Decision, outcome: Outcome, infos: dict[str, Any]) -> None:
-        """Train for the round that has just been decided, and tell how it went."""
-        assert self.learning is not None
-        everyone = np.ones(decision.cut.shape, dtype=np.bool_)
-        takes_part = everyone if outcome.takes_part is None else outcome.takes_part
-        score = learner.run_round(decision.cut[0], takes_part[0])
-        self.learning = _progress(score, self.learning.elapsed_s + outcome.latency_s)
-        infos |= self.learning._asdict()
-
-    def _terminated(self) -> NDArray[np.bool_]:
-        if self.learning is not None and self.scenario.target_accuracy is not None:
-            reached: NDArray[np.bool_] = self.learning.accuracy >= self.scenario.target_accuracy
+    def _terminated(self, true: Conditions, learning: Progress | None) -> NDArray[np.bool_]:
+        if learning is not None and self.scenario.target_accuracy is not None:
+            reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
             if reached.any():
                 return reached
-        if self.true.active is None:
+        if true.takes_part is None:
             return np.zeros(self.n, dtype=np.bool_)
-        return np.asarray(~self.true.active.any(axis=-1))
+        return np.asarray(~true.takes_part.any(axis=-1))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the episodes' state as plain values and, in accuracy mode, tensors, for :meth:`load_state_dict`.
 
         Raises
         ------
-        ScenarioError
+        StateError
             If no episode has started.
         """
-        if not hasattr(self, "state"):
-            raise ScenarioError("There is no state to store before the first episode; call reset first.")
+        now = self.now
         stored: dict[str, Any] = {
             "scenario": self.scenario.to_dict(),
             "num_envs": self.n,
-            "state": to_nested(self.state),
+            "state": to_nested(now.state),
         }
-        if self.learner is not None and self.learning is not None:
+        if self.learner is not None and now.learning is not None:
             stored["learner"] = self.learner.state_dict()
-            stored["learning"] = to_nested(self.learning)
+            stored["learning"] = to_nested(now.learning)
         return stored
 
-    def load_state_dict(self, stored: Mapping[str, Any], rng: np.random.Generator) -> Rows:
+    def load_state_dict(self, stored: Mapping[str, Any]) -> Rows:
         """Go on from a stored state and return the observations (N, K, F).
 
-        ``rng`` is only asked for the layout of a state; what is drawn is thrown away.
+        All of it or nothing: whatever is raised, the episodes stay where they were.
 
         Raises
         ------
-        ScenarioError
-            If the state is of another scenario, of another number of environments, or of other parts.
+        StateError
+            If the state is of another scenario, of another number of environments or of other parts, or if an
+            entry is missing, foreign or impossible; it names the entry.
         TrainingError
-            If it is of another network.
+            If the network's part of it is.
         """
-        here = self.scenario.to_dict()
-        for name, value in stored["scenario"].items():
-            if here.get(name) != value:
-                raise ScenarioError(
-                    f"The stored state is of another scenario: {name} is {value!r} there, {here.get(name)!r} here."
-                )
-        if stored["num_envs"] != self.n:
-            raise ScenarioError(
-                f"The stored state is of {stored['num_envs']} environments, and here they are {self.n}."
+        learner = self.learner
+        names = ("scenario", "num_envs", "state", *(() if learner is None else ("learner", "learning")))
+        if "scenario" in require_mapping(stored, "episodes"):  # which explains why entries are missing
+            require_same_scenario(stored["scenario"], self.scenario.to_dict())
+        stored = require_entries(stored, names, "episodes")
+        if type(stored["num_envs"]) is not int or stored["num_envs"] != self.n:
+            raise StateError(
+                f"The stored state is of {stored['num_envs']!r} environments, and here they are {self.n}."
             )
-        try:
-            state = from_nested(self.simulator.initial(rng, self.n), stored["state"])
-        except ValueError as error:
-            raise ScenarioError(
-                "The stored state does not fit the channel or the population here; make the environment with the "
-                f"same parts as the stored one ({error})."
-            ) from error
-        if self.learner is not None:
-            self.learner.load_state_dict(stored["learner"])
-            self.learning = from_nested(Progress(*np.zeros((3, 1))), stored["learning"])
-        return self.begin(state)
+        state = restored_state(self.simulator, self.n, stored["state"])
+        learning = None if learner is None else restored_progress(stored["learning"])
+        now, observations = self._started(state, learning)
+        # Last, since all that could still fail comes before it.
+        if learner is not None:
+            learner.load_state_dict(stored["learner"])
+        self._now = now
+        return observations
 
-    def _infos(
-        self, decision: Decision, limited: NDArray[np.bool_], outcome: Outcome, terms: Mapping[str, Array]
-    ) -> dict[str, Any]:
-        infos: dict[str, Any] = {
-            "latency_s": outcome.latency_s,
-            "device_latency_s": outcome.device_latency_s,
-            "phase_latency_s": outcome.phase_latency_s.transpose(1, 2, 0),
-            "cut": decision.cut,
-            "cut_limited": limited,
-            "bandwidth_share": decision.bandwidth_share,
-            "energy_j": outcome.energy_j,
-            "reward_terms": dict(terms),
-        }
-        if outcome.takes_part is not None:
-            infos["takes_part"] = outcome.takes_part
-        if self.info_optimum:
-            optimal_s = solve_exact(self.true_problem()).latency_s
-            infos["optimal_latency_s"] = optimal_s
-            infos["regret_s"] = outcome.latency_s - optimal_s
-        return infos
+    def _problem(self, now: Conditions) -> RoundProblem:
+        return round_problem(self.simulator.workload, self.simulator.resources, now, self.scenario.system)
 
     def true_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the true conditions."""
-        return self._problem(self.true)
+        return self._problem(self.now.true)
 
     def observed_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the observed conditions."""
-        return self._problem(self.observed)
+        return self._problem(self.now.observed)
 
     def problem_of(self, observation: Rows) -> RoundProblem:
-        """Return the joint problem that observations (N, K, F) tell of."""
-        seen = self.observation_encoder.decode(observation)
-        return self._problem(seen)
+        """Return the joint problem that observations (N, K, F) tell of.
 
-    def _problem(self, now: Conditions) -> RoundProblem:
-        system = system_of(self.scenario)
-        return round_problem(self.simulator.workload, self.simulator.resources, now, system)
+        Raises
+        ------
+        DecisionError
+            If they are no observations of these environments.
+        """
+        seen = self.observation_encoder.decode(observation)
+        if seen.samples.shape[1] != self.scenario.num_devices:
+            raise DecisionError(
+                f"The observation is of {seen.samples.shape[1]} devices, and here they are "
+                f"{self.scenario.num_devices}."
+            )
+        return self._problem(seen)
 
 
 def _progress(score: Score, elapsed_s: Array) -> Progress:

@@ -13,6 +13,10 @@ class DecisionError(SFLError):
     """An action or a decision is misshapen, not finite, out of its space or infeasible."""
 
 
+class StateError(SFLError):
+    """There is no episode yet, or a stored state does not fit the environment or cannot be."""
+
+
 class ProblemError(SFLError):
     """The arrays of a round problem do not fit together or hold impossible values."""
 

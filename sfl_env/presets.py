@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
+
+from sfl_env.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,56 @@ PRESETS: Mapping[str, Preset] = {
 }
 """Ids and their presets."""
 
-BATCHED_IDS = tuple(name for name, preset in PRESETS.items() if preset.fields.get("mode") != "accuracy")
-"""Ids with a batched environment; where networks are trained, a batch is single environments in turn."""
-
 
 def register_all() -> None:
-    """Register the ids of :data:`PRESETS` with Gymnasium; ids that are there already stay as they are."""
+    """Register the ids of :data:`PRESETS` with Gymnasium; ids that are there already stay as they are.
+
+    The fields stand under ``preset``, apart from what users say, so that an own part may replace them.
+    """
     for name, preset in PRESETS.items():
         if name not in gym.registry:
             gym.register(
                 id=name,
                 entry_point="sfl_env.env:SFLEnv",
-                vector_entry_point="sfl_env.vector_env:SFLVectorEnv" if name in BATCHED_IDS else None,
-                kwargs=dict(preset.fields),
+                vector_entry_point="sfl_env.presets:make_batch",
+                kwargs={"preset": dict(preset.fields)} if preset.fields else {},
             )
+
+
+def make_batch(num_envs: int = 1, **options: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
+    """Return what ``gym.make_vec`` makes of an id: one batch, or single environments where networks are trained.
+
+    Parameters
+    ----------
+    num_envs : int
+        N.
+    **options
+        As for :class:`~sfl_env.vector_env.SFLVectorEnv`; in accuracy mode as for :class:`~sfl_env.env.SFLEnv`,
+        beside ``autoreset_mode`` and ``max_episode_steps``.
+
+    Examples
+    --------
+    >>> make_batch(3).num_envs
+    3
+    """
+    from sfl_env.env import SFLEnv
+    from sfl_env.vector_env import SFLVectorEnv
+
+    if fields_of(**options).get("mode") != "accuracy":
+        return SFLVectorEnv(num_envs, **options)
+    autoreset_mode = options.pop("autoreset_mode", gym.vector.AutoresetMode.NEXT_STEP)
+    if (rounds := options.pop("max_episode_steps", None)) is not None:
+        options["max_rounds"] = rounds
+    return gym.vector.SyncVectorEnv([partial(SFLEnv, **options)] * num_envs, autoreset_mode=autoreset_mode)
+
+
+def fields_of(scenario: Any = None, preset: Mapping[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """Return the fields and options that an environment's arguments come to, right or wrong.
+
+    Examples
+    --------
+    >>> fields_of(preset={"mode": "accuracy", "num_devices": 3}, mode="latency")
+    {'mode': 'latency', 'num_devices': 3}
+    """
+    whole = scenario.to_dict() if isinstance(scenario, Scenario) else {}
+    return {**whole, **(preset or {}), **options}

@@ -3,31 +3,40 @@
 import dataclasses
 import json
 import math
-import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import Range, as_declared, choices_of, require_known
 from sfl_env.errors import ScenarioError
+
+PathLossName = Literal["umi", "uma", "macro"]
+FadingName = Literal["rayleigh", "rician", "none"]
+MobilityName = Literal["static", "random-waypoint", "gauss-markov"]
+Schedule = Literal["parallel", "sequence"]
+Mode = Literal["latency", "accuracy"]
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+PartitionName = Literal["iid", "dirichlet", "shards", "quantity-skew"]
+Server = Literal["shared", "replicated"]
+OptimizerName = Literal["sgd", "adam"]
+
+System = Literal["parallel", "sequence", "synchronised", "deadline"]
+"""What the length of a round is made of: the slowest of devices that work at once, all devices in turn, the
+slowest of each phase, or whoever is in time."""
 
 
 def _number(default: float | None, low: float, high: float, unit: str, about: str) -> Any:
     """Declare a numeric field with its unit, its range (both ends allowed) and its meaning."""
-    return field(default=default, metadata={"low": low, "high": high, "unit": unit, "about": about})
+    return field(default=default, metadata={"range": Range(low, high), "unit": unit, "about": about})
 
 
-def _choice(default: str, choices: tuple[str, ...], about: str) -> Any:
-    """Declare a field that takes one of a few names."""
-    return field(default=default, metadata={"choices": choices, "about": about})
-
-
-def _plain(default: Any, about: str, unit: str = "", low: float | None = None, high: float = math.inf) -> Any:
+def _plain(default: Any, about: str, each: Range | None = None) -> Any:
     """Declare any other field; for tuples of numbers the range is that of each entry."""
-    return field(default=default, metadata={"about": about, "unit": unit, "low": low, "high": high})
+    return field(default=default, metadata={"about": about, "unit": "", "range": each})
 
 
-USUAL_NETWORK = {
+USUAL_NETWORK: typing.Mapping[DatasetName, str] = {
     "digits": "digits-cnn",
     "mnist": "lenet5",
     "fashion-mnist": "lenet5",
@@ -57,7 +66,7 @@ class Scenario:
     >>> Scenario(num_devices=0)
     Traceback (most recent call last):
         ...
-    sfl_env.errors.ScenarioError: num_devices is 0; it has to be from 1 to 100000.
+    sfl_env.errors.ScenarioError: num_devices is 0; it has to be a whole number from 1 to 100000.
     """
 
     # The network and the work of a round
@@ -88,15 +97,15 @@ class Scenario:
     base_station_power_w: float = _number(10.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
     noise_density_dbm_per_hz: float = _number(-174.0, -250.0, 0.0, "dBm/Hz", "thermal noise")
     noise_figure_db: float = _number(7.0, 0.0, 60.0, "dB", "of the receivers")
-    path_loss: str = _choice("umi", ("umi", "uma", "macro"), "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
+    path_loss: PathLossName = _plain("umi", "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
     carrier_hz: float = _number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
     cell_radius_m: float = _number(60.0, 1.0, 1e5, "m", "devices live within this distance")
     min_distance_m: float = _number(10.0, 0.1, 1e5, "m", "and no closer than this")
     shadowing_correlation_m: float = _number(13.0, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e")
-    fading: str = _choice("rician", ("rayleigh", "rician", "none"), "small-scale fading")
+    fading: FadingName = _plain("rician", "small-scale fading")
     rician_k_db: float = _number(6.0, -40.0, 60.0, "dB", "Rician factor")
     fading_correlation: float = _number(0.9, 0.0, 1.0, "", "of the complex fading from round to round")
-    mobility: str = _choice("static", ("static", "random-waypoint", "gauss-markov"), "how devices move")
+    mobility: MobilityName = _plain("static", "how devices move")
     speed_m_per_s: float = _number(1.4, 0.0, 1e3, "m/s", "mean speed of moving devices")
     round_interval_s: float = _number(10.0, 0.0, 1e6, "s", "time that devices move between two rounds")
 
@@ -105,10 +114,12 @@ class Scenario:
         ("pi-zero-2", "raspberry-pi-4", "flagship-phone", "jetson-nano", "laptop"),
         "types in the population, by their catalogue names",
     )
-    device_weights: tuple[float, ...] = _plain((1.0, 1.0, 1.0, 1.0, 1.0), "how frequent each type is", low=0.0)
+    device_weights: tuple[float, ...] = _plain(
+        (1.0, 1.0, 1.0, 1.0, 1.0), "how frequent each type is", each=Range(0.0)
+    )
     compute_spread: float = _number(1.5, 1.0, 1e3, "", "speeds are log-uniform within this factor up and down")
     availability_levels: tuple[float, ...] = _plain(
-        (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", low=1e-6, high=1.0
+        (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", each=Range(1e-6, 1.0)
     )
     availability_switch_probability: float = _number(
         0.1, 0.0, 1.0, "", "chance per round that a device's free fraction is drawn anew"
@@ -124,9 +135,8 @@ class Scenario:
         False, "each phase waits for all devices and the server takes their jobs in turn"
     )
 
-    schedule: str = _choice(
+    schedule: Schedule = _plain(
         "parallel",
-        ("parallel", "sequence"),
         "parallel: all devices at once; sequence: one after another with the whole band and server, as in split "
         "learning",
     )
@@ -135,22 +145,16 @@ class Scenario:
     )
 
     # Accuracy mode
-    mode: str = _choice("latency", ("latency", "accuracy"), "accuracy: every step trains the network for a round")
-    dataset: str = _choice(
-        "digits", ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100"), "what the network learns"
-    )
+    mode: Mode = _plain("latency", "accuracy: every step trains the network for a round")
+    dataset: DatasetName = _plain("digits", "what the network learns")
     dataset_path: str | None = _plain(None, "folder of the data set; None: the usual place, or the hub")
-    partition: str = _choice(
-        "iid", ("iid", "dirichlet", "shards", "quantity-skew"), "how the samples are spread over the devices"
-    )
+    partition: PartitionName = _plain("iid", "how the samples are spread over the devices")
     partition_concentration: float = _number(
         0.5, 1e-3, 1e6, "", "alpha of dirichlet and quantity-skew; the smaller, the more skewed"
     )
     shards_per_device: int = _number(2, 1, 10_000, "", "of the partition shards")
-    server: str = _choice(
-        "shared", ("shared", "replicated"), "the server's blocks: one copy of each, or one for each device"
-    )
-    optimizer: str = _choice("sgd", ("sgd", "adam"), "of devices and server")
+    server: Server = _plain("shared", "the server's blocks: one copy of each, or one for each device")
+    optimizer: OptimizerName = _plain("sgd", "of devices and server")
     learning_rate: float = _number(0.05, 1e-9, 1e3, "", "step size")
     momentum: float = _number(0.9, 0.0, 0.999999, "", "of sgd")
     target_accuracy: float | None = _number(
@@ -167,10 +171,18 @@ class Scenario:
     dropout_weight: float = _number(0.0, 0.0, 1e6, "", "weight of the fraction of devices with empty batteries")
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = _declared_types()
         for item in dataclasses.fields(self):
-            value = _checked(item.name, getattr(self, item.name), hints[item.name], item.metadata)
+            value = as_declared(item.name, getattr(self, item.name), hints[item.name], item.metadata["range"])
             object.__setattr__(self, item.name, value)
+        self._check_devices()
+        self._check_tiers()
+        if self.min_distance_m >= self.cell_radius_m:
+            raise ScenarioError(
+                f"min_distance_m is {self.min_distance_m}; it has to be below cell_radius_m, {self.cell_radius_m}."
+            )
+
+    def _check_devices(self) -> None:
         if len(self.device_types) != len(self.device_weights):
             raise ScenarioError(
                 f"device_weights has {len(self.device_weights)} entries and device_types has "
@@ -178,8 +190,12 @@ class Scenario:
             )
         if not self.device_types or sum(self.device_weights) <= 0.0:
             raise ScenarioError("device_types needs a type whose entry in device_weights is above 0.")
+        if not math.isfinite(sum(self.device_weights)):
+            raise ScenarioError("device_weights sum to more than floating-point numbers hold; scale them down.")
         if not self.availability_levels:
             raise ScenarioError("availability_levels is empty; it has to hold at least one fraction.")
+
+    def _check_tiers(self) -> None:
         if self.mode == "accuracy" and self.batch_size_spread != 1.0:
             raise ScenarioError(
                 f"batch_size_spread is {self.batch_size_spread}; in accuracy mode it has to be 1, as every device "
@@ -189,10 +205,6 @@ class Scenario:
             raise ScenarioError(
                 "synchronised_phases goes with schedule='parallel' and no deadline_s: devices that wait for each "
                 "other in every phase finish together."
-            )
-        if self.min_distance_m >= self.cell_radius_m:
-            raise ScenarioError(
-                f"min_distance_m is {self.min_distance_m}; it has to be below cell_radius_m, {self.cell_radius_m}."
             )
 
     @property
@@ -216,9 +228,22 @@ class Scenario:
         return 2 if self.optimizer == "adam" else int(self.momentum > 0.0)
 
     @property
+    def system(self) -> System:
+        """What the length of a round is made of.
+
+        Examples
+        --------
+        >>> Scenario().system, Scenario(schedule="sequence").system, Scenario(deadline_s=5.0).system
+        ('parallel', 'sequence', 'deadline')
+        """
+        if self.deadline_s is not None:
+            return "deadline"
+        return "synchronised" if self.synchronised_phases else self.schedule
+
+    @property
     def optimum_is_known(self) -> bool:
         """Whether the shortest round is the solution of the joint problem of cuts and bandwidth."""
-        return not self.synchronised_phases and self.schedule == "parallel" and self.deadline_s is None
+        return self.system == "parallel"
 
     def replace(self, **fields: Any) -> "Scenario":
         """Return a scenario with some fields changed.
@@ -237,8 +262,7 @@ class Scenario:
         """
         known = {item.name for item in dataclasses.fields(self)}
         for name in fields:
-            if name not in known:
-                raise ScenarioError(f"Unknown scenario field {name!r}{nearest_name(name, known)}.")
+            require_known("scenario field", name, known)
         return dataclasses.replace(self, **fields)
 
     def to_dict(self) -> dict[str, Any]:
@@ -256,6 +280,11 @@ class Scenario:
         return json.dumps(self.to_dict(), indent=2)
 
 
+@cache
+def _declared_types() -> dict[str, Any]:
+    return typing.get_type_hints(Scenario)
+
+
 def describe_fields() -> list[tuple[str, str, str, str, str]]:
     """List (name, default, unit, range, meaning) of every scenario field, for tables.
 
@@ -267,64 +296,9 @@ def describe_fields() -> list[tuple[str, str, str, str, str]]:
     rows = []
     for item in dataclasses.fields(Scenario):
         default = json.dumps(item.default) if not isinstance(item.default, str) else item.default
-        unit, about = item.metadata.get("unit", ""), item.metadata["about"]
-        rows.append((item.name, default, unit, _range_text(item.metadata), about))
+        allowed, choices = item.metadata["range"], choices_of(_declared_types()[item.name])
+        span = ", ".join(choices) or (allowed.limits if allowed else "")
+        rows.append(
+            (item.name, default, item.metadata["unit"], span.removeprefix("from "), item.metadata["about"])
+        )
     return rows
-
-
-def _range_text(metadata: typing.Mapping[str, Any]) -> str:
-    if "choices" in metadata:
-        return ", ".join(metadata["choices"])
-    if metadata["low"] is None:
-        return ""
-    return (
-        f"{metadata['low']:g} to {metadata['high']:g}"
-        if math.isfinite(metadata["high"])
-        else f"at least {metadata['low']:g}"
-    )
-
-
-def _checked(name: str, value: Any, hint: Any, metadata: typing.Mapping[str, Any]) -> Any:
-    """Return the value in its field's type, or say what is wrong with it."""
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
-    if typing.get_origin(hint) is tuple:
-        entry = typing.get_args(hint)[0]
-        if isinstance(value, str) or not isinstance(value, (tuple, list)):
-            raise ScenarioError(f"{name} is {value!r}; it has to be a tuple or list.")
-        return tuple(_checked(f"{name}[{i}]", v, entry, metadata) for i, v in enumerate(value))
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise ScenarioError(f"{name} is {value!r}; it has to be True or False.")
-        return value
-    if hint is str:
-        choices = metadata.get("choices")
-        if not isinstance(value, str):
-            raise ScenarioError(f"{name} is {value!r}; it has to be a string.")
-        if choices and value not in choices:
-            raise ScenarioError(
-                f"{name} is {value!r}; it has to be one of {', '.join(choices)}{nearest_name(value, choices)}."
-            )
-        return value
-    return _checked_number(name, value, hint, metadata)
-
-
-def _checked_number(name: str, value: Any, kind: type, metadata: typing.Mapping[str, Any]) -> int | float:
-    wanted = "a whole number" if kind is int else "a number"
-    try:
-        number = kind(value)
-        exact = not isinstance(value, (bool, str)) and number == value
-    except (TypeError, ValueError, OverflowError):
-        exact = False
-    if not exact:
-        raise ScenarioError(f"{name} is {value!r}; it has to be {wanted} {_range_words(metadata)}.")
-    if not metadata["low"] <= number <= metadata["high"]:
-        raise ScenarioError(f"{name} is {value!r}; it has to be {_range_words(metadata)}.")
-    return typing.cast(int | float, number)
-
-
-def _range_words(metadata: typing.Mapping[str, Any]) -> str:
-    low, high = metadata["low"], metadata["high"]
-    return f"from {low:.7g} to {high:.7g}" if math.isfinite(high) else f"at least {low:.7g}"

@@ -1,5 +1,6 @@
 """The batched environment: all episodes in one array program behind Gymnasium's vector interface."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from sfl_env.checks import require_methods
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
 from sfl_env.rounds.problem import Decision
+from sfl_env.simulation.states import from_nested
+from sfl_env.simulation.stored import require_entries, restored_generator
+from sfl_env.spaces.incoming import as_array
 
 BoolArray = NDArray[np.bool_]
 
@@ -40,6 +45,9 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     -----
     All environments draw from one generator, so a seed fixes the whole batch and not a single
     environment of it.
+
+    The infos of a reset have the keys of a step's. What only a round gives is NaN there, and its mask says that it
+    is not there; so it is in a step of ``"NextStep"`` where an episode only starts.
 
     Examples
     --------
@@ -79,6 +87,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
         shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
+        require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.action.ActionEncoder")
         self._stand_in = self.episodes.action_encoder.encode(shallow)[0]
 
     def reset(
@@ -97,16 +106,18 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         super().reset(seed=seed)
         mask = (options or {}).get("reset_mask")
         if mask is None:
+            observations = self.episodes.reset(self.np_random)
             self._over[:] = False
-            return self.episodes.reset(self.np_random), {}
+            return observations, self._start_infos()
         if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == self._over.shape):
             raise ScenarioError(
                 f"options['reset_mask'] is {mask!r}; it has to be a boolean array of shape {self._over.shape}."
             )
         if not mask.any():
             raise ScenarioError("options['reset_mask'] has no entry set; at least one environment has to start.")
+        observations = self.episodes.restart(mask, self.np_random)
         self._over[mask] = False
-        return self.episodes.restart(mask, self.np_random), {}
+        return observations, self._start_infos()
 
     def step(
         self, actions: NDArray[Any]
@@ -119,11 +130,12 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
                 "disabled, call reset(options={'reset_mask': terminated | truncated}) first."
             )
         if not some_over:
-            done = self.episodes.step(np.asarray(actions), self.np_random)
-            infos = masked(done.infos, np.ones(self.num_envs, dtype=np.bool_))
+            done = self.episodes.step(as_array(actions, "action"), self.np_random)
+            infos = masked(done.infos, self._everywhere())
         else:
-            done = self._start_over(self.episodes.step(self._heeded(actions), self.np_random))
-            infos = masked(done.infos, ~self._over)
+            heeded = self._heeded(as_array(actions, "action"))
+            done = self._start_over(self.episodes.step(heeded, self.np_random))
+            infos = masked(done.infos, ~self._over) | masked(self.episodes.learning_infos(), self._everywhere())
         self._over = done.terminated | done.truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and np.count_nonzero(self._over):
             done, infos = self._restart_at_once(done)
@@ -134,7 +146,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
         Raises
         ------
-        ScenarioError
+        StateError
             Before the first :meth:`reset`.
         """
         return {
@@ -143,32 +155,39 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             "episodes": self.episodes.state_dict(),
         }
 
-    def load_state_dict(self, stored: dict[str, Any]) -> NDArray[np.float32]:
+    def load_state_dict(self, stored: Mapping[str, Any]) -> NDArray[np.float32]:
         """Go on from a stored state, in environments made with the same arguments, and return the observations.
+
+        All of it or nothing: whatever is raised, the episodes stay where they were.
 
         Raises
         ------
-        ScenarioError
-            If the state is of another scenario, of another number of environments, or of other parts.
+        StateError
+            If the state is of another scenario, of another number of environments or of other parts, or if an
+            entry is missing, foreign or impossible.
         """
-        observations = self.episodes.load_state_dict(stored["episodes"], np.random.default_rng(0))
-        self.np_random = np.random.default_rng(0)
-        self.np_random.bit_generator.state = stored["rng"]
-        self._over = np.array(stored["over"], dtype=np.bool_)
+        stored = require_entries(stored, ("rng", "over", "episodes"), "state")
+        generator = restored_generator(stored["rng"])
+        over: BoolArray = from_nested(self._over, stored["over"], "over")
+        observations = self.episodes.load_state_dict(stored["episodes"])
+        self.np_random, self._over = generator, over
         return observations
 
     def _heeded(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return the actions with a valid one wherever the episode is over and anything may have been passed."""
-        heeded = np.array(actions)
-        if heeded.shape == self.action_space.shape:  # else the encoder will say what is wrong
-            heeded[self._over] = self._stand_in
+        if actions.shape != self.action_space.shape or actions.dtype.kind not in "biuf":
+            return actions  # the encoder will say what is wrong
+        heeded = actions.copy()
+        heeded[self._over] = self._stand_in
         return heeded
 
     def _start_over(self, done: Transition) -> Transition:
         """Replace the meaningless round of episodes that were over by their successors' start."""
         going_on = ~self._over
+        observation = self.episodes.restart(self._over, self.np_random)
         return done._replace(
-            observation=self.episodes.restart(self._over, self.np_random),
+            observation=observation,
+            infos=_replaced(done.infos, self._over, self.episodes.start_infos() | self.episodes.learning_infos()),
             reward=done.reward * going_on,
             terminated=done.terminated & going_on,
             truncated=done.truncated & going_on,
@@ -185,7 +204,30 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         }
         observation = self.episodes.restart(ended, self.np_random)
         self._over = np.zeros(self.num_envs, dtype=np.bool_)
+        infos |= masked(self.episodes.learning_infos(), self._everywhere())
         return done._replace(observation=observation), infos
+
+    def _start_infos(self) -> dict[str, Any]:
+        """Return the infos of a reset: every key of a round's, marked as not there where only a round gives it."""
+        nowhere = ~self._everywhere()
+        return masked(self.episodes.start_infos(), nowhere) | masked(
+            self.episodes.learning_infos(), self._everywhere()
+        )
+
+    def _everywhere(self) -> BoolArray:
+        return np.ones(self.num_envs, dtype=np.bool_)
+
+
+def _replaced(infos: dict[str, Any], which: BoolArray, others: dict[str, Any]) -> dict[str, Any]:
+    """Return infos in which those of some environments are others."""
+    result: dict[str, Any] = {}
+    for name, values in infos.items():
+        if isinstance(values, dict):
+            result[name] = _replaced(values, which, others[name])
+        else:
+            result[name] = values.copy()
+            result[name][which] = others[name][which]
+    return result
 
 
 def masked(infos: dict[str, Any], present: BoolArray) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import mobile_env  # noqa: F401  (registers its ids)
 import numpy as np
 
 import sfl_env  # noqa: F401  (registers its ids)
+from sfl_env.dnn.catalogue import load
 from speed.elsewhere import measure_elsewhere
 from speed.timing import Case, Row, as_text, measure
 
@@ -147,10 +148,9 @@ def scaling_table(rounds: int) -> list[Row]:
         f"N = 64, K = {k}": _per_device(batched("SFL-v0", 64, num_devices=k), k) for k in (10, 30, 100, 300, 1000)
     }
     cases |= {f"N = {n}, K = 10": _per_device(batched("SFL-v0", n), 10) for n in (1, 16, 256, 1024, 4096)}
-    cases |= {
-        f"N = 256, K = 10, {model} (C = {num_cuts})": _per_device(batched("SFL-v0", 256, model=model), 10)
-        for model, num_cuts in (("lenet5", 5), ("resnet18", 10), ("vgg16", 16), ("mobilenetv2", 20))
-    }
+    for model in ("lenet5", "resnet18", "vgg16", "mobilenetv2"):
+        name = f"N = 256, K = 10, {model} (C = {load(model).num_cuts})"
+        cases[name] = _per_device(batched("SFL-v0", 256, model=model), 10)
     return measure(cases, "single, K = 10", rounds)
 
 

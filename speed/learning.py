@@ -1,7 +1,8 @@
 """PPO's rounds a second, training included: one batched environment against eight single ones.
 
 Run ``python -m speed.learning``. Both sides collect rollouts of the same size and train on them with the same
-policy and the same settings, those of ``sfl train --algo ppo``; only where the rollouts come from differs.
+``MlpPolicy`` and the same sizes, epochs and discounts, those of ``sfl train --algo ppo``; only where the rollouts
+come from differs.
 """
 
 import argparse
@@ -31,7 +32,12 @@ def dummy(num_envs: int) -> VecEnv:
 
 def adapter(num_envs: int) -> VecEnv:
     """One batched environment."""
-    return SFLVecEnv(SFLVectorEnv(num_envs, autoreset_mode="SameStep", **gym.spec(ENV_ID).kwargs))
+    return SFLVecEnv(batched(num_envs))
+
+
+def batched(num_envs: int) -> SFLVectorEnv:
+    """Return as many environments of the id that all sides have."""
+    return SFLVectorEnv(num_envs, autoreset_mode="SameStep", **gym.spec(ENV_ID).kwargs)
 
 
 class Free(SFLVecEnv):
@@ -54,7 +60,7 @@ class Free(SFLVecEnv):
 
 def free(num_envs: int) -> VecEnv:
     """One batched environment at no cost."""
-    return Free(SFLVectorEnv(num_envs, autoreset_mode="SameStep"))
+    return Free(batched(num_envs))
 
 
 def training(env: VecEnv) -> Case:

@@ -19,6 +19,7 @@ import torch
 from scipy.optimize import minimize
 from stable_baselines3 import PPO
 
+import sfl_env  # noqa: F401  (registers its ids)
 from sfl_baselines.alternating import solve_alternating
 from sfl_env.dnn.catalogue import load
 from sfl_env.optimum import allocate_bandwidth, solve_exact
@@ -168,7 +169,6 @@ class ScipResult(NamedTuple):
 
 def scip(problem: RoundProblem, time_limit_s: float) -> ScipResult:
     """Solve one round's joint problem by spatial branch and bound."""
-    _, k, c = problem.shape
     reference_s = float(solve_alternating(problem, max_iterations=1).latency_s[0])
     model = pyscipopt.Model()
     model.hideOutput()
@@ -177,31 +177,10 @@ def scip(problem: RoundProblem, time_limit_s: float) -> ScipResult:
     model.setParam("limits/gap", 1e-7)
     model.setParam("numerics/feastol", 1e-7)
     length = model.addVar("T", lb=0.0, ub=1.0)
-    shares = [model.addVar(f"s{i}", lb=1e-6, ub=1.0) for i in range(k)]
+    shares = [model.addVar(f"s{i}", lb=1e-6, ub=1.0) for i in range(problem.shape[1])]
     model.addCons(pyscipopt.quicksum(shares) <= 1.0)
-    snr = problem.uplink_snr_hz[0] / problem.uplink_bandwidth_hz[0]
-    nat_s = np.log(2.0) / problem.uplink_bandwidth_hz[0]
-    for i in range(k):
-        takes = [model.addVar(f"z{i},{j}", vtype="B") for j in range(c)]
-        model.addCons(pyscipopt.quicksum(takes) == 1)
-        fixed = pyscipopt.quicksum(float(problem.fixed_s[0, i, j] / reference_s) * takes[j] for j in range(c))
-        sent = pyscipopt.quicksum(
-            float(problem.uplink_bits[0, i, j] * nat_s / reference_s) * takes[j] for j in range(c)
-        )
-        rate = model.addVar(f"r{i}", lb=0.0, ub=float(np.log1p(snr[i])))
-        model.addCons(rate <= shares[i] * pyscipopt.log(1.0 + float(snr[i]) / shares[i]))
-        constraint_s = sent
-        if np.isfinite(problem.downlink_full_rate_bps[0, i]):
-            received = pyscipopt.quicksum(
-                float(problem.downlink_bits[0, i, j] / problem.downlink_full_rate_bps[0, i] / reference_s)
-                * takes[j]
-                for j in range(c)
-            )
-            down = model.addVar(f"d{i}", lb=0.0, ub=1.0)
-            model.addCons(received <= down * shares[i])
-            model.addCons(constraint_s <= (length - fixed - down) * rate)
-        else:
-            model.addCons(constraint_s <= (length - fixed) * rate)
+    for device, share in enumerate(shares):
+        _add_device(model, problem, device, share, length, reference_s)
     model.setObjective(length, "minimize")
     begin = time.process_time()
     model.optimize()
@@ -211,12 +190,29 @@ def scip(problem: RoundProblem, time_limit_s: float) -> ScipResult:
     return ScipResult(best, model.getDualbound() * reference_s, finished, seconds)
 
 
-class _Spaces(gym.Env[np.ndarray, np.ndarray]):
-    """The observation and action space of SFL-v0 at K devices, without the environment."""
+def _add_device(
+    model: Any, problem: RoundProblem, device: int, share: Any, length: Any, reference_s: float
+) -> None:
+    """Say that a device takes one of its cuts and finishes within the round; times are over the reference."""
+    num_cuts = problem.shape[2]
+    takes = [model.addVar(f"z{device},{cut}", vtype="B") for cut in range(num_cuts)]
+    model.addCons(pyscipopt.quicksum(takes) == 1)
 
-    def __init__(self, num_devices: int) -> None:
-        self.observation_space = gym.spaces.Box(-1.0, 1.0, (num_devices, 12), np.float32)
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (num_devices, 2), np.float32)
+    def at_cut(costs: np.ndarray) -> Any:
+        return pyscipopt.quicksum(float(costs[cut] / reference_s) * takes[cut] for cut in range(num_cuts))
+
+    bandwidth_hz = problem.uplink_bandwidth_hz[0]
+    snr = float(problem.uplink_snr_hz[0, device] / bandwidth_hz)
+    sent = at_cut(problem.uplink_bits[0, device] * (np.log(2.0) / bandwidth_hz))
+    left = length - at_cut(problem.fixed_s[0, device])
+    rate = model.addVar(f"r{device}", lb=0.0, ub=float(np.log1p(snr)))
+    model.addCons(rate <= share * pyscipopt.log(1.0 + snr / share))
+    full_rate_bps = problem.downlink_full_rate_bps[0, device]
+    if np.isfinite(full_rate_bps):
+        down = model.addVar(f"d{device}", lb=0.0, ub=1.0)
+        model.addCons(at_cut(problem.downlink_bits[0, device] / full_rate_bps) <= down * share)
+        left = left - down
+    model.addCons(sent <= left * rate)
 
 
 def in_turn(problem: RoundProblem, call: Any) -> Any:
@@ -236,8 +232,9 @@ def fast_rows(rounds: int) -> list[Row]:
     torch.set_num_threads(1)
     problem = realistic_problems(1024, 10, "resnet34", seed=0, num_cuts=14)
     cut = solve_exact(problem).decision.cut
-    agent = PPO("MlpPolicy", _Spaces(10), device="cpu")
-    observation = agent.observation_space.sample()
+    env = gym.make("SFL-v0", num_devices=problem.shape[1])
+    agent = PPO("MlpPolicy", env, device="cpu")
+    observation, _ = env.reset(seed=0)
     first, first_cut = problem.rows(slice(0, 1)), cut[:1]
     uplink = without_downlink(first)
     conic = Clarabel(uplink, first_cut)

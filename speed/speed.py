@@ -8,7 +8,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,10 @@ PACKAGES = (
 )
 
 
+Rows = Mapping[tuple[str, str], Row]
+"""The tables' rows by title and measure."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One line of what the project promises of its speed."""
@@ -62,22 +66,15 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
         The rows of :func:`speed.solvers.scip_table`.
     """
     rows = {(title, row.measure): row for title, table in tables.items() for row in table}
+    return [*_of_environments(rows), *_of_solvers(rows, scip[-1]), _of_agents(rows), *_of_training(rows)]
+
+
+def _of_environments(rows: Rows) -> list[Target]:
     batch = rows["batched environments", "SFL-v0, N = 1024, K = 10"]
     cart_pole = rows["batched environments", "CartPole-v1, N = 1024"]
     random = rows["over the cost of the random numbers", "SFL-v0, N = 1024, K = 10"]
     single = rows["default single environment", "SFL-v0, single, K = 10"]
     grown = rows["cost of a device-round", "single, K = 1000"]
-    predict = rows["solvers", "SB3 predict, one observation"]
-    slsqp = rows["solvers", "SLSQP, band alone"]
-    exact = rows["solvers", "exact, 1024 at once"]
-    adapter = rows["PPO, training included", "PPO, adapter with 64"]
-    free = rows["PPO, training included", "PPO, 64 environments at no cost"]
-    fused = [row for row in rows.values() if ": fused" in row.measure]
-    small = {row.measure.split(": fused")[0]: row for row in tables["training small networks"] if row in fused}
-    ten, fifty = small["digits-cnn, K = 10, n = 32"], small["digits-cnn, K = 50, n = 16"]
-    slowest = max(fused, key=lambda row: row.ratio)
-    joint = scip[-1]
-    state = "solved to the same optimum" if joint["scip_finished"] else "stopped by its time limit"
     return [
         Target(
             "vector environment, K = 10, N = 1024, rounds a second",
@@ -85,12 +82,7 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
             f"{_rate(batch)} where CartPole's does {_rate(cart_pole)}: 1/{_ratio(batch)}",
             batch.ratio <= 11.9,
         ),
-        Target(
-            "the same over drawing its random numbers",
-            "at most 4",
-            _ratio(random),
-            random.ratio <= 4.0,
-        ),
+        Target("the same over drawing its random numbers", "at most 4", _ratio(random), random.ratio <= 4.0),
         Target(
             "single environment through `gym.make`, K = 10, over CartPole's",
             "at least 1/8 of the rate",
@@ -103,6 +95,15 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
             f"to {_ratio(grown)} of it",
             grown.ratio < 1.0,
         ),
+    ]
+
+
+def _of_solvers(rows: Rows, joint: solvers.Table) -> list[Target]:
+    predict = rows["solvers", "SB3 predict, one observation"]
+    slsqp = rows["solvers", "SLSQP, band alone"]
+    exact = rows["solvers", "exact, 1024 at once"]
+    state = "solved to the same optimum" if joint["scip_finished"] else "stopped by its time limit"
+    return [
         Target(
             "exact joint solve, K = 10, C = 14, one problem",
             "under SB3's `predict`, and under SLSQP for the band alone",
@@ -121,25 +122,38 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
             f"{joint['ratio']:,.0f} times faster; SCIP {state} (once)",
             joint["ratio"] >= 1e4,
         ),
-        Target(
-            "PPO's steps a second, adapter with 64 over 8 single environments",
-            "at least 4",
-            f"{1.0 / adapter.ratio:.2f} ({1.0 / adapter.ratio_quartile_3:.2f} - "
-            f"{1.0 / adapter.ratio_quartile_1:.2f}); environments at no cost would reach {1.0 / free.ratio:.2f}",
-            adapter.ratio <= 0.25,
-        ),
+    ]
+
+
+def _of_agents(rows: Rows) -> Target:
+    adapter = rows["PPO, training included", "PPO, adapter with 64"]
+    free = rows["PPO, training included", "PPO, 64 environments at no cost"]
+    return Target(
+        "PPO's steps a second, adapter with 64 over 8 single environments",
+        "at least 4",
+        f"{1.0 / adapter.ratio:.2f} ({1.0 / adapter.ratio_quartile_3:.2f} - "
+        f"{1.0 / adapter.ratio_quartile_1:.2f}); environments at no cost would reach {1.0 / free.ratio:.2f}",
+        adapter.ratio <= 0.25,
+    )
+
+
+def _of_training(rows: Rows) -> list[Target]:
+    fused = [row for (_, measure), row in rows.items() if ": fused" in measure]
+    small = {
+        measure.split(": fused")[0]: row
+        for (title, measure), row in rows.items()
+        if title == "training small networks" and ": fused" in measure
+    }
+    ten, fifty = small["digits-cnn, K = 10, n = 32"], small["digits-cnn, K = 50, n = 16"]
+    slowest = max(fused, key=lambda row: row.ratio)
+    return [
         Target(
             "the fused executor's time over a plain loop's, `digits`, K = 10, n = 32",
             "at most 1/3",
             _ratio(ten),
             ten.ratio <= 1.0 / 3.0,
         ),
-        Target(
-            "the same, K = 50, n = 16",
-            "at most 1/5",
-            _ratio(fifty),
-            fifty.ratio <= 0.2,
-        ),
+        Target("the same, K = 50, n = 16", "at most 1/5", _ratio(fifty), fifty.ratio <= 0.2),
         Target(
             f"the same, the slowest of {len(fused)} settings ({slowest.measure})",
             "never slower",

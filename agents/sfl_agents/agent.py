@@ -1,91 +1,107 @@
-"""Load trained agents."""
+"""Trained agents in files and run folders: what they are, and loaded to act."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gymnasium import spaces
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.save_util import load_from_zip_file
-
-from sfl_agents.policies.device_policy import DevicePolicy
-from sfl_agents.training.algorithms import algorithm
-from sfl_agents.training.train import AGENT
-from sfl_baselines.wrapped import unchanged_episodes_of
-from sfl_env.errors import PolicyError
+from sfl_agents.files import run_folder
+from sfl_env.errors import RunError
 from sfl_env.storage import runs
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
 
-def load(path: Path | str, env: Any) -> BaseAlgorithm:
+    from sfl_agents.training.job import Job
+
+AGENT = run_folder.AGENT
+
+
+def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
     """Load the agent of a training run, to act in an environment.
+
+    Nothing in a file that this package wrote can run code, and sizes are checked before anything is read.
 
     Parameters
     ----------
     path : path
-        Folder of a finished run of ``sfl train``, or a model file in one.
+        Folder of a finished run of ``sfl train``, or an agent's file.
     env : SFLEnv or SFLVectorEnv, wrapped or not
         Where it is to act. An agent with :class:`~sfl_agents.policies.device_policy.DevicePolicy` can act
         for any number of devices; others for the number that they were trained with.
+    trust : bool
+        Open a file in Stable-Baselines3's own format, too, as sfl-env 0.1 wrote it into a run's folder. This runs
+        whatever code is in the file.
 
     Returns
     -------
     BaseAlgorithm
-        With Stable-Baselines3's ``predict``; it takes single observations (K, F) and batches (N, K, F).
+        With Stable-Baselines3's ``predict``; it takes single observations (K, F) and batches (N, K, F). It has no
+        room for experience: training goes on in the run's folder, by :func:`sfl_agents.train`.
 
     Raises
     ------
     RunError
-        If the path is no training run's, or the run has not ended.
+        If the path is no training run's, the run has not ended, or the file is one to be trusted first.
     PolicyError
-        If the file is broken, the agent's spaces are not the environment's, or a wrapper of the environment may
-        change what the agent sees or does.
+        If the file is damaged or the agent does not fit the environment.
+
+    Examples
+    --------
+    >>> import gymnasium as gym
+    >>> load("runs/nowhere", gym.make("SFL-v0"))
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.RunError: runs/nowhere does not exist; name a training run's folder or an agent's file.
+    """
+    from sfl_agents.files import foreign
+    from sfl_agents.files.agent_file import AgentFile
+
+    path = Path(path)
+    file = run_folder.agent_file(path)
+    if not foreign.is_foreign(file):
+        stored = AgentFile.open(file)
+        if path.is_dir() and stored.job != run_folder.job_of(path):
+            raise RunError(
+                f"{path}/{runs.CONFIG} and {file.name} beside it are of different trainings; copy the run again."
+            )
+        return stored.agent_for(env)
+    if not trust:
+        raise foreign.refusal(file, run_folder.version_beside(file))
+    return foreign.load(file, run_folder.job_of(file.parent).algo, env)
+
+
+def describe(path: Path | str, *, trust: bool = False) -> "Job":
+    """Return what an agent was trained for.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`load`.
+    trust : bool
+        Return it, too, if it names an environment that is made by importing a module.
+
+    Raises
+    ------
+    RunError
+        If the path is no training run's, or if its environment is of a module that ``trust`` does not cover.
+    PolicyError
+        If the file is damaged.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    file = path / AGENT if path.is_dir() else path
-    config = runs.read_config(folder)
-    if config["kind"] != "train":
-        raise PolicyError(f"{folder} holds a run of kind {config['kind']!r}; name one of `sfl train`.")
-    if not file.is_file():
-        raise PolicyError(
-            f"{file} is not there: the training in {folder} has not ended. Go on with it by --resume."
+    job = run_folder.job_of(path)
+    if ":" in job.env_id and not trust:
+        raise RunError(
+            f"The agent in {path} was trained on {job.env_id!r}; making this environment runs the module "
+            f"{job.env_id.rpartition(':')[0]!r}. Name the environment yourself, or say trust=True."
         )
-    algo = algorithm(config["settings"]["algo"])
-    try:
-        data, _, _ = load_from_zip_file(file, device="cpu")
-        assert data is not None
-        replaced = _fitted_spaces(data, env, file)
-        return algo.load(file, device="cpu", custom_objects=replaced)
-    except (ValueError, KeyError, AssertionError, RuntimeError, EOFError) as error:
-        if isinstance(error, PolicyError):
-            raise
-        raise PolicyError(f"{file} is not a whole agent file: {error}") from error
+    return job
 
 
-def _fitted_spaces(data: dict[str, Any], env: Any, file: Path) -> dict[str, Any]:
-    """Return the environment's spaces, to take the place of the agent's own, if the agent fits them."""
-    episodes = unchanged_episodes_of(env)
-    devices = episodes.scenario.num_devices
-    seen, acted = episodes.observation_encoder.space(devices), episodes.action_encoder.space(devices)
-    own_seen, own_acted = data["observation_space"], data["action_space"]
-    shares_network = data["policy_class"] is DevicePolicy
-    own_cuts = data["policy_kwargs"].get("num_cuts")
-    if (
-        _per_device(own_seen, own_acted) == _per_device(seen, acted)
-        and (shares_network or own_seen.shape == seen.shape)
-        and own_cuts in (None, episodes.simulator.workload.num_cuts)
-    ):
-        return {"observation_space": seen, "action_space": acted}
-    cuts = "" if own_cuts is None else f" and {own_cuts} cuts"
-    raise PolicyError(
-        f"The agent in {file} was trained for observations {own_seen.shape}, actions {own_acted}{cuts}; this "
-        f"environment has {seen.shape}, {acted} and {episodes.simulator.workload.num_cuts} cuts. Train one with "
-        "these fields and this action mode."
-    )
+def action_mode_of(path: Path | str) -> str:
+    """Return the action mode that an agent acts through; it has to be that of its environment.
 
-
-def _per_device(observation_space: spaces.Box, action_space: spaces.Space[Any]) -> tuple[Any, ...]:
-    """Return what a device's row and its part of the action look like."""
-    devices, columns = observation_space.shape
-    if isinstance(action_space, spaces.MultiDiscrete):
-        return columns, tuple(action_space.nvec.reshape(-1, devices)[:, 0])
-    return columns, (action_space.shape or (0,))[1:]
+    Raises
+    ------
+    RunError, PolicyError
+        As for :func:`describe`, whatever the environment is.
+    """
+    return run_folder.job_of(Path(path)).settings.action_mode

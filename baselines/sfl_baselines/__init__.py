@@ -12,19 +12,18 @@ True
 """
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
-from sfl_baselines.catalogue import BASELINES, Baseline, make, names
-from sfl_baselines.policies import OraclePolicy, Policy, RandomPolicy, RulePolicy
+from sfl_baselines.catalogue import about, make, names
+from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
 __all__ = [
-    "BASELINES",
+    "ActionSpacePolicy",
     "AlternatingSolution",
-    "Baseline",
     "OraclePolicy",
     "Policy",
-    "RandomPolicy",
     "RulePolicy",
     "Solution",
+    "about",
     "allocate_bandwidth",
     "make",
     "names",

@@ -1,16 +1,14 @@
 """Alternating optimisation of cuts and bandwidth, the reference that the field compares with."""
 
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
 
 from sfl_env.arrays import Array
+from sfl_env.checks import is_number, require_whole
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
-from sfl_env.optimum.solution import require_system
-from sfl_env.rounds.given import as_numbers
-from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.rounds.problem import Decision, RoundProblem, real_numbers
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,12 @@ def solve_alternating(
 
     Raises
     ------
+    ProblemError
+        If the problem is of a system in which devices do not all work at once.
     DecisionError
         If the start is misshapen or a share in it is not above 0 and finite.
     SolverError
         If the tolerance or the number of iterations is out of range.
-    ProblemError
-        If the problem stands for another system than devices that work side by side.
 
     Examples
     --------
@@ -79,11 +77,10 @@ def solve_alternating(
     >>> solution.decision.cut, bool((np.diff(solution.history_s, axis=0) <= 0.0).all())
     (array([[0, 1]]), True)
     """
-    if not (isinstance(tolerance, numbers.Real) and 0.0 <= tolerance < 1.0):
-        raise SolverError(f"tolerance is {tolerance!r}; it has to be a number of at least 0 and below 1.")
-    if not (isinstance(max_iterations, numbers.Integral) and max_iterations >= 1):
-        raise SolverError(f"max_iterations is {max_iterations!r}; it has to be a whole number of at least 1.")
-    require_system(problem, "parallel", "solve_alternating")
+    problem.require_parallel("solve_alternating")
+    if not (is_number(tolerance) and 0.0 <= tolerance < 1.0):
+        raise SolverError(f"tolerance is {tolerance}; it has to be at least 0 and below 1.")
+    require_whole("max_iterations", max_iterations, 1, error=SolverError)
     n, k, _ = problem.shape
     share = np.full((n, k), 1.0 / k) if start is None else _scaled(start, (n, k))
     cut, bound_s = best_cuts(problem, share)
@@ -108,12 +105,13 @@ def solve_alternating(
         share[active] = found.decision.bandwidth_share[better]
         latency_s[active] = found.latency_s[better]
         history.append(latency_s.copy())
-    bound_s = np.minimum(bound_s, latency_s)
-    return AlternatingSolution(Decision(cut, share), latency_s, bound_s, iterations, "parallel", np.stack(history))
+    return AlternatingSolution(
+        Decision(cut, share), latency_s, np.minimum(bound_s, latency_s), iterations, np.stack(history)
+    )
 
 
 def _scaled(start: Array, shape: tuple[int, int]) -> Array:
-    share = as_numbers(start, "start", DecisionError)
+    share = real_numbers("start", start, DecisionError)
     if share.shape != shape:
         raise DecisionError(f"start has shape {share.shape}; it has to be {shape}.")
     bad = ~((share > 0.0) & np.isfinite(share))

@@ -1,88 +1,106 @@
-"""The baselines by name: what each does, and how it is made. Whatever lists or describes them reads this table."""
+"""The baselines by name: what each is called, what it does, and how it is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sfl_baselines import rules
-from sfl_baselines.policies import OraclePolicy, Policy, RandomPolicy, RulePolicy
-from sfl_baselines.wrapped import unchanged_episodes_of
-from sfl_env.checks import nearest_name
+from sfl_baselines.environments import episodes_of
+from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.rules import Rule
+from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One row of the table.
-
-    Parameters
-    ----------
-    name : str
-        What it is called everywhere.
-    about : str
-        What it does, in a few words.
-    policy : callable
-        Makes the policy of an environment and a seed.
-    schedule : {"parallel", "sequence"} or None
-        The schedule without which it is not what its name says; None where it plays in both.
-    """
+    """A row of the catalogue."""
 
     name: str
     about: str
-    policy: Callable[[Any, int], Policy]
-    schedule: str | None = None
+    build: Callable[[Any, int], Policy]  # from an environment and a seed
+    schedule: str | None = None  # the only one that it is for; None: it decides in any
 
 
-def _by(rule: rules.Rule) -> Callable[[Any, int], Policy]:
-    """Return what makes the policy of a rule that draws nothing."""
-    return lambda env, _: RulePolicy(env, rule)
+@dataclass(frozen=True)
+class _AtOnce:
+    """A rule that decides as if all devices worked at once, whatever the system."""
+
+    rule: Rule
+
+    def __call__(self, problem: RoundProblem) -> Decision:
+        return self.rule(problem.as_parallel())
 
 
-BASELINES: Mapping[str, Baseline] = {
-    row.name: row
-    for row in (
-        Baseline(
-            "oracle",
-            "reads the true channel, exact optimum",
-            lambda env, _: OraclePolicy(env, rules.exact),
-        ),
-        Baseline("exact", "exact joint optimum of what is observed", _by(rules.exact)),
-        Baseline(
-            "alternating",
-            "alternating optimisation, the reference (Xu et al., 2024)",
-            _by(rules.alternating),
-        ),
-        Baseline("common-cut", "the best single cut for all, optimal band", _by(rules.common_cut)),
-        Baseline("proportional", "shares in proportion to need, own best cuts", _by(rules.proportional)),
-        Baseline("equal-bandwidth", "equal shares, own best cuts", _by(rules.equal_bandwidth)),
-        Baseline("federated", "the whole network on the device, optimal band", _by(rules.federated)),
-        Baseline("shallow", "the first cut for all, optimal band", _by(rules.shallow)),
-        Baseline(
-            "sequential",
-            "split learning: devices in sequence, own best cuts with the whole band",
-            _by(rules.sequential),
-            schedule="sequence",
-        ),
-        Baseline("random", "uniform over the action space, as `action_space.sample()`", RandomPolicy),
-        Baseline(
-            "random-decision",
-            "uniform over the cuts that fit and over all splits of the band",
-            lambda env, seed: RulePolicy(env, rules.RandomDecision(seed)),
-        ),
-    )
-}
-"""The baselines, the strongest first.
+def _by_rule(rule: Rule, env: Any, seed: int) -> Policy:
+    return RulePolicy(env, _AtOnce(rule))
 
-*Optimal* is meant of devices that work side by side, the system of ``SFL-v0``. In other systems (in sequence, with
-synchronised phases, with a deadline) all but ``sequential`` and the random ones decide for that system as a
-surrogate, and are carried out in the environment's own. With ``schedule="sequence"`` their cuts count and their
-shares do not, since each device has the whole band in its turn; there ``sequential`` is the optimum.
-"""
+
+def _oracle(env: Any, seed: int) -> Policy:
+    return OraclePolicy(env, _AtOnce(rules.exact))
+
+
+def _random_decision(env: Any, seed: int) -> Policy:
+    return RulePolicy(env, rules.RandomDecision(seed))
+
+
+def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Baseline:
+    return Baseline(name, about, partial(_by_rule, rule), schedule)
+
+
+CATALOGUE = (
+    Baseline("oracle", "optimal cuts and shares for the true state, which agents cannot see", _oracle),
+    _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
+    _ruled("alternating", "alternating optimisation of cuts and shares (Xu et al., 2024)", rules.alternating),
+    _ruled("common-cut", "the best single cut for all devices, band split optimally", rules.common_cut),
+    _ruled("proportional", "shares in proportion to air time, each device its own best cut", rules.proportional),
+    _ruled("equal-bandwidth", "equal shares, each device its own best cut", rules.equal_bandwidth),
+    _ruled("federated", "the whole network on every device, band split optimally", rules.federated),
+    _ruled("shallow", "one block on every device, band split optimally", rules.shallow),
+    _ruled(
+        "sequential",
+        "split learning: devices take turns, each at the cut that is best with the whole band to itself",
+        rules.sequential,
+        schedule="sequence",
+    ),
+    Baseline(
+        "random-decision", "uniform over the cuts that fit and over all splits of the band", _random_decision
+    ),
+    Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
+)
+"""The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
+decision is optimal for that surrogate and not for the round."""
+
+_BY_NAME = {entry.name: entry for entry in CATALOGUE}
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first."""
-    return tuple(BASELINES)
+    """Return the names that :func:`make` knows, the strongest first.
+
+    Examples
+    --------
+    >>> names()[1]
+    'exact'
+    """
+    return tuple(_BY_NAME)
+
+
+def about(name: str) -> str:
+    """Return what a baseline does, in a few words.
+
+    Raises
+    ------
+    PolicyError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> about("random")
+    'uniform over the action space, as action_space.sample() draws'
+    """
+    return _entry(name).about
 
 
 def make(name: str, env: Any, seed: int = 0) -> Policy:
@@ -91,9 +109,9 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     Parameters
     ----------
     name : str
-        One of :func:`names`; :data:`BASELINES` says what each does.
+        One of :func:`names`.
     env : Gymnasium environment or vector environment
-        From ``gym.make`` or ``gym.make_vec``. Wrappers have to leave observations and actions as they are.
+        From ``gym.make`` or ``gym.make_vec``.
     seed : int
         Of the random policies' generators; the others draw nothing.
 
@@ -107,8 +125,8 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     Raises
     ------
     PolicyError
-        For an unknown name, an environment that policies cannot act in or whose schedule makes another scheme of
-        the baseline, or wrappers that may change what policies see or do.
+        For an unknown name, an environment that policies cannot act in, wrappers that change observations or
+        actions, or a schedule that the baseline is not for.
 
     Examples
     --------
@@ -121,14 +139,17 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     >>> round(float(info["latency_s"] / info["optimal_latency_s"]), 5)
     1.0
     """
-    baseline = BASELINES.get(name) if isinstance(name, str) else None
-    if baseline is None:
-        near = nearest_name(str(name), BASELINES)
-        raise PolicyError(f"Unknown baseline {name!r}{near}; known are {', '.join(BASELINES)}.")
-    schedule = unchanged_episodes_of(env).scenario.schedule
-    if baseline.schedule not in (None, schedule):
-        raise PolicyError(
-            f"{name} is {baseline.about}; here the schedule is {schedule!r}, where its decisions are no such "
-            f"thing. Make the environment with schedule={baseline.schedule!r}."
-        )
-    return baseline.policy(env, seed)
+    entry = _entry(name)
+    policy = entry.build(env, seed)
+    if entry.schedule is not None:
+        schedule = episodes_of(env).scenario.schedule
+        if schedule != entry.schedule:
+            raise PolicyError(
+                f"{name!r} is for schedule={entry.schedule!r}, and this environment has schedule={schedule!r}, in "
+                f"which its decisions would be another scheme's. Make the environment with that schedule."
+            )
+    return policy
+
+
+def _entry(name: str) -> Baseline:
+    return look_up("baseline", name, _BY_NAME, PolicyError)

@@ -1,4 +1,4 @@
-"""Environments as the command line names them, and which seeds are for what."""
+"""Environments by their ids, and which seeds are for what."""
 
 import copy
 import importlib
@@ -9,11 +9,11 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from sfl_baselines.wrapped import episodes_of
 from sfl_env import Scenario, SFLEnv, SFLVectorEnv
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known
+from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError, ScenarioError
-from sfl_env.presets import PRESETS
+from sfl_env.presets import PRESETS, fields_of
 
 HELD_OUT_SEED = 1_000_000
 """Training uses seeds from 0 to below this one; evaluation with seed s uses this one plus s. The two never
@@ -45,7 +45,7 @@ def training_seed(seed: int) -> int:
         If the number is negative or as large as :data:`HELD_OUT_SEED`.
     """
     if not 0 <= seed < HELD_OUT_SEED:
-        raise ScenarioError(f"--seed is {seed}; it has to be from 0 to {HELD_OUT_SEED - 1}.")
+        raise ScenarioError(f"seed is {seed}; it has to be from 0 to {HELD_OUT_SEED - 1}.")
     return seed
 
 
@@ -84,19 +84,20 @@ def make_batch(
     fields = dict(fields or {})
     spec = find_spec(env_id)
     if mode_of(env_id, fields) == "accuracy":
-        network = Scenario().replace(**_scenario_fields({**spec.kwargs, **fields})).network
+        network = Scenario().replace(**_scenario_fields({**fields_of(**spec.kwargs), **fields})).network
         raise ScenarioError(
             f"{env_id} trains a network in every environment and has no batch. Train agents on the lengths of "
-            f"its rounds, --fields mode=latency model={network}, and compare what is learnt under them by `sfl "
-            "benchmark --mode accuracy --agents`."
+            f"its rounds, with the fields mode=latency and model={network}, and compare what is learnt under them "
+            "in accuracy mode."
         )
-    if spec.entry_point == "sfl_env.env:SFLEnv":  # whose batches simulate every latency scenario
-        spec.vector_entry_point = "sfl_env.vector_env:SFLVectorEnv"
     with _made_here(env_id):
         core = gym.make_vec(spec, num_envs=num_envs, **options, **fields).unwrapped
     if not isinstance(core, SFLVectorEnv):
         episodes_of(core)
-        raise PolicyError(f"{env_id} has no batched environment of sfl_env's behind gym.make_vec.")
+        raise PolicyError(
+            f"{env_id} has no batched environment of sfl_env's behind gym.make_vec: register it with "
+            "vector_entry_point='sfl_env.presets:make_batch'."
+        )
     return core
 
 
@@ -133,7 +134,7 @@ def mode_of(env_id: str, fields: Mapping[str, Any]) -> str:
     >>> mode_of("SFL-v0", {}), mode_of("SFL-v0", {"mode": "accuracy"}), mode_of("SFL-Accuracy-v0", {})
     ('latency', 'accuracy', 'accuracy')
     """
-    return str({**find_spec(env_id).kwargs, **fields}.get("mode", Scenario.mode))
+    return str({**fields_of(**find_spec(env_id).kwargs), **fields}.get("mode", Scenario.mode))
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -146,13 +147,15 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        with _made_here(env_id):
+        # What runs there is the module's own code, which may raise anything at all and may end the process.
+        try:
             importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise ScenarioError(
+                f"{env_id} cannot be made, as {module} cannot be imported ({type(error).__name__}: {error})."
+            ) from error
     if name not in gym.registry:
-        raise ScenarioError(
-            f"Unknown environment id {env_id!r}{nearest_name(name, PRESETS)}; known are {', '.join(PRESETS)}, "
-            "and MODULE:ID for one that a module of yours registers."
-        )
+        require_known("environment id", env_id, PRESETS, otherwise="MODULE:ID for one that your module registers")
     return copy.deepcopy(gym.registry[name])
 
 
@@ -167,3 +170,22 @@ def _made_here(env_id: str) -> Iterator[None]:
     except (gym.error.Error, ImportError, TypeError) as error:
         # A type error comes from environments of other packages, which do not know these options.
         raise ScenarioError(f"{env_id} cannot be made as an environment of sfl_env's: {error}") from error
+
+
+def episodes_of(env: Any) -> Episodes:
+    """Return the episodes that an environment of this package runs, wrapped or not.
+
+    Raises
+    ------
+    PolicyError
+        If it is an environment of another kind.
+    """
+    core = getattr(env, "unwrapped", env)
+    # Stable-Baselines3's view of the batched environment holds the batch as ``envs``.
+    for holder in (core, getattr(core, "envs", None)):
+        episodes = getattr(holder, "episodes", None)
+        if isinstance(episodes, Episodes):
+            return episodes
+    raise PolicyError(
+        f"{env} is no environment of sfl_env's: make it with gym.make or gym.make_vec and one of its ids."
+    )

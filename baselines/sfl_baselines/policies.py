@@ -1,15 +1,12 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
-import copy
 from typing import Any, Protocol
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sfl_baselines.rules import Rule
-from sfl_baselines.wrapped import unchanged_episodes_of
-from sfl_env.episodes import Episodes
+from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import RoundProblem
 
@@ -35,21 +32,20 @@ class RulePolicy:
     Parameters
     ----------
     env : Gymnasium environment or vector environment
-        One of this package's; its wrappers have to leave observations and actions as they are. Its encoders are
-        used, none of its state.
+        One of this package's, wrapped or not, as long as no wrapper changes observations or actions; its encoders
+        are used, none of its state.
     rule : callable
-        Decides N problems; write one to compare a method of your own. The problems say which system they stand
-        for, and solvers refuse those that they do not know: see :meth:`sfl_env.RoundProblem.as_parallel`.
+        Decides N problems; write one to compare a method of your own.
 
     Raises
     ------
     PolicyError
-        If the environment is not one of this package's, a wrapper may change what policies see or do, or its
+        If the environment is not one of this package's, a wrapper changes its observations or actions, or its
         encoders lack a way back.
 
     Examples
     --------
-    A rule that leaves three blocks on every device, or as many as its memory holds, at equal shares:
+    A rule that leaves three blocks on every device, or as many as fit, at equal shares:
 
     >>> import gymnasium as gym, sfl_env
     >>> from sfl_env import Decision
@@ -58,20 +54,15 @@ class RulePolicy:
     >>> policy = RulePolicy(env, lambda problem: Decision(deepest_fitting(problem, 2), equal_shares(problem)))
     >>> observation, _ = env.reset(seed=0)
     >>> action, _ = policy.predict(observation)
-    >>> env.step(action)[4]["cut"]
-    array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    >>> env.step(action)[4]["cut"].max()
+    np.int64(2)
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
         self.episodes = unchanged_episodes_of(env)
         self.rule = rule
-        for encoder, method in (
-            (self.episodes.observation_encoder, "decode"),
-            (self.episodes.action_encoder, "encode"),
-        ):
-            if not callable(getattr(encoder, method, None)):
-                raise _no_way_back(encoder, method)
-        self._seen = _space_of_observations(self.episodes)
+        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
+        self._single_ndim = len(space.shape)
 
     def predict(
         self,
@@ -95,14 +86,10 @@ class RulePolicy:
             One action, or N of them.
         state
             As given.
-
-        Raises
-        ------
-        PolicyError
-            If the observation is none of the environment's: another type or shape, a number outside the space.
         """
-        rows, single = _batch(observation, self._seen)
-        decision = self.rule(self._problem(rows))
+        rows = _rows(observation, self._single_ndim)
+        single = rows.ndim == self._single_ndim
+        decision = self.rule(self._problem(rows[None] if single else rows))
         try:
             action = self.episodes.action_encoder.encode(decision)
         except NotImplementedError as error:
@@ -132,33 +119,28 @@ class OraclePolicy(RulePolicy):
         return problem
 
 
-class RandomPolicy:
-    """Act as ``action_space.sample()`` does: uniformly over the action space, whatever is observed.
+class ActionSpacePolicy:
+    """Draw uniformly from the action space, as ``env.action_space.sample()`` does, whatever is observed.
 
     Parameters
     ----------
     env : Gymnasium environment or vector environment
-        As for :class:`RulePolicy`.
+        One of this package's, wrapped or not.
     seed : int
-        Of the policy's own generator; it draws what the action space of a single environment would with this seed.
+        Of the generator; two policies with the same seed act alike.
 
-    Examples
-    --------
-    >>> import gymnasium as gym, sfl_env
-    >>> env = gym.make("SFL-v0")
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = RandomPolicy(env, seed=3).predict(observation)
-    >>> _ = env.action_space.seed(3)
-    >>> bool((action == env.action_space.sample()).all())
-    True
+    Raises
+    ------
+    PolicyError
+        If the environment is not one of this package's, or a wrapper changes its observations or actions.
     """
 
     def __init__(self, env: Any, seed: int = 0) -> None:
         episodes = unchanged_episodes_of(env)
-        self._seen = _space_of_observations(episodes)
-        # A copy, so that an encoder that keeps its space shares no draws with it.
-        self._acted = copy.deepcopy(episodes.action_encoder.space(episodes.scenario.num_devices))
-        self._acted.seed(seed)
+        num_devices = episodes.scenario.num_devices
+        self._space = episodes.action_encoder.space(num_devices)
+        self._space.seed(seed)
+        self._single_ndim = len(episodes.observation_encoder.space(num_devices).shape)
 
     def predict(
         self,
@@ -167,53 +149,29 @@ class RandomPolicy:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], PolicyState]:
-        """Return a random action for an observation (K, F), or N of them for a batch (N, K, F).
-
-        Raises
-        ------
-        PolicyError
-            As :meth:`RulePolicy.predict`.
-        """
-        rows, single = _batch(observation, self._seen)
-        actions = [self._acted.sample() for _ in range(len(rows))]
-        if not actions:
-            return np.empty((0, *(self._acted.shape or ())), self._acted.dtype), state
-        return (actions[0] if single else np.stack(actions)), state
+        """Return an action for an observation (K, F), or actions for a batch (N, K, F)."""
+        rows = _rows(observation, self._single_ndim)
+        if rows.ndim == self._single_ndim:
+            return self._space.sample(), state
+        return np.stack([self._space.sample() for _ in rows]), state
 
 
-def _space_of_observations(episodes: Episodes) -> spaces.Box:
-    return episodes.observation_encoder.space(episodes.scenario.num_devices)
-
-
-def _batch(observation: object, space: spaces.Box) -> tuple[NDArray[Any], bool]:
-    """Return observations as a batch, and whether there was a single one."""
-    rows = np.asarray(_as_array(observation))
-    if rows.dtype.kind not in "iuf":
-        raise PolicyError(f"The observation is of type {rows.dtype}; it has to hold the environment's numbers.")
-    single = rows.shape == space.shape
-    if not single and rows.shape[1:] != space.shape:
-        raise PolicyError(
-            f"The observation has shape {rows.shape}; here it has to be {space.shape}, or (N, ...) for a batch."
-        )
-    inside = (rows >= space.low) & (rows <= space.high)
-    if np.count_nonzero(inside) < rows.size:
-        where = tuple(int(i) for i in np.argwhere(~inside)[0])
-        raise PolicyError(
-            f"The observation has {rows[where]} at {where}, outside the environment's observation space: it has "
-            "been changed on its way here. Hand over what the environment itself returns."
-        )
-    return (rows[None] if single else rows), single
-
-
-def _as_array(observation: object) -> NDArray[Any]:
-    if isinstance(observation, np.ma.MaskedArray) and np.ma.is_masked(observation):
-        raise PolicyError("The observation has masked entries; every entry has to have its value.")
-    try:
-        return np.asarray(observation)
-    except Exception as error:  # whatever the object's own conversion raises
-        raise PolicyError(
-            f"The observation is a {type(observation).__name__} that NumPy makes no array of: {error}"
-        ) from error
+def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int) -> NDArray[Any]:
+    """Return an observation or a batch of them as an array of numbers."""
+    kind = type(observation).__name__
+    if not isinstance(observation, dict):
+        try:
+            rows = np.asarray(observation)
+        except (ValueError, TypeError, RuntimeError):
+            kind = f"a {kind} that is no array"
+        else:
+            if rows.dtype.kind in "fiu" and rows.ndim in (single_ndim, single_ndim + 1):
+                return rows
+            kind = f"an array of {rows.dtype} with {rows.ndim} axes"
+    raise PolicyError(
+        f"The observation is {kind}; it has to be numbers with {single_ndim} axes, or {single_ndim + 1} for a "
+        "batch, as the environment gives them."
+    )
 
 
 def _no_way_back(encoder: object, method: str) -> PolicyError:

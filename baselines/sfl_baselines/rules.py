@@ -1,11 +1,5 @@
-"""Rules that decide a round from its joint problem alone, batched over N rounds.
+"""Rules that decide a round from its joint problem alone, batched over N rounds."""
 
-All but :func:`sequential` and :class:`RandomDecision` decide as if devices worked side by side. Where they do not
-(in sequence, with synchronised phases, with a deadline), that is a surrogate, whose optimum is one
-decision among others.
-"""
-
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -22,18 +16,18 @@ Rule = Callable[[RoundProblem], Decision]
 
 def exact(problem: RoundProblem) -> Decision:
     """Return the jointly optimal cuts and shares."""
-    return solve_exact(problem.as_parallel()).decision
+    return solve_exact(problem).decision
 
 
 def alternating(problem: RoundProblem) -> Decision:
-    """Return what alternating optimisation of cuts and shares ends with (Xu et al., 2024)."""
-    return solve_alternating(problem.as_parallel()).decision
+    """Return what alternating optimisation of cuts and shares ends with."""
+    return solve_alternating(problem).decision
 
 
 def equal_bandwidth(problem: RoundProblem) -> Decision:
     """Give every device an equal share and its own best cut at that share."""
     share = equal_shares(problem)
-    cut, _ = best_cuts(problem.as_parallel(), share)
+    cut, _ = best_cuts(problem, share)
     return Decision(cut, share)
 
 
@@ -43,11 +37,9 @@ def proportional(problem: RoundProblem) -> Decision:
     Air time is what a device's bits would take under equal shares at its own best cut there: bits over the
     rate that its channel gives, so devices with much to send or a bad channel get more of the band.
     """
-    problem = problem.as_parallel()
     equal = equal_shares(problem)
     cut, _ = best_cuts(problem, equal)
-    computing_at_once = dataclasses.replace(problem, fixed_s=np.zeros_like(problem.fixed_s))
-    air_s = computing_at_once.device_latency_s(Decision(cut, equal))
+    air_s = problem.without_computing().device_latency_s(Decision(cut, equal))
     total = air_s.sum(axis=-1, keepdims=True)
     share = np.divide(air_s, total, out=equal, where=total > 0.0)
     cut, _ = best_cuts(problem, share)
@@ -59,7 +51,6 @@ def common_cut(problem: RoundProblem) -> Decision:
 
     A device whose memory is too small for the common cut takes its deepest one that fits.
     """
-    problem = problem.as_parallel()
     num_cuts = problem.shape[-1]
     best = allocate_bandwidth(problem, deepest_fitting(problem, 0))
     cut, share, latency_s = best.decision.cut, best.decision.bandwidth_share, best.latency_s
@@ -77,12 +68,12 @@ def federated(problem: RoundProblem) -> Decision:
 
     A device whose memory is too small for that takes its deepest cut that fits.
     """
-    return allocate_bandwidth(problem.as_parallel(), deepest_fitting(problem, problem.shape[-1] - 1)).decision
+    return allocate_bandwidth(problem, deepest_fitting(problem, problem.shape[-1] - 1)).decision
 
 
 def shallow(problem: RoundProblem) -> Decision:
     """Leave only the first block on every device, with the optimal split of the band."""
-    return allocate_bandwidth(problem.as_parallel(), deepest_fitting(problem, 0)).decision
+    return allocate_bandwidth(problem, deepest_fitting(problem, 0)).decision
 
 
 def sequential(problem: RoundProblem) -> Decision:

@@ -16,12 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from sfl_env.dnn.networks import build
-from sfl_env.learning.data import load
-from sfl_env.learning.federated import Schedule, SplitFederatedTraining
-from sfl_env.learning.partition import scheme
-from sfl_env.learning.plan import LocalTraining, Server
+from sfl_env.learning import LocalTraining, SplitFederatedTraining, load_data, scheme
+from sfl_env.learning.plan import Schedule, Server
 from sfl_env.storage.runs import versions, write_json
-from sfl_lab.compare.statistics import mean_interval
+from sfl_lab.compare.intervals import caution, mean_interval
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "accuracy.json"
@@ -66,14 +64,14 @@ def curve(
     skew = {"concentration": CONCENTRATION, "min_samples": MINI_BATCH} if partition == "dirichlet" else {}
     training = SplitFederatedTraining(
         lambda: build("digits-cnn"),
-        load("digits"),
+        load_data("digits"),
         scheme(partition, len(cut), **skew),
         replace(LOCAL, server=server),
         schedule=schedule,
         device="cpu",
     )
     training.reset(seed)
-    return [training.run_round(cut).accuracy for _ in range(ROUNDS)]
+    return [training.run_round(cut).score.accuracy for _ in range(ROUNDS)]
 
 
 def cuts(num_cuts: int) -> dict[str, NDArray[np.intp]]:
@@ -164,11 +162,13 @@ def interval(values: NDArray[np.float64], style: str) -> str:
 def source(found: dict[str, Any]) -> list[str]:
     """Return what was run, as lines of Markdown."""
     local = found["local"]
+    rough = caution(len(found["seeds"]), "seeds")
     packages = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     return [
         f"`{found['command']}`: `digits-cnn` on `digits`, {found['num_devices']} devices, {local['iterations']} "
         f"mini-batches of {local['batch_size']} a round, SGD with step size {local['learning_rate']} and momentum "
-        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (bootstrap). "
+        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (bootstrap"
+        f"{rough}). "
         f"Versions: {packages}."
     ]
 
@@ -180,13 +180,17 @@ def between(page: str, name: str, lines: list[str]) -> str:
     return "\n".join([before + begin, *lines, end + rest.split(end)[1]])
 
 
+def filled(page: str, found: dict[str, Any]) -> str:
+    """Return the page with its tables as the figures say."""
+    page = between(page, "iid", iid_table(found))
+    return between(page, "skewed", [*skewed_table(found), "", *source(found)])
+
+
 def write_tables() -> None:
     """Write the stored figures into docs/accuracy.md."""
     found = json.loads(FIGURES.read_text())
     path = DOCS / "accuracy.md"
-    page = between(path.read_text(), "iid", iid_table(found))
-    page = between(page, "skewed", [*skewed_table(found), "", *source(found)])
-    path.write_text(page)
+    path.write_text(filled(path.read_text(), found))
 
 
 def main() -> None:

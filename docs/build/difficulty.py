@@ -1,21 +1,30 @@
-"""Measure how much the decision matters in every preset and write ``docs/presets.md``.
+"""Measure how much the decision matters in every preset: ``python docs/build/difficulty.py``.
 
-Run ``python docs/build/difficulty.py``; it takes about a minute on one core.
+It writes docs/data/presets.json and, from that, docs/presets.md; it takes about a minute on one core. ``--page``
+writes the page anew from the stored figures.
 """
 
+import argparse
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 import sfl_baselines
 from sfl_baselines import allocate_bandwidth, solve_exact
+from sfl_baselines.rules import equal_bandwidth
+from sfl_env.optimum import alone_s
 from sfl_env.presets import PRESETS
-from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.rounds.problem import RoundProblem
 from sfl_env.scenario import Scenario
-from sfl_lab.compare.rounds.tables import short
+from sfl_env.storage.runs import versions, write_json
+from sfl_lab.compare.writing import short
 
+DOCS = Path(__file__).parents[1]
+FIGURES = DOCS / "data" / "presets.json"
 EPISODES = 100
 ROUNDS = 30
 EVERY = 10
@@ -25,8 +34,15 @@ MATTERS = 0.1
 ALONE = 0.9
 """A device that needs this share of the optimal round even with the whole band to itself rules the round."""
 
+TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
+TIERS_ABOUT = (
+    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) share the default scenario's system and change what "
+    "is known or what counts."
+)
 
-class Difficulty(NamedTuple):
+
+@dataclass(frozen=True)
+class Difficulty:
     """What wrong decisions cost in a scenario, as shares of the optimum's total time."""
 
     optimum_s: float  # mean optimal round
@@ -67,13 +83,12 @@ def measure(env_id: str) -> Difficulty:
     used = np.zeros(num_cuts)
     common = np.zeros(num_cuts)
     for problem in problems(env_id):
-        n, k, _ = problem.shape
         best = solve_exact(problem)
         optimum.append(best.latency_s)
         used += np.bincount(best.decision.cut.ravel(), minlength=num_cuts)
         deepest = np.isfinite(problem.fixed_s).sum(axis=-1) - 1
-        equal.append(best_cut_s(problem, np.full((n, k), 1.0 / k)).max(axis=-1))
-        ruled.append(best_cut_s(problem, np.ones((n, k))) > ALONE * best.latency_s[:, None])
+        equal.append(problem.latency_s(equal_bandwidth(problem)))
+        ruled.append(alone_s(problem).min(axis=-1) > ALONE * best.latency_s[:, None])
         for cut in range(num_cuts):
             common[cut] += allocate_bandwidth(problem, np.minimum(cut, deepest)).latency_s.sum()
     total = np.sum(optimum)
@@ -90,15 +105,31 @@ def measure(env_id: str) -> Difficulty:
     )
 
 
-def best_cut_s(problem: RoundProblem, share: np.ndarray) -> np.ndarray:
-    """(N, K): each device's time at its own best cut, given its share."""
-    cuts = range(problem.shape[2])
-    times = [problem.device_latency_s(Decision(np.full(share.shape, cut), share)) for cut in cuts]
-    return np.min(times, axis=0)
+def measured_ids() -> list[str]:
+    """Return the ids whose rounds differ from the default's; the tiers change what is known or what counts."""
+    return [name for name in PRESETS if name not in TIERS]
 
 
-def page() -> str:
+def measure_all() -> dict[str, Any]:
+    """Measure every preset and return plain values."""
+    return {
+        "episodes": EPISODES,
+        "rounds": ROUNDS,
+        "every": EVERY,
+        "seed": SEED,
+        "versions": versions(),
+        "fields": {name: latency_fields(name) for name in measured_ids()},
+        "presets": {name: asdict(measure(name)) for name in measured_ids()},
+    }
+
+
+def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
+    return "\n".join([*presets_table(), "", about(found), "", *difficulty_table(found), "", TIERS_ABOUT, ""])
+
+
+def presets_table() -> list[str]:
+    """Return the ids and their fields."""
     lines = [
         "# Presets and how much the decision matters in them",
         "",
@@ -110,36 +141,48 @@ def page() -> str:
     for env_id, preset in PRESETS.items():
         fields = ", ".join(f"`{name}={value!r}`" for name, value in preset.fields.items()) or "none"
         lines.append(f"| `{env_id}` | {preset.about} | {fields} |")
-    lines += [
-        "",
-        f"Measured by `python docs/build/difficulty.py` over {EPISODES} episodes of each id (seed {SEED}), every "
-        f"{EVERY}th of {ROUNDS} rounds. The costs say by how much the total time exceeds the optimum's: "
-        "*equal bandwidth* (each device its own best cut), *common cut* (the best single cut for all, optimal "
-        "band), *on device* (the deepest cut that fits, optimal band), *shallow* (first cut, optimal band). "
-        f"*Ruled* is the share of device-rounds in which one device would need over {ALONE:.0%} of the optimal "
-        "round even with the whole band to itself, so that its channel alone would decide.",
-        "",
+    return lines
+
+
+def about(found: dict[str, Any]) -> str:
+    """Say what was measured."""
+    return (
+        f"Measured by `python docs/build/difficulty.py` over {found['episodes']} episodes of each id (seed "
+        f"{found['seed']}), every {found['every']}th of {found['rounds']} rounds. The costs say by how much the "
+        "total time exceeds the optimum's: *equal bandwidth* (each device its own best cut), *common cut* (the "
+        "best single cut for all, optimal band), *on device* (the deepest cut that fits, optimal band), *shallow* "
+        "(first cut, optimal band). *Ruled* is the share of device-rounds in which one device would need over "
+        f"{ALONE:.0%} of the optimal round even with the whole band to itself, so that its channel alone would "
+        "decide."
+    )
+
+
+def difficulty_table(found: dict[str, Any]) -> list[str]:
+    """Return what wrong decisions cost."""
+    lines = [
         "| id | optimal round | cuts that are optimal for a tenth of the devices or more | equal bandwidth | "
         "common cut | on device | shallow | ruled |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for env_id in PRESETS:
-        if env_id in ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0"):
-            continue
-        d = measure(env_id)
+    for env_id, figures in found["presets"].items():
+        d = Difficulty(**figures)
         cuts = ", ".join(f"{name} {share:.0%}" for name, share in d.cuts.items())
         lines.append(
             f"| `{env_id}` | {short(d.optimum_s, 3)} s | {cuts} | +{d.equal_bandwidth:.0%} | "
             f"+{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | +{d.shallow:.0%} | {d.ruled:.2%} |"
         )
-    lines += [
-        "",
-        "The tiers (`SFL-StaleCSI-v0`, `SFL-Battery-v0`, `SFL-Barrier-v0`) share the default scenario's system "
-        "and change what is known or what counts.",
-        "",
-    ]
-    return "\n".join(lines)
+    return lines
+
+
+def main() -> None:
+    """Measure, unless stored figures are to be used, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
+    arguments = parser.parse_args()
+    if not arguments.page:
+        write_json(FIGURES, measure_all())
+    (DOCS / "presets.md").write_text(page(json.loads(FIGURES.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    Path(__file__).parents[1].joinpath("presets.md").write_text(page())
+    main()

@@ -3,33 +3,23 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from sfl_baselines.rules import equal_bandwidth
 from sfl_env.env import SFLEnv
 from sfl_env.optimum.joint import solve_exact
-from sfl_env.render.drawing import FIGURE_SIZE_INCHES, RoundPicture, draw_rounds
-from sfl_env.render.screen import picture_of
-from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.render import FIGURE_SIZE_INCHES, RoundPicture, draw_rounds, picture_of
+from sfl_env.rounds.problem import Decision
 
 IMAGES = Path(__file__).parents[1] / "images"
 SEED = 7
 DOTS_PER_INCH = 150
 
 
-def equal_shares(problem: RoundProblem) -> Decision:
-    """Return equal shares of the band with each device's best cut for its share."""
-    n, num_devices, num_cuts = problem.shape
-    share = np.full((n, num_devices), 1.0 / num_devices)
-    cuts = [np.full((n, num_devices), index) for index in range(num_cuts)]
-    latency_s = np.stack([problem.device_latency_s(Decision(cut, share)) for cut in cuts])
-    return Decision(latency_s.argmin(axis=0), share)
-
-
 def picture_under(env: SFLEnv, decision: Decision, heading: str) -> RoundPicture:
     """Return the picture of the environment's present round under a decision."""
     episodes = env.episodes
-    outcome = episodes.simulator.outcome(episodes.state, episodes.true, decision)
+    outcome = episodes.simulator.outcome(episodes.now.state, episodes.now.true, decision)
     info = {
         "phase_latency_s": outcome.phase_latency_s[:, 0].T,
         "latency_s": outcome.latency_s[0],
@@ -50,7 +40,7 @@ def main() -> None:
         figure,
         [
             picture_under(env, solve_exact(problem).decision, "Optimal cuts and shares of the band"),
-            picture_under(env, equal_shares(problem), "Equal shares, each device's best cut"),
+            picture_under(env, equal_bandwidth(problem), "Equal shares, each device's best cut"),
         ],
     )
     IMAGES.mkdir(exist_ok=True)

@@ -1,22 +1,36 @@
 """Put measured results into the README: ``python docs/build/results.py``.
 
-They are those of ``make benchmark`` and ``make benchmark-accuracy``; what has not been run before stays as it is.
+They are those of ``make benchmark`` and ``make benchmark-accuracy``. The summaries of runs that are there become
+docs/data/benchmark.json and docs/data/benchmark-accuracy.json first, with their pictures; what has not been run
+stays as it is. No figure of the README's results was typed.
 """
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfl_baselines import BASELINES
-from sfl_lab.compare.rounds.tables import short
+from sfl_env.storage.runs import write_json
+from sfl_lab.compare.intervals import Interval, caution
+from sfl_lab.compare.writing import NOTHING, in_words, short
 
 ROOT = Path(__file__).parents[2]
-RUNS = ROOT / "runs"
+RUNS, DATA, IMAGES = ROOT / "runs", ROOT / "docs" / "data", ROOT / "docs" / "images"
+ROUNDS, LEARNT = DATA / "benchmark.json", DATA / "benchmark-accuracy.json"
 
 POLICIES = {
-    **{name: baseline.about for name, baseline in BASELINES.items()},
+    "oracle": "reads the true channel, exact optimum",
+    "exact": "exact joint optimum of what is observed",
+    "alternating": "alternating optimisation, the reference (Xu et al., 2024)",
     "ppo": "Stable-Baselines3 PPO, trained by `make benchmark`",
+    "common-cut": "the best single cut for all, optimal band",
+    "shallow": "the first cut for all, optimal band",
+    "proportional": "shares in proportion to need, own best cuts",
+    "equal-bandwidth": "equal shares, own best cuts",
+    "federated": "the whole network on the device, optimal band",
+    "random-decision": "uniform over the cuts that fit and over all splits of the band",
+    "random": "uniform over the action space, `action_space.sample()`",
 }
 
 SCHEMES = POLICIES | {
@@ -37,8 +51,16 @@ SPREAD = {
 }
 """The runs of ``make benchmark-accuracy``, and how the data is spread over the devices in each."""
 
+PICTURES = {
+    "results.png": RUNS / "benchmark" / "results.png",
+    "accuracy.png": RUNS / "benchmark-accuracy" / "curves.png",
+    "accuracy-skewed.png": RUNS / "benchmark-accuracy-skewed" / "curves.png",
+}
 
-def rounds_table(summary: dict[str, Any]) -> list[str]:
+Summary = Mapping[str, Any]
+
+
+def rounds_table(summary: Summary) -> list[str]:
     """Return the lengths of rounds as lines of Markdown."""
     lines = [
         "| policy | what it does | round / optimum | seconds a round |",
@@ -48,90 +70,147 @@ def rounds_table(summary: dict[str, Any]) -> list[str]:
         ratio, seconds = row["ratio"], row["latency_s"]
         figures = f"{_fixed(ratio, '.3f')} | {_fixed(seconds, '.1f')}"
         lines.append(f"| `{row['policy']}` | {POLICIES[row['policy']]} | {figures} |")
+    rough = caution(summary["episodes"], "episodes")
     return [
         *lines,
         "",
         f"`make benchmark`: {summary['episodes']} held-out episodes of {summary['scenario']['max_rounds']} rounds "
         f"of `{summary['env_id']}`, the same for every policy; mean and {summary['confidence']:.0%} interval over "
-        f"episodes (bootstrap). Versions: {_versions(summary)}.",
+        f"episodes (bootstrap{rough}). Versions: {_versions(summary)}.",
     ]
 
 
-def accuracy_tables(summaries: dict[str, dict[str, Any]]) -> list[str]:
+def accuracy_tables(summaries: Mapping[str, Summary]) -> list[str]:
     """Return the times to the target accuracy as lines of Markdown."""
     lines = []
     for run, summary in summaries.items():
-        target = f"{summary['target_accuracy']:.0%}"
-        lines += [
-            f"{SPREAD[run]}:",
-            "",
-            f"| scheme | what it does | seconds to {target} | over `{summary['first']}` | rounds to {target} | "
-            f"seeds that reach it | accuracy after {summary['scenario']['max_rounds']} rounds |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for row in summary["schemes"]:
-            timed = row["time_at_least_s"] is not None
-            cells = [
-                f"`{row['scheme']}`",
-                SCHEMES[row["scheme"]],
-                _known(row, "time_s", "time_at_least_s") if timed else "",
-                _interval(row["time_ratio"]) if row["time_ratio"] else "",
-                _known(row, "rounds", "rounds_at_least"),
-                f"{row['reached']} of {row['seeds']}",
-                _fixed(row["final_accuracy"], ".1%"),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        lines += [f"{SPREAD[run]}:", "", *_accuracy_table(summary), ""]
     first = next(iter(summaries.values()))
+    rough = caution(len(first["seeds"]), "seeds")
     return [
         *lines,
         f"`make benchmark-accuracy`: {len(first['seeds'])} held-out seeds of `{first['env_id']}` "
         f"({first['scenario']['num_devices']} devices); for a seed every scheme has the same data, initial "
         "weights, mini-batches, devices and channels. Mean and "
-        f"{first['confidence']:.0%} interval over seeds (bootstrap); `>`: not all seeds reach the target, and "
-        f"those that do not count with the time for which they were followed. Versions: {_versions(first)}.",
+        f"{first['confidence']:.0%} interval over seeds (bootstrap{rough}); `>`: not all seeds reach the target, "
+        f"and those that do not count with the time for which they were followed. Versions: {_versions(first)}.",
     ]
 
 
-def _known(row: dict[str, Any], exact: str, at_least: str) -> str:
+def _accuracy_table(summary: Summary) -> list[str]:
+    target = f"{summary['target_accuracy']:.0%}"
+    lines = [
+        f"| scheme | what it does | seconds to {target} | over `{summary['first']}` | rounds to {target} | "
+        f"seeds that reach it | accuracy after {summary['scenario']['max_rounds']} rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in summary["schemes"]:
+        cells = [
+            f"`{row['scheme']}`",
+            SCHEMES[row["scheme"]],
+            "" if row["time_at_least_s"] is None else _known(row, "time_s", "time_at_least_s"),
+            _interval(row["time_ratio"]) if row["time_ratio"] else "",
+            _known(row, "rounds", "rounds_at_least"),
+            f"{row['reached']} of {row['seeds']}",
+            _fixed(row["final_accuracy"], ".1%"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def accuracy_in_words(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return what the tables show in sentences, whose figures come from them."""
+    alike, skewed, slow = (_rows(summaries[run]) for run in SPREAD)
+    names = ("federated", "sequential", "common-cut", "ppo")
+    times, harder = ({name: _over(rows, name) for name in names} for rows in (alike, skewed))
+    return [
+        f"On IID data FL takes {times['federated']} times as long as `alternating`, whose rounds are the "
+        "shortest; split learning in sequence, with longer rounds and fewer of them "
+        f"({_rounds(alike, 'sequential')} instead of {_rounds(alike, 'alternating')}), "
+        f"{times['sequential']} times. On skewed data the shortest rounds are not all that counts: one cut for "
+        "all comes there in "
+        f"{_rounds(skewed, 'common-cut')} rounds instead of {_rounds(skewed, 'alternating')}, in "
+        f"{harder['common-cut']} times the time. Split learning reaches the target on "
+        f"{_reached(skewed, 'sequential')} seeds there and ends at "
+        f"{skewed['sequential']['final_accuracy']['mean']:.1%}; with the smaller step size it does on "
+        f"{_reached(slow, 'sequential')}. That cuts decide both time and learning is what an agent can use here. "
+        "Agents train on the lengths of rounds (`sfl train --env-id SFL-Accuracy-v0 --fields mode=latency "
+        "model=digits-cnn`) and join the comparison with `--agents`, as `ppo` does above, at "
+        f"{times['ppo']} and {harder['ppo']} times the time of `alternating`.",
+    ]
+
+
+def _rows(summary: Summary) -> dict[str, Any]:
+    return {row["scheme"]: row for row in summary["schemes"]}
+
+
+def _over(rows: Mapping[str, Any], scheme: str) -> str:
+    ratio = rows[scheme]["time_ratio"] if scheme in rows else None
+    return short(ratio["mean"], 3) if ratio else NOTHING
+
+
+def _rounds(rows: Mapping[str, Any], scheme: str) -> str:
+    row = rows[scheme]
+    return f"{'' if row['reached'] == row['seeds'] else 'over '}{short(row['rounds_at_least'], 3)}"
+
+
+def _reached(rows: Mapping[str, Any], scheme: str) -> str:
+    return f"{rows[scheme]['reached']} of {rows[scheme]['seeds']}"
+
+
+def _known(row: Summary, exact: str, at_least: str) -> str:
     return _interval(row[exact]) if row["reached"] == row["seeds"] else f"> {short(row[at_least], 3)}"
 
 
-def _interval(figure: dict[str, float]) -> str:
-    return f"{short(figure['mean'], 3)} [{short(figure['low'], 3)}, {short(figure['high'], 3)}]"
+def _interval(figure: Mapping[str, float]) -> str:
+    return in_words(Interval(**figure), 3)
 
 
-def _fixed(figure: dict[str, float], form: str) -> str:
+def _fixed(figure: Mapping[str, float], form: str) -> str:
     return f"{figure['mean']:{form}} [{figure['low']:{form}}, {figure['high']:{form}}]"
 
 
-def _versions(summary: dict[str, Any]) -> str:
+def _versions(summary: Summary) -> str:
     return ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
 
 
-def _summary(run: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RUNS / run / "summary.json").read_text())
-    return found
+def sections() -> dict[str, list[str]]:
+    """Return what the stored figures say, by the section of the README."""
+    learnt = json.loads(LEARNT.read_text(encoding="utf-8"))
+    return {
+        "results": rounds_table(json.loads(ROUNDS.read_text(encoding="utf-8"))),
+        "accuracy": accuracy_tables(learnt),
+        "accuracy in words": accuracy_in_words(learnt),
+    }
 
 
-def put(section: str, lines: list[str]) -> None:
-    """Replace what stands between a section's marks in the README."""
-    readme = ROOT / "README.md"
-    begin, end = f"<!-- {section}: begin -->\n", f"<!-- {section}: end -->\n"
-    before, rest = readme.read_text().split(begin)
-    readme.write_text(before + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+def filled(page: str) -> str:
+    """Return the README with its sections as the stored figures say."""
+    for section, lines in sections().items():
+        begin, end = f"<!-- {section}: begin -->\n", f"<!-- {section}: end -->\n"
+        before, rest = page.split(begin)
+        page = before + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1]
+    return page
+
+
+def collect() -> None:
+    """Store the figures and pictures of the runs that are there."""
+    if (RUNS / "benchmark" / "summary.json").is_file():
+        shutil.copyfile(RUNS / "benchmark" / "summary.json", ROUNDS)
+    learnt = {run: RUNS / run / "summary.json" for run in SPREAD}
+    if all(path.is_file() for path in learnt.values()):
+        found = {run: json.loads(path.read_text(encoding="utf-8")) for run, path in learnt.items()}
+        write_json(LEARNT, found)
+    for name, picture in PICTURES.items():
+        if picture.is_file():
+            shutil.copyfile(picture, IMAGES / name)
 
 
 def main() -> None:
-    """Rewrite each section of the README whose runs are there."""
-    images = ROOT / "docs" / "images"
-    if (RUNS / "benchmark").is_dir():
-        put("results", rounds_table(_summary("benchmark")))
-        shutil.copyfile(RUNS / "benchmark" / "results.png", images / "results.png")
-    if all((RUNS / run).is_dir() for run in SPREAD):
-        put("accuracy", accuracy_tables({run: _summary(run) for run in SPREAD}))
-        shutil.copyfile(RUNS / "benchmark-accuracy" / "curves.png", images / "accuracy.png")
-        shutil.copyfile(RUNS / "benchmark-accuracy-skewed" / "curves.png", images / "accuracy-skewed.png")
+    """Store what has been run, and rewrite the README's sections."""
+    collect()
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ solver's optimum is compared with ours before its time counts. SLSQP and Clarabe
 cuts; SCIP solves the joint problem, once for each size since it may take a minute.
 
 PPO's two sides collect rollouts of the same size and train on them with the same `MlpPolicy` and the same
-hyperparameters, those of `sfl train --algo ppo`; only where the rollouts come from differs. Eight single
-environments are what SB3's `make_vec_env` gives; the other side is `sfl_agents.vec_env.SFLVecEnv`.
+sizes, epochs and discounts, those of `sfl train --algo ppo`; only where the rollouts come from differs. Eight
+single environments are what SB3's `make_vec_env` gives; the other side is `sfl_agents.vec_env.SFLVecEnv`.
 """
 
 NOTES = {

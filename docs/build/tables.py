@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sfl_env.devices import catalogue as devices
 from sfl_env.dnn import catalogue as networks
+from sfl_env.dnn.profile import DNNProfile
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
 
@@ -133,34 +134,7 @@ def devices_page() -> str:
 
 def networks_page() -> str:
     """Return the page on stored networks."""
-    rows, sections = [], []
-    for name in networks.names():
-        profile = networks.load(name)
-        forward, backward = profile.device_forward_flops, profile.device_backward_flops
-        shape = "x".join(map(str, profile.input_shape))
-        rows.append(
-            (
-                f"[`{name}`](#{name})",
-                shape,
-                figures(forward[-1]),
-                figures(backward[-1]),
-                f"{profile.device_parameters[-1]:,.0f}",
-                str(profile.num_cuts),
-            )
-        )
-        cuts = [
-            (
-                str(index + 1),
-                f"`{cut}`",
-                figures(forward[index]),
-                figures(backward[index]),
-                figures(profile.smashed_elements[index]),
-                figures(profile.device_parameters[index]),
-            )
-            for index, cut in enumerate(profile.cut_names)
-        ]
-        head = ("cut", "last block on the device", "forward", "backward", "smashed elements", "device parameters")
-        sections.append(f"### {name}\n\nInput {shape}.\n\n{table(head, cuts)}")
+    profiles = {name: networks.load(name) for name in networks.names()}
     head = ("network", "input", "forward FLOPs", "backward FLOPs", "parameters", "cuts")
     return "\n".join(
         (
@@ -171,15 +145,49 @@ def networks_page() -> str:
                 "FLOPs are per sample, 1 multiply-accumulate counts as 2, measured on the real modules. "
                 "`sfl_env.profile(module, input_shape)` profiles a network of your own."
             ),
-            table(head, rows),
+            table(head, (network_row(name, profile) for name, profile in profiles.items())),
             "## Cuts\n",
             prose(
                 "FLOPs and parameters are those of the device side; the last cut keeps the whole network there "
                 "and sends no smashed data."
             ),
-            "\n".join(sections),
+            "\n".join(cuts_section(name, profile) for name, profile in profiles.items()),
         )
     )
+
+
+def network_row(name: str, profile: DNNProfile) -> tuple[str, ...]:
+    """Return a network's line among all."""
+    return (
+        f"[`{name}`](#{name})",
+        shape_of(profile),
+        figures(profile.device_forward_flops[-1]),
+        figures(profile.device_backward_flops[-1]),
+        f"{profile.device_parameters[-1]:,.0f}",
+        str(profile.num_cuts),
+    )
+
+
+def cuts_section(name: str, profile: DNNProfile) -> str:
+    """Return a network's cuts."""
+    rows = [
+        (
+            str(index + 1),
+            f"`{cut}`",
+            figures(profile.device_forward_flops[index]),
+            figures(profile.device_backward_flops[index]),
+            figures(profile.smashed_elements[index]),
+            figures(profile.device_parameters[index]),
+        )
+        for index, cut in enumerate(profile.cut_names)
+    ]
+    head = ("cut", "last block on the device", "forward", "backward", "smashed elements", "device parameters")
+    return f"### {name}\n\nInput {shape_of(profile)}.\n\n{table(head, rows)}"
+
+
+def shape_of(profile: DNNProfile) -> str:
+    """Return the shape of a network's input as it is written."""
+    return "x".join(map(str, profile.input_shape))
 
 
 def pages() -> dict[str, str]:

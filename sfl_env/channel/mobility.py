@@ -159,7 +159,7 @@ class RandomWaypoint:
     interval_s : float
         Time between two rounds, s.
     slowest_m_per_s, fastest_m_per_s : float
-        Range of the uniform speed, m/s, above 0.
+        Range of the uniform speed, m/s, at least 0; where it is 0, nobody moves.
 
     Raises
     ------
@@ -182,8 +182,8 @@ class RandomWaypoint:
     fastest_m_per_s: float = 1.5
 
     def __post_init__(self) -> None:
-        require_positive("interval_s", self.interval_s)
-        require_positive("slowest_m_per_s", self.slowest_m_per_s)
+        require_range("interval_s", self.interval_s, 0.0)
+        require_range("slowest_m_per_s", self.slowest_m_per_s, 0.0)
         require_range("fastest_m_per_s", self.fastest_m_per_s, self.slowest_m_per_s)
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> WaypointState:
@@ -233,7 +233,7 @@ class GaussMarkov:
     interval_s : float
         Time between two rounds, s.
     mean_speed_m_per_s : float
-        Mean speed, m/s, above 0.
+        Mean speed, m/s, at least 0.
     velocity_correlation : float
         :math:`a`, correlation of the velocity from one round to the next, 0 (erratic) to 1 (straight on).
 
@@ -257,8 +257,8 @@ class GaussMarkov:
     velocity_correlation: float = 0.9
 
     def __post_init__(self) -> None:
-        require_positive("interval_s", self.interval_s)
-        require_positive("mean_speed_m_per_s", self.mean_speed_m_per_s)
+        require_range("interval_s", self.interval_s, 0.0)
+        require_range("mean_speed_m_per_s", self.mean_speed_m_per_s, 0.0)
         require_range("velocity_correlation", self.velocity_correlation, 0.0, 1.0)
 
     @cached_property

@@ -1,15 +1,13 @@
 """How much of a device's speed training gets now: other programs come and go."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from sfl_env.arrays import Array, constant
-from sfl_env.checks import require_range
+from sfl_env.checks import Range, require_range
 from sfl_env.errors import ScenarioError
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -33,6 +31,21 @@ class Availability(Protocol[State]):
         ...
 
 
+def edges_between(weights: tuple[float, ...]) -> Array:
+    """Where a uniform number passes from one weighted choice to the next, (choices - 1,).
+
+    The last choice that has a weight ends at 1 exactly, so that none without weight is ever drawn.
+
+    Examples
+    --------
+    >>> edges_between((1.0, 1.0, 2.0, 0.0))
+    array([0.25, 0.5 , 1.  ])
+    """
+    sums = np.cumsum(weights)
+    edges: Array = sums[:-1] / sums[-1]
+    return edges
+
+
 @dataclass(frozen=True)
 class MarkovAvailability:
     """Markov chain over a few levels: now and then a device's load is drawn anew.
@@ -43,7 +56,8 @@ class MarkovAvailability:
     Parameters
     ----------
     levels : tuple of float
-        Fractions of the nominal speed, ascending, above 0, at most 1.
+        Fractions of the nominal speed, above 0, at most 1, in any order; a level that is named twice is drawn
+        twice as often.
     weights : tuple of float, optional
         Stationary weight of each level, at least 0, not all 0; need not sum to 1. Equal by default.
     switch_probability : float
@@ -52,7 +66,7 @@ class MarkovAvailability:
     Raises
     ------
     ScenarioError
-        If the levels do not ascend, the weights do not fit them or a number is out of its range.
+        If there are no levels, the weights do not fit them or a number is out of its range.
 
     Examples
     --------
@@ -71,9 +85,7 @@ class MarkovAvailability:
         if not self.levels:
             raise ScenarioError("levels is empty; give at least one fraction, such as 1.0.")
         for index, level in enumerate(self.levels):
-            require_range(f"levels[{index}]", level, math.nextafter(0.0, 1.0), 1.0)
-        if any(low >= high for low, high in pairwise(self.levels)):
-            raise ScenarioError(f"levels is {self.levels}; the fractions have to ascend.")
+            Range(0.0, 1.0, low_open=True).require(f"levels[{index}]", level)
         if self.weights and len(self.weights) != len(self.levels):
             raise ScenarioError(
                 f"weights has {len(self.weights)} entries for {len(self.levels)} levels; give one for each level."
@@ -91,9 +103,7 @@ class MarkovAvailability:
     @cached_property
     def _edges(self) -> Array:
         """Where a uniform number passes from one level to the next, (levels - 1,)."""
-        weights = np.array(self.weights or (1.0,) * len(self.levels))
-        edges: Array = np.cumsum(weights / weights.sum())[:-1]
-        return edges
+        return edges_between(self.weights or (1.0,) * len(self.levels))
 
     @cached_property
     def _switch_below(self) -> Array:

@@ -17,8 +17,7 @@ multiply-accumulate as 2 FLOPs. Everything else is an estimate by one of these r
 
 from dataclasses import dataclass, fields
 
-from sfl_env.checks import nearest_name, require_positive
-from sfl_env.errors import ScenarioError
+from sfl_env.checks import look_up, require_positive
 
 SUSTAINED_OVER_PEAK = 0.29
 """Share of the peak FLOP/s that training sustains, from the Raspberry Pi 4: 13.9 / 48."""
@@ -267,13 +266,7 @@ def get(name: str) -> DeviceType:
     >>> get("raspberry-pi")
     Traceback (most recent call last):
     ...
-    sfl_env.errors.ScenarioError: There is no device type 'raspberry-pi' (did you mean 'raspberry-pi-4'?). The
-    known ones are iot-gateway, pi-zero-2, raspberry-pi-4, budget-phone, flagship-phone, jetson-nano, laptop,
-    cloud-vm.
+    sfl_env.errors.ScenarioError: Unknown device type 'raspberry-pi' (did you mean 'raspberry-pi-4'?); known are
+    iot-gateway, pi-zero-2, raspberry-pi-4, budget-phone, flagship-phone, jetson-nano, laptop, cloud-vm.
     """
-    if name not in _TYPES:
-        raise ScenarioError(
-            f"There is no device type {name!r}{nearest_name(name, _TYPES)}. The known ones are "
-            f"{', '.join(_TYPES)}."
-        )
-    return _TYPES[name]
+    return look_up("device type", name, _TYPES)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array
 from sfl_env.checks import require_range
 from sfl_env.devices import catalogue
+from sfl_env.devices.availability import edges_between
 from sfl_env.errors import ScenarioError
 
 
@@ -101,9 +102,21 @@ class Population:
     @cached_property
     def _edges(self) -> Array:
         """Where a uniform number passes from one type to the next, (types - 1,)."""
-        weights = np.array(self.weights or (1.0,) * len(self.types))
-        edges: Array = np.cumsum(weights / weights.sum())[:-1]
-        return edges
+        return edges_between(self.weights or (1.0,) * len(self.types))
+
+    @property
+    def smallest_memory(self) -> tuple[str, float]:
+        """Name and bytes of the type with the least memory among those that occur.
+
+        Examples
+        --------
+        >>> Population(("pi-zero-2", "raspberry-pi-4", "laptop"), weights=(0.0, 1.0, 1.0)).smallest_memory
+        ('raspberry-pi-4', 2000000000.0)
+        """
+        weights = self.weights or (1.0,) * len(self.types)
+        occurring = [name for name, weight in zip(self.types, weights, strict=True) if weight > 0.0]
+        smallest = min((catalogue.get(name) for name in occurring), key=lambda kind: kind.memory_bytes)
+        return smallest.name, smallest.memory_bytes
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
         """Devices of n environments, independent of each other.

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ProfileError
 
@@ -44,11 +44,7 @@ def load(name: str) -> DNNProfile:
     """
     if name.endswith(".json"):
         return DNNProfile.from_json(name)
-    if name not in names():
-        raise ProfileError(
-            f"There is no network {name!r}{nearest_name(name, names())}. Known: {', '.join(names())}; or give "
-            "the path of a profile file that ends in .json."
-        )
+    require_known("network", name, names(), ProfileError, "the path of a profile file that ends in .json")
     return _stored(name)
 
 

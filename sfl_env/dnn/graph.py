@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.fx.node import Argument
 
-from sfl_env.dnn.meta import BATCHES, reason, sample_input, to_meta
+from sfl_env.dnn.meta import BATCHES, foreign_code, sample_input, to_meta
 from sfl_env.errors import ProfileError
 
 
@@ -81,15 +81,12 @@ def _traced(module: nn.Module) -> tuple[_OneInput, fx.Graph]:
     for training in (True, False):
         root = _OneInput(module)
         with _mode(module, training=training):
-            try:
+            mend = (
+                " Its legal cuts cannot be found: write it without control flow that depends on the data, or pass "
+                "an nn.Sequential of its blocks."
+            )
+            with foreign_code(f"torch.fx cannot follow the forward of {root.kind}", mend):
                 graph = _Tracer().trace(root)
-            # Tracing runs the user's own forward, which may raise anything at all.
-            except Exception as error:
-                raise ProfileError(
-                    f"torch.fx cannot follow the forward of {root.kind} ({reason(error)}), so its legal cuts "
-                    "cannot be found. Write it without control flow that depends on the data, or pass an "
-                    "nn.Sequential of its blocks."
-                ) from error
         graph.eliminate_dead_code(_has_effect)
         graphs.append(graph)
     train, evaluation = (str(graph.python_code("self").src) for graph in graphs)
@@ -128,14 +125,9 @@ def _values(
     found = []
     for batch in BATCHES:
         recorder.values = {}
-        try:
+        shape = f"(batch, {', '.join(map(str, input_shape))})"
+        with foreign_code(f"{root.kind} does not take an input of shape {shape}"):
             recorder.run(sample_input(input_shape, batch))
-        # The user's own network runs here, which may raise anything at all.
-        except Exception as error:
-            raise ProfileError(
-                f"{root.kind} does not take an input of shape (batch, {', '.join(map(str, input_shape))}): "
-                f"{reason(error)}."
-            ) from error
         found.append(recorder.values)
     return found[0], found[1]
 

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from sfl_env.arrays import Array
 from sfl_env.dnn.catalogue import TABLES
 from sfl_env.dnn.flops import counted_flops, plain_attention
-from sfl_env.dnn.meta import BATCHES, META, sample_input, to_meta
+from sfl_env.dnn.meta import BATCHES, META, foreign_code, sample_input, to_meta
 from sfl_env.dnn.networks import NETWORKS, build, network
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.dnn.split import as_chain
@@ -58,7 +58,8 @@ def profile(module: nn.Module, input_shape: tuple[int, ...], name: str | None = 
     """
     chain = as_chain(module, input_shape)
     cut_names = tuple(chain._modules)  # named_children() leaves out repeated modules
-    small, large = (_measure(chain, input_shape, batch) for batch in BATCHES)
+    with foreign_code(f"{type(module).__name__} cannot be measured"):
+        small, large = (_measure(chain, input_shape, batch) for batch in BATCHES)
     forward = _per_sample("forward FLOPs", small.forward_flops, large.forward_flops, cut_names)
     backward = _per_sample("backward FLOPs", small.backward_flops, large.backward_flops, cut_names)
     inner_backward = _per_sample(

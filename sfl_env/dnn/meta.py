@@ -1,6 +1,8 @@
 """Copies of modules on the meta device, where tensors have shapes and no values."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -38,11 +40,8 @@ def to_meta(module: M) -> M:
             hollow = tensor.detach().to(META).requires_grad_(tensor.requires_grad)
             is_parameter = isinstance(tensor, nn.Parameter)
             memo[id(tensor)] = nn.Parameter(hollow, tensor.requires_grad) if is_parameter else hollow
-    # A user's own module may refuse to be copied with any error at all.
-    try:
+    with foreign_code(f"{type(module).__name__} cannot be copied"):
         return copy.deepcopy(module, memo).to(META).train()
-    except Exception as error:
-        raise ProfileError(f"{type(module).__name__} cannot be copied ({reason(error)}).") from error
 
 
 def sample_input(input_shape: tuple[int, ...], batch: int) -> Tensor:
@@ -50,8 +49,39 @@ def sample_input(input_shape: tuple[int, ...], batch: int) -> Tensor:
     return torch.empty((batch, *input_shape), device=META)
 
 
+@contextmanager
+def foreign_code(what: str, mend: str = "") -> Iterator[None]:
+    """Run a user's own code, which may raise anything at all, and tell it as what did not work.
+
+    ``sys.exit`` counts: a module that ends the process on import, or a forward pass that does, would otherwise end
+    a measurement without a word. Only an interruption stays one.
+
+    Raises
+    ------
+    ProfileError
+        ``what``, the reason and the mend.
+
+    Examples
+    --------
+    >>> with foreign_code("make_net() failed"):
+    ...     raise SystemExit(0)
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.ProfileError: make_net() failed (SystemExit: 0).
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, ProfileError):
+        raise
+    except BaseException as error:
+        raise ProfileError(f"{what} ({reason(error)}).{mend}") from error
+
+
 def reason(error: BaseException) -> str:
     """Return what an error of foreign code says, on one line and without its full stop."""
-    lines = str(error).strip().splitlines()
     kind = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # not even that can be relied on
+        return kind
     return f"{kind}: {lines[0].rstrip('.')}" if lines else kind

@@ -1,8 +1,9 @@
 """What each cut of a network costs, as a validated value that is stored as JSON."""
 
 import json
+import math
+import numbers
 import os
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -11,11 +12,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sfl_env.arrays import Array
-from sfl_env.checks import nearest_name
+from sfl_env.checks import nearest_name, shown
 from sfl_env.errors import ProfileError
+from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.json_text import read_json
 
 SCHEMA = "sfl-env/dnn-profile/1"
 """Names the layout of a stored profile; a file of another layout is refused."""
+
+MOST_BYTES = 2**24
+"""The largest file that is read as a profile; one of ten thousand cuts has a tenth of it."""
+
+MOST_INPUT_AXES = 16
+"""Axes of a sample; torch itself stops at 64."""
+
+MOST_INPUT_ELEMENTS = 10**9
+"""Elements of a sample; far above any that is used, and far below what overflows when a network widens it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +147,11 @@ class DNNProfile:
         rows = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in self.to_dict().items()]
         text = "{\n" + ",\n".join(rows) + "\n}\n"
         try:
-            _write_whole(target, text)
-        except OSError as error:
-            raise ProfileError(f"The profile cannot be written to {target}: {error.strerror}.") from error
+            with atomic_output(target) as partial:
+                partial.write_text(text, encoding="utf-8")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ProfileError(f"The profile cannot be written to {target}: {why}.") from error
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Self:
@@ -151,19 +165,17 @@ class DNNProfile:
         Raises
         ------
         ProfileError
-            If the file cannot be read, is cut short, has another schema, lacks a key or has one too many, or
-            holds impossible values; the message names the file, the field and the mend.
+            If the file cannot be read, is too large, cut short or no JSON, names a key twice, has another schema,
+            lacks a key or has one too many, or holds impossible values; the message names the file, the field and
+            the mend.
         """
         source = Path(path)
+        if "\0" in str(source):
+            raise ProfileError(f"The profile {shown(str(source))} cannot be read: no file is called so.")
         try:
-            content = json.loads(source.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ProfileError(f"The profile {source} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise ProfileError(
-                f"The profile {source} is not whole JSON ({error}); it may be truncated. Write it again with "
-                "`sfl profile MODEL --out FILE`."
-            ) from error
+            content = read_json(source, ProfileError, most_bytes=MOST_BYTES)
+        except ProfileError as error:
+            raise ProfileError(f"The profile {error} Name another, or profile the network again.") from error
         try:
             return cls(**_fields_of(content))
         except ProfileError as error:
@@ -181,7 +193,8 @@ class DNNProfile:
         if silent.any():
             index = int(np.argmax(silent))
             raise ProfileError(
-                f"smashed_elements[{index}] (cut {self.cut_names[index]!r}) is 0; only the last cut sends nothing."
+                f"smashed_elements[{index}] (cut {shown(self.cut_names[index])}) is 0; only the last cut sends "
+                "nothing."
             )
 
     def _check_order(self) -> None:
@@ -191,7 +204,7 @@ class DNNProfile:
                 index = int(np.argmax(step < 0.0)) + 1
                 verb = "fall" if field in _GROWING else "rise"
                 raise ProfileError(
-                    f"{field}[{index}] (cut {self.cut_names[index]!r}) is {getattr(self, field)[index]:g} "
+                    f"{field}[{index}] (cut {shown(self.cut_names[index])}) is {getattr(self, field)[index]:g} "
                     f"after {getattr(self, field)[index - 1]:g}; it cannot {verb} as the cut gets deeper."
                 )
 
@@ -202,7 +215,7 @@ class DNNProfile:
             index = int(np.argmax(differs))
             raise ProfileError(
                 f"device_forward_flops[{index}] + server_forward_flops[{index}] (cut "
-                f"{self.cut_names[index]!r}) is {total[index]:g}, but the whole network has {total[-1]:g}; "
+                f"{shown(self.cut_names[index])}) is {total[index]:g}, but the whole network has {total[-1]:g}; "
                 "a cut moves work and changes none."
             )
 
@@ -221,49 +234,64 @@ def _fields_of(content: object) -> dict[str, Any]:
     known = [field.name for field in fields(DNNProfile)]
     schema = content.get("schema")
     if schema != SCHEMA:
-        raise ProfileError(f"schema is {schema!r}; it has to be {SCHEMA!r}. Profile the network again.")
+        raise ProfileError(f"schema is {shown(schema)}; it has to be {SCHEMA!r}. Profile the network again.")
     for key in known:
         if key not in content:
             raise ProfileError(f"the field {key!r} is missing. Profile the network again.")
     for key in content:
         if key != "schema" and key not in known:
-            raise ProfileError(f"the field {key!r} is unknown{nearest_name(key, known)}. Remove it.")
+            raise ProfileError(f"the field {shown(key)} is unknown{nearest_name(key, known)}. Remove it.")
     return {key: content[key] for key in known}
 
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name:
-        raise ProfileError(f"name is {name!r}; it has to be a text that is not empty.")
+        raise ProfileError(f"name is {shown(name)}; it has to be a text that is not empty.")
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:
-    """Return the shape of one sample as plain integers, after checking that it is one."""
-    wanted = "it has to be one or more whole numbers of at least 1, such as (3, 32, 32)."
-    if not isinstance(shape, list | tuple) or not shape:
-        raise ProfileError(f"input_shape is {shape!r}; {wanted}")
-    for size in shape:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise ProfileError(f"input_shape is {shape!r}; {wanted}")
-    return tuple(int(size) for size in shape)
+    """Return the shape of one sample as plain integers, after checking that it is one.
+
+    Raises
+    ------
+    ProfileError
+        If it is no list of whole numbers of at least 1, has more than :data:`MOST_INPUT_AXES` of them, or stands
+        for more than :data:`MOST_INPUT_ELEMENTS` elements.
+    """
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else ()
+    if not 0 < len(sizes) <= MOST_INPUT_AXES or not all(_is_size(size) for size in sizes):
+        raise ProfileError(
+            f"input_shape is {shown(shape)}; it has to be 1 to {MOST_INPUT_AXES} whole numbers of at least 1, "
+            "such as (3, 32, 32)."
+        )
+    sizes = tuple(int(size) for size in sizes)
+    if math.prod(sizes) > MOST_INPUT_ELEMENTS:
+        raise ProfileError(
+            f"input_shape is {shown(shape)}; a sample has at most {MOST_INPUT_ELEMENTS:,} elements together."
+        )
+    return sizes
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int | np.integer) and not isinstance(size, bool) and bool(size >= 1)
 
 
 def _checked_cut_names(names: object) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not names:
-        raise ProfileError(f"cut_names is {names!r}; it has to list the name of at least one cut.")
+        raise ProfileError(f"cut_names is {shown(names)}; it has to list the name of at least one cut.")
+    seen: set[str] = set()
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name:
-            raise ProfileError(f"cut_names[{index}] is {name!r}; it has to be a text that is not empty.")
-        if name in names[:index]:
-            raise ProfileError(f"cut_names[{index}] is {name!r}, which is there before; give each its own.")
+            raise ProfileError(f"cut_names[{index}] is {shown(name)}; it has to be a text that is not empty.")
+        if name in seen:
+            raise ProfileError(f"cut_names[{index}] is {shown(name)}, which is there before; give each its own.")
+        seen.add(name)
     return tuple(names)
 
 
 def _checked_array(field: str, given: ArrayLike, cut_names: tuple[str, ...]) -> Array:
     """Return a read-only copy with one finite number of at least 0 for each cut."""
-    try:
-        values = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ProfileError(f"{field} holds something other than numbers; give one number a cut.") from error
+    values = _numbers(field, given)
     if values.shape != (len(cut_names),):
         raise ProfileError(
             f"{field} has shape {values.shape}; beside {len(cut_names)} cut_names it has to be "
@@ -273,23 +301,22 @@ def _checked_array(field: str, given: ArrayLike, cut_names: tuple[str, ...]) -> 
     if bad.any():
         index = int(np.argmax(bad))
         raise ProfileError(
-            f"{field}[{index}] (cut {cut_names[index]!r}) is {values[index]}; it has to be a finite number "
+            f"{field}[{index}] (cut {shown(cut_names[index])}) is {values[index]}; it has to be a finite number "
             "of at least 0."
         )
     values.setflags(write=False)
     return values
 
 
-def _write_whole(target: Path, text: str) -> None:
-    """Write beside the target, then rename, so that no half-written file is ever found under its name."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+def _numbers(field: str, given: ArrayLike) -> Array:
+    """Return numbers as an array of its own; texts and truth values are none, though NumPy would read them."""
+    if isinstance(given, list | tuple):
+        for index, entry in enumerate(given):
+            if isinstance(entry, bool) or not isinstance(entry, numbers.Real):
+                raise ProfileError(f"{field}[{index}] is {shown(entry)}; it has to be a number.")
+    elif np.asarray(given).dtype.kind not in "iuf":
+        raise ProfileError(f"{field} holds something other than numbers; give one number a cut.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        return np.array(given, dtype=np.float64)
+    except OverflowError as error:
+        raise ProfileError(f"{field} holds a number that is too large to be one of work or size.") from error

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.flops import counted_flops
 from sfl_env.dnn.graph import graph_blocks
-from sfl_env.dnn.meta import BATCHES, reason, sample_input, to_meta
+from sfl_env.dnn.meta import BATCHES, foreign_code, sample_input, to_meta
 from sfl_env.dnn.profile import checked_shape
 from sfl_env.errors import ProfileError
 
@@ -166,15 +166,9 @@ def _with_costly_steps(what: str, blocks: Sequence[_Block], input_shape: tuple[i
 
 def _run(what: str, name: str, block: nn.Module, x: Tensor) -> tuple[Tensor, int]:
     """Return the output and the forward FLOPs of a block on the meta device."""
-    try:
-        with counted_flops() as counter:
-            y = block(x)
-    # The user's own network runs here, which may raise anything at all.
-    except Exception as error:
-        raise ProfileError(
-            f"Block {name!r} of {what} does not take {tuple(x.shape)}, which it gets for a batch of {BATCHES[0]} "
-            f"({reason(error)}). Check the input shape."
-        ) from error
+    refused = f"Block {name!r} of {what} does not take {tuple(x.shape)}, which it gets for a batch of {BATCHES[0]}"
+    with foreign_code(refused, " Check the input shape."), counted_flops() as counter:
+        y = block(x)
     if not isinstance(y, Tensor):
         raise ProfileError(
             f"Block {name!r} of {what} returns a {type(y).__name__}; each block has to hand on one tensor."

@@ -1,22 +1,19 @@
 """Data sets of accuracy mode, as tensors that are moved to the device once."""
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known, require_whole, shown
 from sfl_env.errors import DataError
-
-DATA_DIRECTORY_VARIABLE = "SFL_DATA_DIR"
-"""Environment variable: a folder with one folder for each stored data set, named as in :func:`names`."""
+from sfl_env.learning import hub
+from sfl_env.learning.process import on_one_thread
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,14 @@ class TensorData:
     num_classes: int
 
     def __post_init__(self) -> None:
+        require_whole("num_classes", self.num_classes, 1, error=DataError)
         for part in ("train", "test"):
             features, labels = getattr(self, f"{part}_features"), getattr(self, f"{part}_labels")
+            if not (isinstance(features, Tensor) and isinstance(labels, Tensor) and features.ndim and labels.ndim):
+                raise DataError(
+                    f"The {part} set of {self.name!r} is a {type(features).__name__} and a "
+                    f"{type(labels).__name__}; features and labels have to be tensors, one sample a row."
+                )
             if len(features) == 0:
                 raise DataError(f"The {part} set of {self.name!r} is empty.")
             if labels.shape != features.shape[:1]:
@@ -96,27 +99,9 @@ class TensorData:
         )
 
 
-@dataclass(frozen=True)
-class _HubSource:
-    """Where a data set lies on the Hugging Face hub and how its columns are called."""
-
-    repository: str
-    image: str
-    label: str
-    num_classes: int
-
-
-_HUB = {
-    "mnist": _HubSource("ylecun/mnist", "image", "label", 10),
-    "fashion-mnist": _HubSource("zalando-datasets/fashion_mnist", "image", "label", 10),
-    "cifar10": _HubSource("uoft-cs/cifar10", "img", "label", 10),
-    "cifar100": _HubSource("uoft-cs/cifar100", "img", "fine_label", 100),
-}
-
-
 def names() -> tuple[str, ...]:
     """Names that :func:`load` knows."""
-    return ("digits", *_HUB)
+    return ("digits", *hub.SOURCES)
 
 
 def load(name: str = "digits", path: str | os.PathLike[str] | None = None) -> TensorData:
@@ -151,18 +136,13 @@ def load(name: str = "digits", path: str | os.PathLike[str] | None = None) -> Te
     >>> digits.input_shape, digits.num_classes, len(digits.train_labels), len(digits.test_labels)
     ((1, 8, 8), 10, 1437, 360)
     """
-    if name == "digits":
-        return _digits()
-    if name not in _HUB:
-        raise DataError(f"No data set {name!r}{nearest_name(name, names())}. Known: {', '.join(names())}.")
-    source = _HUB[name]
-    splits = _stored_or_downloaded(name, source, path)
-    parts: dict[str, tuple[Tensor, Tensor]] = {}
-    for part in ("train", "test"):
-        if part not in splits:
-            raise DataError(f"The stored {name!r} has no {part!r} split; it has: {', '.join(splits)}.")
-        parts[part] = _images_and_labels(name, source, splits[part])
-    return _standardised(name, parts["train"], parts["test"], source.num_classes)
+    require_known("data set", name, names(), DataError)
+    # Sums come out the same whatever the number of threads.
+    with on_one_thread():
+        if name == "digits":
+            return _digits()
+        parts = hub.read(name, path)
+        return _standardised(name, parts["train"], parts["test"], hub.SOURCES[name].num_classes)
 
 
 def from_datasets(
@@ -183,7 +163,8 @@ def from_datasets(
     Raises
     ------
     DataError
-        If a data set has no length, is empty, or its samples differ in shape.
+        If a data set has no length, is empty, its samples differ in shape, or one is no pair of numbers and a
+        class.
 
     Examples
     --------
@@ -201,12 +182,30 @@ def from_datasets(
 def _collect(dataset: Dataset[Any], part: str, name: str) -> tuple[Tensor, Tensor]:
     if not hasattr(dataset, "__len__") or len(dataset) == 0:
         raise DataError(f"The {part} set of {name!r} is empty or has no length; a map-style Dataset is needed.")
-    pairs = [dataset[i] for i in range(len(dataset))]
-    features = [torch.as_tensor(np.asarray(pair[0], dtype=np.float32)) for pair in pairs]
+    features, labels = [], []
+    for number in range(len(dataset)):
+        try:
+            x, label = dataset[number]
+            numbers = x.detach().cpu() if isinstance(x, Tensor) else np.asarray(x, dtype=np.float32)
+            features.append(torch.as_tensor(numbers, dtype=torch.float32))
+            labels.append(_whole(label))
+        # The user's own data set runs here, which may raise or return anything at all.
+        except Exception as error:
+            raise DataError(
+                f"Sample {number} of the {part} set of {name!r} is no pair of features (a tensor or an array of "
+                f"numbers) and a label (a whole number): {error}"
+            ) from error
     shapes = {tuple(x.shape) for x in features}
     if len(shapes) > 1:
         raise DataError(f"Samples of the {part} set of {name!r} differ in shape: {sorted(shapes)}.")
-    return torch.stack(features), torch.tensor([int(pair[1]) for pair in pairs])
+    return torch.stack(features), torch.tensor(labels)
+
+
+def _whole(label: Any) -> int:
+    value = torch.as_tensor(label).item()
+    if value != int(value):
+        raise ValueError(f"the label is {shown(label)}")
+    return int(value)
 
 
 def _digits() -> TensorData:
@@ -224,78 +223,7 @@ def _standardised(
 ) -> TensorData:
     pixels = train[0].transpose(0, 1).flatten(1)
     mean, deviation = (x[:, None, None] for x in (pixels.mean(dim=1), pixels.std(dim=1).clamp_min(1e-6)))
+    (train_x, train_y), (test_x, test_y) = train, test
     return TensorData(
-        name, (train[0] - mean) / deviation, train[1], (test[0] - mean) / deviation, test[1], num_classes
+        name, (train_x - mean) / deviation, train_y, (test_x - mean) / deviation, test_y, num_classes
     )
-
-
-def _stored_or_downloaded(name: str, source: _HubSource, path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
-    try:
-        datasets = import_module("datasets")
-    except ImportError as error:
-        raise DataError(
-            f"The data set {name!r} needs the extra 'datasets': pip install 'sfl-env[datasets]'. Without it, use "
-            "'digits', which needs nothing more."
-        ) from error
-    folder = _folder(name, path)
-    if folder is not None:
-        return _read_folder(name, folder, datasets.load_from_disk, datasets.load_dataset)
-    try:
-        return cast(Mapping[str, Any], datasets.load_dataset(source.repository))
-    except Exception as error:  # the hub's client raises a different class for every way to be offline
-        raise DataError(
-            f"The data set {name!r} is not stored here and could not be downloaded from the Hugging Face hub "
-            f"({source.repository}): {error}. Store a copy (DatasetDict.save_to_disk, or the hub's parquet "
-            "files) and give its folder (an environment's dataset_path, load's path), or put it into a folder "
-            f"{name!r} in the directory that the environment variable {DATA_DIRECTORY_VARIABLE} names."
-        ) from error
-
-
-def _folder(name: str, path: str | os.PathLike[str] | None) -> Path | None:
-    if path is not None:
-        if not Path(path).is_dir():
-            raise DataError(f"The folder {os.fspath(path)!r} given for the data set {name!r} is not there.")
-        return Path(path)
-    root = os.environ.get(DATA_DIRECTORY_VARIABLE)
-    stored = Path(root) / name if root else None
-    return stored if stored is not None and stored.is_dir() else None
-
-
-def _read_folder(
-    name: str, folder: Path, load_from_disk: Callable[..., Any], load_dataset: Callable[..., Any]
-) -> Mapping[str, Any]:
-    parquet = {
-        part: sorted(str(file) for file in folder.rglob("*.parquet") if file.name.startswith(part))
-        for part in ("train", "test")
-    }
-    try:
-        if all(parquet.values()):
-            # Decoded afresh into a throw-away cache: a changed file is never answered from an old copy.
-            return cast(
-                Mapping[str, Any], load_dataset("parquet", data_files=parquet, download_mode="force_redownload")
-            )
-        stored = load_from_disk(str(folder))
-    except Exception as error:  # Arrow, JSON and file errors alike
-        raise DataError(
-            f"The folder {str(folder)!r} does not hold {name!r} as DatasetDict.save_to_disk or the hub's "
-            f"train*.parquet and test*.parquet files: {error}"
-        ) from error
-    if not isinstance(stored, Mapping):
-        raise DataError(
-            f"The folder {str(folder)!r} holds a single split; {name!r} needs a DatasetDict with 'train' and "
-            "'test'."
-        )
-    return stored
-
-
-def _images_and_labels(name: str, source: _HubSource, split: Any) -> tuple[Tensor, Tensor]:
-    missing = {source.image, source.label} - set(split.column_names)
-    if missing:
-        raise DataError(
-            f"The stored {name!r} lacks the column(s) {', '.join(sorted(missing))}; it has: "
-            f"{', '.join(split.column_names)}."
-        )
-    images = np.stack([np.asarray(image) for image in split[source.image]])
-    channels_last = images[..., None] if images.ndim == 3 else images
-    pixels = torch.as_tensor(channels_last).permute(0, 3, 1, 2).contiguous().float()
-    return pixels, torch.as_tensor(np.asarray(split[source.label], dtype=np.int64))

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import look_up, require_positive, require_whole, shown
 from sfl_env.errors import DataError
 
 Labels = NDArray[np.int64]
@@ -33,7 +33,7 @@ class Partition:
     Raises
     ------
     DataError
-        If a device has no samples.
+        If a device has no samples, holds what are no sample numbers, or holds one that is held already.
 
     Examples
     --------
@@ -49,11 +49,20 @@ class Partition:
         if not self.indices:
             raise DataError("A partition needs at least one device.")
         for device, held in enumerate(self.indices):
+            if not (isinstance(held, np.ndarray) and held.ndim == 1 and held.dtype.kind in "iu"):
+                raise DataError(
+                    f"indices of device {device} are {shown(held)}; they have to be an array of sample numbers."
+                )
             if len(held) == 0:
                 raise DataError(
                     f"Device {device} of {len(self.indices)} has no samples. Take fewer devices, a milder "
                     "skew or more data."
                 )
+            if held.min() < 0:
+                raise DataError(f"Device {device} holds sample {held.min()}; samples are numbered from 0.")
+        samples, times = np.unique(np.concatenate(self.indices), return_counts=True)
+        if times.max() > 1:
+            raise DataError(f"Sample {samples[times.argmax()]} is held {times.max()} times; once is right.")
 
     @property
     def num_devices(self) -> int:
@@ -130,8 +139,9 @@ def dirichlet(
     >>> int(skewed.sizes.sum()), bool(skewed.sizes.min() >= 9)
     (1000, True)
     """
+    require_whole("min_samples", min_samples, 0, error=DataError)
     _check_devices(num_devices, len(labels), min_samples)
-    _check_concentration(concentration)
+    require_positive("concentration", concentration, DataError)
     classes, counts = np.unique(labels, return_counts=True)
     for _ in range(_MOST_DRAWS // _DRAWS_AT_A_TIME):
         shares = _dirichlet_shares(rng, concentration, (_DRAWS_AT_A_TIME, len(classes)), num_devices)
@@ -172,9 +182,8 @@ def shards(labels: Labels, rng: np.random.Generator, *, num_devices: int, shards
     >>> int((split.label_histogram(labels, 10) > 0).sum(axis=1).max())
     2
     """
+    require_whole("shards_per_device", shards_per_device, 1, error=DataError)
     _check_devices(num_devices, len(labels), shards_per_device)
-    if shards_per_device < 1:
-        raise DataError(f"shards_per_device is {shards_per_device}; it has to be at least 1.")
     # The order within a class is random, so that a shard is a random part of its class.
     shuffled = rng.permutation(len(labels))
     by_label = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -208,8 +217,9 @@ def quantity_skew(
     >>> int(split.sizes.sum()), bool(split.sizes.min() >= 10)
     (100, True)
     """
+    require_whole("min_samples", min_samples, 0, error=DataError)
     _check_devices(num_devices, len(labels), min_samples)
-    _check_concentration(concentration)
+    require_positive("concentration", concentration, DataError)
     shares = _dirichlet_shares(rng, concentration, (), num_devices)
     spare = len(labels) - num_devices * min_samples
     edges = _edges(shares, np.array(spare)) + min_samples * np.arange(num_devices + 1)
@@ -256,13 +266,9 @@ def scheme(name: str, num_devices: int, **options: float) -> Partitioner:
     >>> scheme("dirichelt", 4)
     Traceback (most recent call last):
         ...
-    sfl_env.errors.DataError: No partition scheme 'dirichelt' (did you mean 'dirichlet'?). Known: iid, ...
+    sfl_env.errors.DataError: Unknown partition scheme 'dirichelt' (did you mean 'dirichlet'?); known are iid, ...
     """
-    if name not in _SCHEMES:
-        raise DataError(
-            f"No partition scheme {name!r}{nearest_name(name, _SCHEMES)}. Known: {', '.join(_SCHEMES)}."
-        )
-    draw, known = _SCHEMES[name]
+    draw, known = look_up("partition scheme", name, _SCHEMES, DataError)
     return partial(draw, num_devices=num_devices, **{k: v for k, v in options.items() if k in known})
 
 
@@ -281,15 +287,9 @@ def _edges(shares: NDArray[np.float64], count: NDArray[np.int64]) -> NDArray[np.
 
 
 def _check_devices(num_devices: int, num_samples: int, each: int = 1) -> None:
-    if num_devices < 1:
-        raise DataError(f"num_devices is {num_devices}; it has to be at least 1.")
+    require_whole("num_devices", num_devices, 1, error=DataError)
     if num_devices * each > num_samples:
         raise DataError(
             f"{num_samples} samples cannot give {num_devices} devices {each} each; take fewer devices or more "
             "data."
         )
-
-
-def _check_concentration(concentration: float) -> None:
-    if not 0.0 < concentration < np.inf:
-        raise DataError(f"concentration is {concentration}; it has to be a number above 0.")

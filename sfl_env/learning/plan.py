@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
 
+from sfl_env.checks import Range, require_choice, require_positive, require_whole
 from sfl_env.errors import TrainingError
 from sfl_env.learning.weights import Weights
+from sfl_env.scenario import OptimizerName, Server
 
-Server = Literal["replicated", "shared"]
-OptimizerName = Literal["sgd", "adam"]
-
-SERVERS: tuple[Server, ...] = ("replicated", "shared")
-OPTIMIZERS: tuple[OptimizerName, ...] = ("sgd", "adam")
+ExecutorName = Literal["fused", "message-passing"]
 
 
 @dataclass(frozen=True)
@@ -65,20 +63,19 @@ class LocalTraining:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        sizes = self.batch_size if isinstance(self.batch_size, tuple) else (self.batch_size,)
-        if self.iterations < 1:
-            raise TrainingError(f"iterations is {self.iterations}; it has to be at least 1.")
-        if not sizes or min(sizes) < 1:
-            raise TrainingError(f"batch_size is {self.batch_size}; it has to be at least 1.")
-        for name, known in (("server", SERVERS), ("optimizer", OPTIMIZERS)):
-            if getattr(self, name) not in known:
-                raise TrainingError(f"{name} is {getattr(self, name)!r}; it has to be {' or '.join(known)}.")
-        if not 0.0 < self.learning_rate < float("inf"):
-            raise TrainingError(f"learning_rate is {self.learning_rate}; it has to be a number above 0.")
-        if not 0.0 <= self.momentum < 1.0:
-            raise TrainingError(f"momentum is {self.momentum}; it has to be at least 0 and below 1.")
-        if not 0.0 <= self.weight_decay < float("inf"):
-            raise TrainingError(f"weight_decay is {self.weight_decay}; it has to be at least 0.")
+        require_whole("iterations", self.iterations, 1, error=TrainingError)
+        if isinstance(self.batch_size, tuple):
+            if not self.batch_size:
+                raise TrainingError("batch_size is (); it has to have one entry for each device.")
+            for device, size in enumerate(self.batch_size):
+                require_whole(f"batch_size of device {device}", size, 1, error=TrainingError)
+        else:
+            require_whole("batch_size", self.batch_size, 1, error=TrainingError)
+        require_choice("server", self.server, get_args(Server), TrainingError)
+        require_choice("optimizer", self.optimizer, get_args(OptimizerName), TrainingError)
+        require_positive("learning_rate", self.learning_rate, TrainingError)
+        Range(0.0, 1.0, high_open=True).require("momentum", self.momentum, TrainingError)
+        Range(0.0).require("weight_decay", self.weight_decay, TrainingError)
 
     def batch_sizes(self, num_devices: int) -> tuple[int, ...]:
         """Return the mini-batch of each of K devices.
@@ -161,6 +158,14 @@ class RoundOutcome(NamedTuple):
     weights: Weights  # the new global weights
     device_loss: Tensor  # (A,) each device's mean training loss over its mini-batches
     traffic: Traffic | None  # counted by the message-passing executor alone
+
+
+class Executor(Protocol):
+    """Carries out a round."""
+
+    def run(self, weights: Weights, plan: RoundPlan) -> RoundOutcome:
+        """Return the new global weights, the losses and, where counted, the bits on the air."""
+        ...
 
 
 def reject_non_finite_losses(losses: Tensor, plan: RoundPlan) -> None:

@@ -1,4 +1,4 @@
-"""What the environment asks of the training behind accuracy mode; knows nothing of torch."""
+"""What the environment asks of the learning behind accuracy mode; knows nothing of torch."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 from sfl_env.dnn.profile import DNNProfile
 
 
+class Score(NamedTuple):
+    """How well one network does on the test set."""
+
+    accuracy: float  # fraction told right, 0 to 1
+    loss: float  # mean cross-entropy
+
+
 class Progress(NamedTuple):
-    """How far the training of N networks has come."""
+    """How far the learning of N networks has come: their scores, batched, and the time they took."""
 
     accuracy: NDArray[np.float64]  # (N,) fraction of the test set told right
     loss: NDArray[np.float64]  # (N,) mean cross-entropy on the test set
     elapsed_s: NDArray[np.float64]  # (N,) simulated time since the episode's start
 
 
-class Score(NamedTuple):
-    """How well the global model does on the test set."""
-
-    accuracy: float
-    loss: float
-
-
 class Learner(Protocol):
-    """Trains one network, a round at a time; write one to put other training behind the environment."""
+    """Trains one network, a round at a time; write one to put other learning behind the environment."""
 
     @property
     def profile(self) -> DNNProfile:
@@ -40,4 +40,4 @@ class Learner(Protocol):
         """Return all that the next round depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a stored state."""
+        """Go on from a stored state, or raise and stay as before."""

@@ -1,6 +1,5 @@
 """A scenario's training: the network, the data and their partition that its fields describe."""
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, cast
 
@@ -13,15 +12,18 @@ from sfl_env.dnn import networks
 from sfl_env.dnn.measure import profile
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import DataError, ScenarioError, TrainingError
+from sfl_env.learning.chain import NetworkFactory, fresh_network
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
-from sfl_env.learning.federated import ExecutorName, Schedule, SplitFederatedTraining
+from sfl_env.learning.federated import SplitFederatedTraining
+from sfl_env.learning.machine import usual_modes
 from sfl_env.learning.partition import scheme
-from sfl_env.learning.plan import LocalTraining, OptimizerName, Server
+from sfl_env.learning.plan import ExecutorName, LocalTraining
+from sfl_env.learning.process import on_one_thread
 from sfl_env.learning.protocol import Score
 from sfl_env.scenario import Scenario
 
-NetworkFactory = Callable[[], nn.Module]
+CPU = torch.device("cpu")
 
 
 class ScenarioLearner:
@@ -85,13 +87,13 @@ class ScenarioLearner:
             LocalTraining(
                 iterations=scenario.local_iterations,
                 batch_size=scenario.batch_size,
-                server=cast(Server, scenario.server),
-                optimizer=cast(OptimizerName, scenario.optimizer),
+                server=scenario.server,
+                optimizer=scenario.optimizer,
                 learning_rate=scenario.learning_rate,
                 momentum=scenario.momentum,
             ),
             executor=cast(ExecutorName, executor),
-            schedule=cast(Schedule, scenario.schedule),
+            schedule=scenario.schedule,
             device=torch_device,
             formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
         )
@@ -114,28 +116,35 @@ class ScenarioLearner:
     def reset(self, seed: int) -> Score:
         """Start afresh: a new partition, new weights, new draws."""
         self._training.reset(seed)
-        evaluation = self._training.evaluate()
-        return Score(evaluation.accuracy, evaluation.loss)
+        return self._training.evaluate()
 
     def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
         """Train for one round, average, evaluate."""
-        result = self._training.run_round(cut, takes_part)
-        return Score(result.accuracy, result.loss)
+        return self._training.run_round(cut, takes_part).score
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next round depends on, for ``torch.save``."""
         return self._training.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a stored state: the next round gives the same weights as without the break."""
+        """Go on from a stored state: the next round gives the same weights as without the break.
+
+        Raises
+        ------
+        TrainingError
+            If the state does not fit or is broken; then nothing changes.
+        """
         self._training.load_state_dict(state)
+
+    def check_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise what :meth:`load_state_dict` would raise, and change nothing."""
+        self._training.check_state_dict(state)
 
 
 def _costs(make: NetworkFactory, input_shape: tuple[int, ...], name: str | None = None) -> DNNProfile:
-    # The weights are drawn only to be thrown away, and nobody else's draws are to change by that.
-    with torch.random.fork_rng(devices=[]):
-        network = make()
-    return profile(network, input_shape, name=name)
+    # The weights are drawn only to be thrown away.
+    with on_one_thread(), usual_modes(CPU):
+        return profile(fresh_network(make, 0, CPU), input_shape, name=name)
 
 
 @cache
@@ -153,6 +162,6 @@ def _check_parts(network: object, data: object) -> None:
         )
     if not (data is None or isinstance(data, TensorData)):
         raise DataError(
-            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.data.from_datasets("
+            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.from_datasets("
             "train, test) makes one of any two map-style Datasets."
         )

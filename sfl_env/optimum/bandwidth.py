@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array
 from sfl_env.optimum.descent import Evaluation, Optimum, descend
 from sfl_env.optimum.link import Link, Rows, make_link
-from sfl_env.optimum.solution import Solution, require_system
+from sfl_env.optimum.solution import Solution
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 
@@ -136,10 +136,10 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
 
     Raises
     ------
+    ProblemError
+        If the problem is of a system in which devices do not all work at once.
     DecisionError
         If a cut is misshapen, not there, or does not fit into its device's memory.
-    ProblemError
-        If the problem stands for another system than devices that work side by side.
 
     Examples
     --------
@@ -155,8 +155,9 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
     >>> solution.decision.bandwidth_share, solution.latency_s
     (array([[0.5, 0.5]]), array([2.]))
     """
-    require_system(problem, "parallel", "allocate_bandwidth")
-    cut = problem.check_cut(cut)
+    problem.require_parallel("allocate_bandwidth")
+    problem.check_cut(cut)
+    cut = np.asarray(cut)
     fixed, up, down, _ = problem.at_cut(cut)
     split = split_band(
         fixed,
@@ -166,6 +167,4 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
         problem.downlink_full_rate_bps,
         problem.uplink_bandwidth_hz,
     )
-    return Solution(
-        Decision(cut, split.share), split.time_s.max(axis=1), split.lower_bound_s, split.iterations, "parallel"
-    )
+    return Solution(Decision(cut, split.share), split.time_s.max(axis=1), split.lower_bound_s, split.iterations)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.optimum.descent import Evaluation, descend, proven_bound_s
 from sfl_env.optimum.link import Link, Rows, make_link
-from sfl_env.optimum.solution import Solution, require_system
+from sfl_env.optimum.solution import Solution
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.rounds.radio import SMALLEST_SHARE
 
@@ -26,7 +26,8 @@ class OwnCuts:
     @property
     def entries_per_problem(self) -> int:
         """How many numbers a table of one problem has."""
-        return int(self.fixed_s.shape[1] * self.fixed_s.shape[2])
+        _, devices, cuts = self.fixed_s.shape
+        return int(devices * cuts)
 
     def evaluate(self, share: Array) -> Evaluation:
         """Each device's best cut at its share, and its time there."""
@@ -83,11 +84,6 @@ def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Ar
     lower_bound_s : (N,) array
         No decision, with whatever cuts and shares, is faster than this.
 
-    Raises
-    ------
-    ProblemError
-        If the problem stands for another system than devices that work side by side.
-
     Examples
     --------
     >>> problem = RoundProblem(
@@ -102,7 +98,6 @@ def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Ar
     >>> cut, lower_bound_s.round(9)
     (array([[0, 0]]), array([2.]))
     """
-    require_system(problem, "parallel", "best_cuts")
     instance = _instance(problem)
     with np.errstate(all="ignore"):
         now = instance.evaluate(share)
@@ -131,7 +126,7 @@ def solve_exact(problem: RoundProblem) -> Solution:
     Raises
     ------
     ProblemError
-        If the problem stands for another system than devices that work side by side.
+        If the problem is of a system in which devices do not all work at once: the proof would not hold there.
 
     Examples
     --------
@@ -149,7 +144,7 @@ def solve_exact(problem: RoundProblem) -> Solution:
     >>> solution.decision.cut, solution.decision.bandwidth_share, solution.latency_s
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
-    require_system(problem, "parallel", "solve_exact")
+    problem.require_parallel("solve_exact")
     instance = _instance(problem)
     found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share
@@ -160,4 +155,4 @@ def solve_exact(problem: RoundProblem) -> Solution:
         share = np.where(needs, share, 0.0)
         share /= np.maximum(share.sum(axis=1, keepdims=True), SMALLEST_SHARE)
     latency = row_maxima(found.time_s)
-    return Solution(Decision(cut, share), latency, found.lower_bound_s, found.iterations, "parallel")
+    return Solution(Decision(cut, share), latency, found.lower_bound_s, found.iterations)

@@ -1,14 +1,13 @@
-"""A round drawn as a timeline: plain values in, a picture out; matplotlib is imported only when one is drawn."""
+"""A round drawn as a timeline into a figure of matplotlib, which is imported only when one is drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sfl_env.arrays import Array
-from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE
+from sfl_env.render.labels import cut_labels, device_labels, summary, time_unit
+from sfl_env.render.picture import RoundPicture
+from sfl_env.rounds.latency import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +20,6 @@ FIGURE_SIZE_INCHES = (9.6, 5.4)
 DOTS_PER_INCH = 100
 
 _INK, _GREY, _FAINT, _MARK = "#1A1A1A", "#6B6B6B", "#EDEDED", "#B00020"
-_TIME_UNITS = ((1e-3, "µs", 1e6), (1.0, "ms", 1e3), (600.0, "s", 1.0), (36_000.0, "min", 1.0 / 60.0))
-_LONGEST_NAME = 16
 _MARGIN, _GAP = 0.15, 0.14  # inches
 _HEADING, _AXIS, _LEGEND = 0.62, 0.42, 0.30  # inches
 _SHARES, _PERCENT = 1.25, 0.52  # inches: the bars of the shares, and the numbers beside them
@@ -30,92 +27,7 @@ _LARGEST_FONT, _SMALLEST_FONT = 9.0, 5.5  # points
 _CHARACTER = 0.0092  # inches a character is wide, for each point of its size
 _WIDEST_CHARACTER = 0.014  # of the timeline's width, for a character above it
 _FEWEST_ROWS = 5  # rows that the timeline has room for at least, so that a lone device is no wall of colour
-_TOGETHER = 1e-6  # devices whose ends differ by less than this, relatively, finish together
 _MANY = 60  # devices above which rows are too thin for gaps and outlines
-
-
-@dataclass(frozen=True)
-class RoundPicture:
-    """What the picture of a round shows, as plain values.
-
-    Parameters
-    ----------
-    heading : str
-        What the picture is of, such as ``"Round 7"``.
-    latency_s : float
-        The round's length, seconds.
-    start_s, duration_s : (K, 7) array
-        When each device's phases begin and how long they take, seconds; see :func:`schedule`.
-    cut : (K,) integer array
-        Index of each device's cut; shown counted from 1, as c in the model.
-    bandwidth_share : (K,) array
-        Share of the band.
-    cut_names : tuple of str
-        Name of every cut, (C,).
-    device_names : tuple of str
-        Name of every device, (K,), shown behind its index; may be empty texts.
-    optimal_latency_s : float, optional
-        The round's optimum, where it is known.
-    note : str
-        Written across the timeline, for instance why it is empty.
-    """
-
-    heading: str
-    latency_s: float
-    start_s: Array  # (K, 7)
-    duration_s: Array  # (K, 7)
-    cut: NDArray[np.intp]  # (K,)
-    bandwidth_share: Array  # (K,)
-    cut_names: tuple[str, ...]  # (C,)
-    device_names: tuple[str, ...]  # (K,)
-    optimal_latency_s: float | None = None
-    note: str = ""
-
-    @property
-    def takes_part(self) -> NDArray[np.bool_]:
-        """(K,): whether a device does anything in the round."""
-        takes_part: NDArray[np.bool_] = self.duration_s.sum(axis=-1) > 0.0
-        return takes_part
-
-    @property
-    def stragglers(self) -> tuple[int, ...]:
-        """Indices of the devices that finish last: several where they do so together, none in an empty round."""
-        end_s = (self.start_s + self.duration_s).max(axis=-1)
-        last = self.takes_part & (end_s >= end_s.max() * (1.0 - _TOGETHER))
-        return tuple(np.flatnonzero(last).tolist())
-
-
-def schedule(phase_latency_s: Array, *, synchronised: bool) -> tuple[Array, Array]:
-    """Return when each device's phases begin and how long they take.
-
-    Parameters
-    ----------
-    phase_latency_s : (K, 7) array
-        Seconds of each device's phases, as in ``info["phase_latency_s"]``.
-    synchronised : bool
-        Whether each phase waits for all devices, and the server takes their jobs in turn at full speed.
-
-    Returns
-    -------
-    start_s, duration_s : (K, 7) arrays
-        Seconds.
-
-    Examples
-    --------
-    >>> start_s, duration_s = schedule(np.array([[1.0] * 7, [2.0] * 7]), synchronised=False)
-    >>> start_s[1]
-    array([ 0.,  2.,  4.,  6.,  8., 10., 12.])
-    """
-    duration = np.array(phase_latency_s, dtype=np.float64)
-    if not synchronised:
-        return np.cumsum(duration, axis=-1) - duration, duration
-    # The times charge each job at the server's K-th part; in turn each has all of it.
-    duration[:, SERVER_COMPUTE] /= len(duration)
-    phase_s = duration.max(axis=0)
-    phase_s[SERVER_COMPUTE] = duration[:, SERVER_COMPUTE].sum()
-    start = np.tile(np.cumsum(phase_s) - phase_s, (len(duration), 1))
-    start[:, SERVER_COMPUTE] += np.cumsum(duration[:, SERVER_COMPUTE]) - duration[:, SERVER_COMPUTE]
-    return start, duration
 
 
 def draw_round(figure: "Figure", picture: RoundPicture) -> None:
@@ -159,14 +71,14 @@ def _draw_panel(figure: "Figure", picture: RoundPicture, top: float, bottom: flo
     rows_inches = top - bottom - _HEADING - _AXIS
     row_points = rows_inches / max(num_devices, _FEWEST_ROWS) * 72.0
     font = float(np.clip(0.7 * row_points, _SMALLEST_FONT, _LARGEST_FONT))
-    labels = _device_labels(picture), _cut_labels(picture)
+    labels = device_labels(picture), cut_labels(picture)
     device_width, cut_width = (max(0.4, max(map(len, texts)) * font * _CHARACTER) + _GAP for texts in labels)
     left = _MARGIN + device_width + cut_width
     right = width - _MARGIN - _PERCENT - _SHARES - _GAP
     fraction = (bottom + _AXIS) / height, rows_inches / height
     timeline = figure.add_axes((left / width, fraction[0], (right - left) / width, fraction[1]))
     shares = figure.add_axes(((right + _GAP) / width, fraction[0], _SHARES / width, fraction[1]))
-    unit, per_second = _time_unit(horizon_s)
+    unit, per_second = time_unit(horizon_s)
     _draw_timeline(timeline, picture, horizon_s, per_second, font)
     if picture.stragglers:
         timeline.set_xlabel(f"time in the round ({unit})", fontsize=8, color=_GREY, labelpad=2)
@@ -180,7 +92,7 @@ def _draw_panel(figure: "Figure", picture: RoundPicture, top: float, bottom: flo
     figure.text((right + _GAP) / width, heads_y, "share of the band", fontsize=8, color=_GREY)
     title_y = (top - 0.30) / height
     figure.text(_MARGIN / width, title_y, picture.heading, fontsize=12, weight="bold", color=_INK)
-    figure.text(1.0 - _MARGIN / width, title_y, _summary(picture), ha="right", fontsize=10, color=_INK)
+    figure.text(1.0 - _MARGIN / width, title_y, summary(picture), ha="right", fontsize=10, color=_INK)
 
 
 def _draw_label(axes: "Axes", picture: RoundPicture, row: int, x: float, text: str, font: float) -> None:
@@ -217,23 +129,28 @@ def _draw_timeline(axes: "Axes", picture: RoundPicture, horizon_s: float, per_se
             color=colour,
             **outline,
         )
-    if not picture.note:
-        for row in np.flatnonzero(~picture.takes_part)[:_MANY]:
-            axes.text(
-                0.005,
-                row,
-                "takes no part",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=min(font, 8.0),
-                color=_GREY,
-                style="italic",
-            )
     if picture.note:
         axes.text(
             0.5, 0.5, picture.note, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=_GREY
         )
+    else:
+        _name_absent(axes, picture, font)
     _mark_end(axes, picture, per_second)
+
+
+def _name_absent(axes: "Axes", picture: RoundPicture, font: float) -> None:
+    """Say of devices that take no part that they take none."""
+    for row in np.flatnonzero(~picture.takes_part)[:_MANY]:
+        axes.text(
+            0.005,
+            row,
+            "takes no part",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=min(font, 8.0),
+            color=_GREY,
+            style="italic",
+        )
 
 
 def _mark_end(axes: "Axes", picture: RoundPicture, per_second: float) -> None:
@@ -252,7 +169,7 @@ def _mark_end(axes: "Axes", picture: RoundPicture, per_second: float) -> None:
     above: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "fontsize": 8, "va": "bottom"}
     to_the_left = end > 0.5 * limit
     axes.text(end, 1.015, text, ha="right" if to_the_left else "left", color=_MARK, **above)
-    if picture.optimal_latency_s is not None and picture.optimal_latency_s < end / per_second * (1.0 - _TOGETHER):
+    if picture.optimal_latency_s is not None and picture.optimum_is_earlier:
         optimum = picture.optimal_latency_s * per_second
         axes.axvline(optimum, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
         # Left of its line, where it does not run into the other text.
@@ -308,42 +225,3 @@ def _draw_legend(figure: "Figure") -> None:
         columnspacing=1.3,
         borderaxespad=0.25,
     )
-
-
-def _device_labels(picture: RoundPicture) -> list[str]:
-    return [f"{index} {_shortened(name)}".rstrip() for index, name in enumerate(picture.device_names)]
-
-
-def _cut_labels(picture: RoundPicture) -> list[str]:
-    if picture.note:
-        return [""] * len(picture.cut)
-    return [
-        f"{cut + 1} {_shortened(picture.cut_names[cut])}" if part else "-"
-        for cut, part in zip(picture.cut.tolist(), picture.takes_part, strict=True)
-    ]
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-
-
-def _summary(picture: RoundPicture) -> str:
-    if not picture.stragglers:
-        return ""
-    text = f"latency {_time_text(picture.latency_s)}"
-    if picture.optimal_latency_s is None:
-        return text
-    # Adding zero turns the -0.0 of a difference by rounding alone into 0.0.
-    loss = round((picture.latency_s / picture.optimal_latency_s - 1.0) * 100.0, 1) + 0.0
-    return f"{text}   optimum {_time_text(picture.optimal_latency_s)} ({loss:+.1f} %)"
-
-
-def _time_unit(seconds: float) -> tuple[str, float]:
-    """Return the unit that suits a time, and how many of it a second has."""
-    return next(((unit, per) for limit, unit, per in _TIME_UNITS if seconds < limit), ("h", 1.0 / 3600.0))
-
-
-def _time_text(seconds: float) -> str:
-    unit, per_second = _time_unit(seconds)
-    value = seconds * per_second
-    return f"{value:.3g} {unit}" if value < 1000.0 else f"{value:.0f} {unit}"

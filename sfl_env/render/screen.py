@@ -1,6 +1,5 @@
 """Where an environment shows its picture: nowhere, in an array of pixels, or in a window."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,11 +7,9 @@ from gymnasium import logger
 from numpy.typing import NDArray
 
 from sfl_env.checks import nearest_name
-from sfl_env.devices.population import Population
-from sfl_env.episodes import Episodes
 from sfl_env.errors import RenderError
-from sfl_env.render.drawing import DOTS_PER_INCH, FIGURE_SIZE_INCHES, RoundPicture, draw_round, schedule
-from sfl_env.rounds.latency import PHASES
+from sfl_env.render.drawing import DOTS_PER_INCH, FIGURE_SIZE_INCHES, draw_round
+from sfl_env.render.picture import RoundPicture
 
 Frame = NDArray[np.uint8]
 
@@ -57,6 +54,10 @@ class Window:
     def __init__(self) -> None:
         self._number: int | None = None
         self._possible = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the window to itself: a copy opens one of its own, in another process the number means nothing."""
+        return {"_number": None, "_possible": self._possible}
 
     def show(self, picture: RoundPicture) -> None:
         """Draw the picture into the window."""
@@ -139,46 +140,4 @@ def screen(render_mode: str | None) -> Screen | None:
     raise RenderError(
         f"render_mode is {render_mode!r}; it has to be one of {', '.join(RENDER_MODES)}, or None"
         f"{nearest_name(str(render_mode), RENDER_MODES)}."
-    )
-
-
-def picture_of(episodes: Episodes, info: Mapping[str, Any] | None) -> RoundPicture:
-    """Return the picture of the first environment's last round.
-
-    Parameters
-    ----------
-    episodes : Episodes
-        After the round.
-    info : mapping, optional
-        The round's info, as ``step`` returns it; None before an episode's first round.
-    """
-    simulator, num_devices = episodes.simulator, episodes.scenario.num_devices
-    # Only our own sampler is known to name its types.
-    types = simulator.population.types if isinstance(simulator.population, Population) else ()
-    kinds = episodes.state.setup.devices.type_index[0].tolist()
-    device_names = tuple(types[kind] if types else "" for kind in kinds)
-    if info is None:
-        nothing = np.zeros((num_devices, len(PHASES)))
-        return RoundPicture(
-            heading="Before the first round",
-            latency_s=0.0,
-            start_s=nothing,
-            duration_s=nothing,
-            cut=np.zeros(num_devices, dtype=np.intp),
-            bandwidth_share=np.zeros(num_devices),
-            cut_names=simulator.profile.cut_names,
-            device_names=device_names,
-            note="No round yet: step() carries out the first.",
-        )
-    start_s, duration_s = schedule(info["phase_latency_s"], synchronised=episodes.scenario.synchronised_phases)
-    return RoundPicture(
-        heading=f"Round {int(episodes.state.round[0])}",
-        latency_s=float(info["latency_s"]),
-        start_s=start_s,
-        duration_s=duration_s,
-        cut=info["cut"],
-        bandwidth_share=info["bandwidth_share"],
-        cut_names=simulator.profile.cut_names,
-        device_names=device_names,
-        optimal_latency_s=info.get("optimal_latency_s"),
     )

@@ -17,7 +17,7 @@ class Conditions(NamedTuple):
     backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
-    active: NDArray[np.bool_] | None  # (N, K) takes part, its battery is not empty; None: all always do
+    takes_part: NDArray[np.bool_] | None  # (N, K) whose battery is not empty; None: all always do
 
     def at_every_cut(self) -> "Conditions":
         """Return the arrays as (N, K, 1), to be broadcast against the cuts."""

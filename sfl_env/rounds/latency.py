@@ -9,8 +9,8 @@ from sfl_env.arrays import Array, constant, row_maxima
 from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, shannon_rate_nats
-from sfl_env.rounds.system import System
 from sfl_env.rounds.workload import Workload
+from sfl_env.scenario import System
 
 PHASES = (
     "model_download",
@@ -124,9 +124,9 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     model_bits = work.model_bits.take(cut)
     uplink_bits = now.samples * work.smashed_bits.take(cut) + model_bits
     downlink_bits = now.samples * work.gradient_bits.take(cut) + model_bits
-    if now.active is not None:
+    if now.takes_part is not None:
         for cost in (fixed_s, uplink_bits, downlink_bits):
-            cost *= now.active
+            cost *= now.takes_part
     fixed_s[cut > now.deepest_cut] = np.inf
     return BandDemand(fixed_s, uplink_bits, downlink_bits)
 
@@ -134,7 +134,7 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
 def round_problem(
     work: Workload, resources: Resources, now: Conditions, system: System = "parallel"
 ) -> RoundProblem:
-    """Build the joint problem of cuts and bandwidth for the given conditions, of the given system's rounds."""
+    """Build the joint problem of cuts and bandwidth for the given conditions, a round of the given system."""
     every_cut = np.arange(work.num_cuts)
     demand = band_demand(work, resources, now.at_every_cut(), every_cut)
     n = now.samples.shape[0]

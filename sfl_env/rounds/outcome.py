@@ -16,4 +16,4 @@ class Outcome(NamedTuple):
     latency_s: Array  # (N,)
     energy_j: Array  # (N, K)
     charge: Array  # (N, K) of the battery left after the round, 0 to 1
-    takes_part: NDArray[np.bool_] | None  # (N, K) is in the round's average; None: all are
+    takes_part: NDArray[np.bool_] | None  # (N, K) to the round's end, so is in its average; None: all do

@@ -1,6 +1,5 @@
 """One round's joint problem of cuts and bandwidth, and a decision on it, as plain values."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,17 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
-from sfl_env.errors import DecisionError, ProblemError
-from sfl_env.rounds.given import as_indices, as_numbers
+from sfl_env.checks import require_choice
+from sfl_env.errors import DecisionError, ProblemError, SFLError
 from sfl_env.rounds.radio import uplink_rate_bps
-from sfl_env.rounds.system import ABOUT, SYSTEMS, System
+from sfl_env.scenario import System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
-SMALLEST, LARGEST = 1e-40, 1e40
-"""The numbers of a problem lie between, where nothing that solvers compute leaves the range of floats: the least
-share that a device may need is then around 1e-163."""
+SMALLEST, LARGEST = 1e-60, 1e60
+"""Between these lies every number of a problem that is not 0 or infinite: then shares, quotients of them, are
+numbers too."""
+
+ARRAYS = (
+    "fixed_s",
+    "uplink_bits",
+    "downlink_bits",
+    "uplink_snr_hz",
+    "downlink_full_rate_bps",
+    "uplink_bandwidth_hz",
+)
+"""The fields of a problem that are arrays."""
+
+MAY_BE_ZERO = frozenset({"fixed_s", "uplink_bits", "downlink_bits"})
+MAY_BE_INFINITE = frozenset({"fixed_s", "downlink_full_rate_bps"})
+
+SYSTEMS: dict[System, str] = {
+    "parallel": "all devices work at once",
+    "sequence": "devices take turns",
+    "synchronised": "every phase waits for all devices",
+    "deadline": "late devices are left out",
+}
+"""The systems that a round can be of, in words."""
 
 
 class Decision(NamedTuple):
@@ -36,43 +56,6 @@ class Decision(NamedTuple):
 
     cut: NDArray[np.intp]  # (N, K)
     bandwidth_share: Array  # (N, K)
-
-
-class _Limits(NamedTuple):
-    """What an array of a problem may hold besides numbers from :data:`SMALLEST` to :data:`LARGEST`."""
-
-    ndim: int
-    zero: bool = False
-    infinite: bool = False
-
-    def check(self, name: str, values: Array) -> None:
-        """Raise :class:`ProblemError`, naming the first entry that is out of range."""
-        good = (values >= SMALLEST) & (values <= LARGEST)
-        if np.count_nonzero(good) == values.size:  # nearly always
-            return
-        if self.zero:
-            good |= values == 0.0
-        if self.infinite:
-            good |= values == np.inf
-        if np.count_nonzero(good) == values.size:
-            return
-        where = tuple(int(i) for i in np.argwhere(~good)[0])
-        axes = ", ".join(("environment", "device", "cut")[: len(where)])
-        wanted = f"{'0 or ' * self.zero}from {SMALLEST:g} to {LARGEST:g}{' or infinite' * self.infinite}"
-        raise ProblemError(
-            f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
-        )
-
-
-ARRAYS: Mapping[str, _Limits] = {
-    "fixed_s": _Limits(3, zero=True, infinite=True),
-    "uplink_bits": _Limits(3, zero=True),
-    "downlink_bits": _Limits(3, zero=True),
-    "uplink_snr_hz": _Limits(2),
-    "downlink_full_rate_bps": _Limits(2, infinite=True),
-    "uplink_bandwidth_hz": _Limits(1),
-}
-"""The arrays of a problem, and what each may hold."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +82,15 @@ class RoundProblem:
     uplink_bandwidth_hz : (N,) array
         The whole uplink band, Hz.
     system : {"parallel", "sequence", "synchronised", "deadline"}
-        Which system's rounds these are; see :data:`sfl_env.rounds.system.ABOUT`. Only for ``"parallel"`` is the
-        round its straggler's, as above.
+        What the length of the round is made of. The solvers are for devices that work at once; where the round is
+        another system's, they refuse, since what they prove would not hold there. :meth:`as_parallel` is the
+        surrogate that they solve.
 
     Raises
     ------
     ProblemError
-        If something is no array of real numbers, shapes do not fit, a device has no cut that fits, or a number is
-        out of range: all lie from 1e-40 to 1e40, far beyond anything that is built. Besides, seconds and bits may
-        be 0, and what the description calls infinite may be that.
+        If shapes do not fit, a number is negative, NaN or out of range (:data:`SMALLEST` to :data:`LARGEST`), or a
+        device has no cut that fits.
 
     Examples
     --------
@@ -137,21 +120,43 @@ class RoundProblem:
     system: System = "parallel"
 
     def __post_init__(self) -> None:
-        if self.system not in SYSTEMS:
-            raise ProblemError(f"system is {self.system!r}; it has to be one of {', '.join(SYSTEMS)}.")
+        require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
         for name in ARRAYS:
-            values = as_numbers(getattr(self, name), name, ProblemError)
-            object.__setattr__(self, name, np.asarray(values, order="C"))
+            object.__setattr__(self, name, real_numbers(name, getattr(self, name), ProblemError))
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
-        for name, limits in ARRAYS.items():
-            values, wanted = getattr(self, name), shape[: limits.ndim]
-            if values.shape != wanted:
+        expected = {
+            "uplink_bits": shape,
+            "downlink_bits": shape,
+            "uplink_snr_hz": shape[:2],
+            "downlink_full_rate_bps": shape[:2],
+            "uplink_bandwidth_hz": shape[:1],
+        }
+        for name, wanted in expected.items():
+            if getattr(self, name).shape != wanted:
                 raise ProblemError(
-                    f"{name} has shape {values.shape}; beside fixed_s of shape {shape} it has to be {wanted}."
+                    f"{name} has shape {getattr(self, name).shape}; beside fixed_s of shape {shape} it has "
+                    f"to be {wanted}."
                 )
-            limits.check(name, values)
+        self._check_values()
+
+    def _check_values(self) -> None:
+        for name in ARRAYS:
+            values = getattr(self, name)
+            good = (values >= SMALLEST) & (values <= LARGEST)
+            if name in MAY_BE_ZERO:
+                good |= values == 0.0
+            if name in MAY_BE_INFINITE:
+                good |= values == np.inf
+            if not good.all():
+                where = tuple(int(i) for i in np.argwhere(~good)[0])
+                axes = ", ".join(("environment", "device", "cut")[: len(where)])
+                wanted = "0, or " * (name in MAY_BE_ZERO) + f"from {SMALLEST:g} to {LARGEST:g}"
+                wanted += ", or infinite" * (name in MAY_BE_INFINITE)
+                raise ProblemError(
+                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
+                )
         hopeless = np.isinf(self.fixed_s).all(axis=-1)
         if hopeless.any():
             env, device = (int(i) for i in np.argwhere(hopeless)[0])
@@ -174,22 +179,43 @@ class RoundProblem:
 
     def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "RoundProblem":
         """Some of the N rounds."""
-        return _checked({name: getattr(self, name)[index] for name in ARRAYS}, self.system)
+        part = object.__new__(RoundProblem)
+        # Past __post_init__: what is part of a checked problem needs no second check.
+        vars(part).update({name: getattr(self, name)[index] for name in ARRAYS}, system=self.system)
+        return part
 
     def as_parallel(self) -> "RoundProblem":
-        """Return the surrogate: the same devices, channels and costs, but devices that work side by side.
+        """Return the problem as if all devices worked at once: itself, or the surrogate of another system.
 
-        What solvers prove of it they prove of it alone, not of the system that this problem stands for.
-
-        Examples
-        --------
-        >>> problem = RoundProblem([[[1.0]]], [[[1e6]]], [[[0.0]]], [[3e6]], [[np.inf]], [1e6], "synchronised")
-        >>> problem.as_parallel().system
-        'parallel'
+        What is proven of a surrogate says nothing about the round that it stands for.
         """
         if self.system == "parallel":
             return self
-        return _checked({name: getattr(self, name) for name in ARRAYS}, "parallel")
+        return self._changed(system="parallel")
+
+    def without_computing(self) -> "RoundProblem":
+        """Return the problem with the same bits to send and nothing to compute."""
+        return self._changed(fixed_s=np.zeros_like(self.fixed_s))
+
+    def _changed(self, **fields: Any) -> "RoundProblem":
+        changed = object.__new__(RoundProblem)
+        vars(changed).update({name: getattr(self, name) for name in (*ARRAYS, "system")} | fields)
+        return changed
+
+    def require_parallel(self, solver: str) -> None:
+        """Raise :class:`ProblemError` where a solver for devices that work at once would prove what does not hold.
+
+        Raises
+        ------
+        ProblemError
+            If the problem is of another system.
+        """
+        if self.system != "parallel":
+            raise ProblemError(
+                f"{solver} solves rounds in which all devices work at once, and this one's system is "
+                f"{self.system!r} ({SYSTEMS[self.system]}), where its decision need not be the best and its bound "
+                "does not hold. Solve problem.as_parallel() if a surrogate will do."
+            )
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
         """Each device's (N, K) entries of ``fixed_s``, ``uplink_bits``, ``downlink_bits`` and ``needs_band``."""
@@ -203,18 +229,17 @@ class RoundProblem:
         )
 
     def device_latency_s(self, decision: Decision) -> Array:
-        """(N, K): the seconds that each device takes itself; infinite where a needed band is missing.
+        """(N, K): seconds until each device has finished; infinite where a needed band is missing.
 
-        Devices are looked at one by one, in every system: shares may sum above 1, for questions such as how long
-        each device would take with the whole band.
+        Devices are looked at one by one: shares may sum above 1, for questions such as how long each device
+        would take with the whole band.
 
         Raises
         ------
         DecisionError
-            For something that is no decision, a wrong shape, a cut that is not there, or a share that is negative
-            or not finite.
+            For a wrong shape or a cut that is not there.
         """
-        cut, share = self._taken(decision)
+        cut, share = self._checked_cut(decision.cut), self._checked_share(decision.bandwidth_share)
         fixed, up, down, needs = self.at_cut(cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
         usable = np.where(share > 0.0, share, 1.0)
@@ -223,40 +248,55 @@ class RoundProblem:
         return latency
 
     def latency_s(self, decision: Decision) -> Array:
-        """(N,): the round's length: its slowest device's seconds, or in sequence all devices' with the whole band.
+        """(N,): the round's length: its slowest device's seconds, or where devices take turns, all of theirs.
+
+        In turn, each device has the whole band, whatever its share.
 
         Raises
         ------
         DecisionError
             If the decision cannot be carried out; see :meth:`check`.
         ProblemError
-            In the other systems, where it takes more than a problem holds to tell.
+            For the other systems, whose rounds do not follow from these numbers.
         """
-        self.check(decision)
-        if self.system == "parallel":
-            return row_maxima(self.device_latency_s(decision))
         if self.system == "sequence":
-            whole = Decision(decision.cut, np.ones(self.shape[:2]))
-            seconds: Array = self.device_latency_s(whole).sum(axis=-1)
-            return seconds
-        raise ProblemError(
-            f"This problem stands for {ABOUT[self.system]}, and it does not hold what their length depends on; "
-            "step the environment to see it. How long the round would be if devices worked side by side, "
-            "problem.as_parallel() tells."
-        )
+            self.check_cut(decision.cut)
+            alone = self.device_latency_s(Decision(decision.cut, np.ones(self.fixed_s.shape[:2])))
+            return np.asarray(alone.sum(axis=-1))
+        self.require_parallel("latency_s")
+        self.check(decision)
+        return row_maxima(self.device_latency_s(decision))
 
-    def check_cut(self, cut: object) -> NDArray[np.intp]:
-        """Return the cuts as indices if every device can take its cut.
+    def check_cut(self, cut: NDArray[np.intp]) -> None:
+        """Raise :class:`DecisionError` unless every device can take its cut.
 
         Raises
         ------
         DecisionError
             For a wrong shape or type, or a cut that is not there or does not fit into the device's memory.
         """
-        index = self._index(cut)
-        fits = np.isfinite(np.take_along_axis(self.fixed_s, index[..., None], axis=-1)[..., 0])
-        _reject(~fits, index, "cut", "it does not fit into the device's memory; take a shallower one")
-        return index
+        known = self._checked_cut(cut)
+        fits = np.isfinite(np.take_along_axis(self.fixed_s, known[..., None], axis=-1)[..., 0])
+        _reject(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
+
+    def _checked_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
+        known = _integers(cut)
+        self._check_shape("cut", known)
+        num_cuts = self.fixed_s.shape[-1]
+        bad = (known < 0) | (known >= num_cuts)
+        _reject(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        return known.astype(np.intp, copy=False)
+
+    def _checked_share(self, share: Array) -> Array:
+        known = real_numbers("bandwidth_share", share, DecisionError)
+        self._check_shape("bandwidth_share", known)
+        _reject(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
+        return known
+
+    def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
+        wanted = self.fixed_s.shape[:2]
+        if values.shape != wanted:
+            raise DecisionError(f"{name} has shape {values.shape}; it has to be {wanted}.")
 
     def check(self, decision: Decision) -> None:
         """Raise :class:`DecisionError` unless the decision can be carried out.
@@ -264,12 +304,11 @@ class RoundProblem:
         Raises
         ------
         DecisionError
-            For something that is no decision, a wrong shape or type, a cut that is not there or does not fit, a
-            share that is negative or not finite, shares that sum above 1, or no share for a device whose cut needs
-            the band.
+            For a wrong shape or type, a cut that is not there or does not fit, a share that is negative or not
+            finite, shares that sum above 1, or no share for a device whose cut needs the band.
         """
-        cut, share = self._taken(decision)
-        self.check_cut(cut)
+        self.check_cut(decision.cut)
+        share = self._checked_share(decision.bandwidth_share)
         total = share.sum(axis=-1)
         if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
@@ -277,40 +316,43 @@ class RoundProblem:
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "
                 "most. Divide them by their sum."
             )
-        _, _, _, needs = self.at_cut(cut)
+        _, _, _, needs = self.at_cut(self._checked_cut(decision.cut))
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
 
-    def _taken(self, decision: Decision) -> tuple[NDArray[np.intp], Array]:
-        """Return a decision's cuts and shares as arrays that devices can be looked at with."""
-        if not isinstance(decision, Decision):
-            raise DecisionError(f"{type(decision).__name__} is no decision; write Decision(cut, bandwidth_share).")
-        cut = self._index(decision.cut)
-        share = as_numbers(decision.bandwidth_share, "bandwidth_share", DecisionError)
-        self._check_shape("bandwidth_share", share)
-        _reject(~((share >= 0.0) & (share < np.inf)), share, "bandwidth_share", "it has to be from 0 to 1")
-        return cut, share
 
-    def _index(self, cut: object) -> NDArray[np.intp]:
-        given = as_indices(cut, "cut", DecisionError)
-        self._check_shape("cut", given)
-        num_cuts = self.fixed_s.shape[-1]
-        _reject((given < 0) | (given >= num_cuts), given, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
-        return given.astype(np.intp, copy=False)
+def real_numbers(name: str, values: object, error: type[SFLError]) -> Array:
+    """Return what was given as an array of real numbers in double precision.
 
-    def _check_shape(self, name: str, values: NDArray[Any]) -> None:
-        wanted = self.fixed_s.shape[:2]
-        if values.shape != wanted:
-            raise DecisionError(f"{name} has shape {values.shape}; it has to be {wanted}.")
+    Raises
+    ------
+    SFLError
+        Of the class ``error``, if it is none: texts, objects, truth values, complex numbers, ragged rows.
 
-
-def _checked(arrays: Mapping[str, Array], system: System) -> RoundProblem:
-    """Return a problem past ``__post_init__``: what is part of a checked one needs no second check."""
-    problem = object.__new__(RoundProblem)
-    vars(problem).update(arrays, system=system)
-    return problem
+    Examples
+    --------
+    >>> real_numbers("start", [[1, 2]], DecisionError)
+    array([[1., 2.]])
+    """
+    try:
+        found = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as reason:
+        raise error(f"{name} is no array of numbers: {reason}.") from reason
+    if found.dtype.kind not in "fiu":
+        raise error(f"{name} has type {found.dtype}; it has to hold real numbers.")
+    return np.asarray(found, np.float64, order="C")
 
 
-def _reject(bad: NDArray[np.bool_], values: NDArray[Any], name: str, why: str) -> None:
+def _integers(cut: object) -> NDArray[Any]:
+    try:
+        found = np.asarray(cut)
+    except (ValueError, TypeError, RuntimeError) as reason:
+        raise DecisionError(f"cut is no array of whole numbers: {reason}.") from reason
+    if found.dtype.kind not in "iu":
+        raise DecisionError(f"cut has type {found.dtype}; it has to hold integers, counted from 0.")
+    return found
+
+
+def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
     if bad.any():
         env, device = (int(i) for i in np.argwhere(bad)[0])
         raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")

@@ -1,32 +1,28 @@
 """Round problems in files: JSON or NumPy's NPZ, with the fields of :class:`sfl_env.RoundProblem`."""
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_known
 from sfl_env.errors import ProblemError
-from sfl_env.rounds.given import as_numbers
-from sfl_env.rounds.problem import ARRAYS, RoundProblem
-from sfl_env.rounds.system import System
+from sfl_env.rounds.problem import ARRAYS, MAY_BE_INFINITE, RoundProblem
 from sfl_env.storage.atomic import atomic_output
 from sfl_env.storage.json_text import read_json
 from sfl_env.storage.npz import read_npz
 
-FIELDS = tuple(item.name for item in dataclasses.fields(RoundProblem))
+FIELDS = (*ARRAYS, "system")
+"""A file without ``system`` holds rounds in which all devices work at once."""
 
 
 def read_problem(path: Path) -> RoundProblem:
     """Read a problem from a ``.json`` or ``.npz`` file.
 
     Arrays are those of :class:`sfl_env.RoundProblem`; for a single round the environment axis may be left out.
-    In JSON an infinite entry (a cut that does not fit, a downlink that is neglected) is ``null``. ``system`` may
-    be left out where devices work side by side.
+    In JSON an infinite entry (a cut that does not fit, a downlink that is neglected) is ``null``.
 
     Parameters
     ----------
@@ -36,8 +32,7 @@ def read_problem(path: Path) -> RoundProblem:
     Raises
     ------
     ProblemError
-        If the file is not there, broken, larger than a problem's files may be, lacks fields or has others, or if
-        its arrays are no problem.
+        If the file is not there, broken, lacks fields or has others, or its arrays are no problem.
 
     Examples
     --------
@@ -50,25 +45,19 @@ def read_problem(path: Path) -> RoundProblem:
     >>> read_problem(path).shape
     (1, 1, 2)
     """
-    path = Path(path)
-    if path.suffix == ".npz":
-        values: Any = read_npz(path, ProblemError)
-    elif path.suffix == ".json":
-        values = read_json(path, ProblemError)
-    else:
-        raise ProblemError(f"{path} has to end in .json or .npz.")
-    if not isinstance(values, Mapping):
-        raise ProblemError(f"{path} holds no object; it has to have the fields {', '.join(FIELDS)}.")
+    values = _read(path)
     for name in values:
-        if name not in FIELDS:
-            raise ProblemError(f"{path} has an unknown field {name!r}{nearest_name(name, FIELDS)}.")
+        require_known(f"field in {path}:", name, FIELDS, ProblemError)
     missing = [name for name in ARRAYS if name not in values]
     if missing:
         raise ProblemError(f"{path} lacks {', '.join(missing)}.")
-    arrays = {name: _array(path, name, values[name]) for name in ARRAYS}
-    if arrays["fixed_s"].ndim == 2:
-        arrays = {name: array[None] for name, array in arrays.items()}
-    return RoundProblem(**arrays, system=_system(path, values.get("system", "parallel")))
+    given = {"system": "parallel"} | dict(values)
+    if np.ndim(given["fixed_s"]) == 2:
+        given |= {name: np.asarray(given[name])[None] for name in ARRAYS}
+    try:
+        return RoundProblem(**given)
+    except ProblemError as error:
+        raise ProblemError(f"{path} holds no problem: {error}") from error
 
 
 def write_problem(path: Path, problem: RoundProblem) -> None:
@@ -77,47 +66,58 @@ def write_problem(path: Path, problem: RoundProblem) -> None:
     Raises
     ------
     ProblemError
-        For another ending, or for no rounds at all in JSON, whose empty lists have no shape.
+        For another ending.
     """
-    path = Path(path)
     arrays = {name: getattr(problem, name) for name in ARRAYS}
     if path.suffix == ".npz":
         with atomic_output(path) as partial:
             np.savez_compressed(partial, **arrays, system=np.array(problem.system))
     elif path.suffix == ".json":
-        if not problem.shape[0]:
-            raise ProblemError(f"{path} cannot hold a problem of no rounds, whose shape JSON loses; take .npz.")
-        lists = {name: _finite_lists(array.tolist()) for name, array in arrays.items()}
+        plain = {name: _finite_lists(array.tolist()) for name, array in arrays.items()}
+        text = json.dumps({**plain, "system": problem.system}, allow_nan=False)
         with atomic_output(path) as partial:
-            text = json.dumps({**lists, "system": problem.system}, allow_nan=False)
             partial.write_text(text + "\n", encoding="utf-8")
     else:
         raise ProblemError(f"{path} has to end in .json or .npz.")
 
 
-def _array(path: Path, name: str, value: Any) -> NDArray[np.float64]:
-    what = f"{name} in {path}"
-    if isinstance(value, np.ndarray):
-        return as_numbers(value, what, ProblemError)
-    return as_numbers(_infinite_lists(value, what), what, ProblemError)
+def _read(path: Path) -> Mapping[str, Any]:
+    if path.suffix == ".npz":
+        stored: dict[str, Any] = read_npz(path, ProblemError)
+        return stored | {name: str(values) for name, values in stored.items() if values.dtype.kind == "U"}
+    if path.suffix != ".json":
+        raise ProblemError(f"{path} has to end in .json or .npz.")
+    found = read_json(path, ProblemError)
+    if not isinstance(found, Mapping):
+        raise ProblemError(f"{path} holds no object; it has to have the fields {', '.join(FIELDS)}.")
+    return {name: _array(path, name, value) if name in ARRAYS else value for name, value in found.items()}
 
 
-def _infinite_lists(value: Any, what: str) -> Any:
-    """Return JSON's numbers as floats, and its null as infinity."""
+def _array(path: Path, name: str, value: Any) -> Any:
+    """Return what JSON holds as an array, ``null`` being infinite where that has a meaning."""
+    for entry in _entries(value):
+        if not (type(entry) in (int, float) or (entry is None and name in MAY_BE_INFINITE)):
+            wanted = "numbers or null" if name in MAY_BE_INFINITE else "numbers"
+            raise ProblemError(f"{name} in {path} holds {json.dumps(entry)[:40]}; it has to hold {wanted}.")
+    try:
+        return np.asarray(_infinite_lists(value), dtype=np.float64)
+    except (ValueError, OverflowError) as error:
+        raise ProblemError(f"{name} in {path} is no array of numbers: {error}.") from error
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    """All that is no list, in lists within lists."""
     if isinstance(value, list):
-        return [_infinite_lists(entry, what) for entry in value]
-    if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-        raise ProblemError(f"{what} is no array of numbers: it holds {json.dumps(value)[:60]}.")
-    return np.inf if value is None else float(value)
+        for entry in value:
+            yield from _entries(entry)
+    else:
+        yield value
 
 
-def _system(path: Path, value: Any) -> System:
-    """Return the name of a system as a string, from NumPy's array of one string too."""
-    if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind == "U":
-        value = str(value)
-    if not isinstance(value, str):
-        raise ProblemError(f"system in {path} is {str(value)[:60]!r}; it has to be one name.")
-    return cast(System, value)  # which the problem looks up
+def _infinite_lists(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_infinite_lists(entry) for entry in value]
+    return np.inf if value is None else value
 
 
 def _finite_lists(value: Any) -> Any:

@@ -64,6 +64,11 @@ class Workload:
         """C, the number of cuts."""
         return int(self.model_bits.shape[0])
 
+    def needed_bytes(self, batch_size: NDArray[np.int64]) -> Array:
+        """Return the memory that each cut's device side takes up, (..., C), for mini-batches (...) of samples."""
+        needed: Array = self.static_bytes + batch_size[..., None] * self.sample_bytes
+        return needed
+
     def deepest_cut(self, batch_size: NDArray[np.int64], memory_bytes: Array) -> NDArray[np.intp]:
         """Return the deepest cut whose device side fits into memory, as an index; -1 where none does.
 
@@ -72,8 +77,8 @@ class Workload:
         batch_size, memory_bytes : (N, K) array
             Samples in a mini-batch, and the device's memory.
         """
-        needed = self.static_bytes + batch_size[..., None] * self.sample_bytes
-        return np.asarray((needed <= memory_bytes[..., None]).sum(axis=-1) - 1, dtype=np.intp)
+        fits = self.needed_bytes(batch_size) <= memory_bytes[..., None]
+        return np.asarray(fits.sum(axis=-1) - 1, dtype=np.intp)
 
 
 def workload(

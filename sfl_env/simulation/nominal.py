@@ -8,6 +8,12 @@ from sfl_env.rounds.latency import round_problem
 from sfl_env.simulation.simulator import Simulator
 
 SAMPLE_EPISODES = 64
+SAMPLE_DEVICES = 64_000
+"""Of many devices fewer episodes are drawn, since the average needs no more."""
+
+SAMPLE_PAST_ROUNDS = 10
+"""Of delayed CSI's past at most so many rounds are drawn: an old channel is as good a sample as a new one."""
+
 SAMPLE_SEED = 0
 
 
@@ -24,7 +30,10 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
     >>> slow > nominal_round_latency_s(Simulator(Scenario(bandwidth_hz=200e6))) > 0
     True
     """
-    state = simulator.initial(np.random.default_rng(SAMPLE_SEED), SAMPLE_EPISODES)
+    scenario = simulator.scenario
+    episodes = min(SAMPLE_EPISODES, -(-SAMPLE_DEVICES // scenario.num_devices))
+    rounds_before = min(SAMPLE_PAST_ROUNDS, scenario.csi_delay_rounds)
+    state = simulator.initial(np.random.default_rng(SAMPLE_SEED), episodes, rounds_before)
     now = simulator.conditions(state)
 
     def everywhere(values: np.ndarray) -> np.ndarray:
@@ -37,6 +46,6 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
         backward_slowdown=everywhere(now.backward_slowdown),
         samples=everywhere(now.samples),
         deepest_cut=now.deepest_cut.max(axis=0, keepdims=True),
-        active=None,
+        takes_part=None,
     )
     return float(solve_exact(round_problem(simulator.workload, simulator.resources, average)).latency_s[0])

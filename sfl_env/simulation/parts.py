@@ -1,7 +1,9 @@
-"""From a scenario's fields to the parts that they describe."""
+"""From a scenario's fields to the parts that they describe: the whole translation, and what replaces what."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from sfl_env.arrays import constant
 from sfl_env.channel.fading import Fading, NoFading, Rayleigh, Rician
 from sfl_env.channel.mobility import Annulus, GaussMarkov, Mobility, RandomWaypoint, Static
 from sfl_env.channel.model import Channel
@@ -9,8 +11,46 @@ from sfl_env.channel.path_loss import ClassicMacro, PathLoss, UrbanMacro, UrbanM
 from sfl_env.channel.shadowing import CorrelatedShadowing
 from sfl_env.devices.availability import MarkovAvailability
 from sfl_env.devices.population import Population
-from sfl_env.rounds.system import System
+from sfl_env.dnn import catalogue
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import ScenarioError
+from sfl_env.learning.protocol import Learner
+from sfl_env.rounds.conditions import Resources
+from sfl_env.rounds.radio import Downlink
+from sfl_env.rounds.workload import Workload
+from sfl_env.rounds.workload import workload as per_cut_costs
 from sfl_env.scenario import Scenario
+
+REPLACED: Mapping[str, tuple[str, ...]] = {
+    "profile": ("model",),
+    "channel": (
+        "path_loss",
+        "carrier_hz",
+        "cell_radius_m",
+        "min_distance_m",
+        "shadowing_correlation_m",
+        "fading",
+        "rician_k_db",
+        "fading_correlation",
+        "mobility",
+        "speed_m_per_s",
+        "round_interval_s",
+    ),
+    "population": ("device_types", "device_weights", "compute_spread"),
+    "availability": ("availability_levels", "availability_switch_probability"),
+    "network": ("model",),
+    "data": ("dataset", "dataset_path"),
+    "learner": ("network", "data", "torch_device", "executor"),
+}
+"""Keyword of each part of the system that a user may bring, and the fields or keywords that it replaces."""
+
+TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
+"""Keywords of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
+
+
+def profile(scenario: Scenario) -> DNNProfile:
+    """Return the stored profile of a scenario's network."""
+    return catalogue.load(scenario.network)
 
 
 def channel(scenario: Scenario) -> Channel:
@@ -41,6 +81,75 @@ def availability(scenario: Scenario) -> MarkovAvailability:
     )
 
 
+def workload(scenario: Scenario, network: DNNProfile) -> Workload:
+    """Return what a network costs at each cut in a scenario's number formats."""
+    return per_cut_costs(
+        network,
+        activation_bits=scenario.activation_bits,
+        parameter_bits=scenario.parameter_bits,
+        label_bits=scenario.label_bits,
+        optimizer_slots=scenario.slots_per_parameter,
+    )
+
+
+def resources(scenario: Scenario) -> Resources:
+    """Return what the devices share: the server's speed evenly, or one after another in a sequence."""
+    sharers = 1 if scenario.schedule == "sequence" else scenario.num_devices
+    return Resources(
+        uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
+        server_flops_per_s=constant(scenario.server_flops_per_s / sharers),
+    )
+
+
+def noise_w_per_hz(scenario: Scenario) -> float:
+    """Return the density of thermal noise and noise figure together."""
+    return float(10.0 ** ((scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0))
+
+
+def downlink(scenario: Scenario) -> Downlink:
+    """Return the base station's way down."""
+    return Downlink(
+        scenario.downlink_bandwidth_hz or scenario.bandwidth_hz,
+        scenario.base_station_power_w,
+        noise_w_per_hz(scenario),
+    )
+
+
+def learner(scenario: Scenario, given: Mapping[str, Any]) -> Learner | None:
+    """Return what trains the network in accuracy mode; ``None`` where only lengths of rounds are simulated.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The system.
+    given : mapping
+        Parts and options that the user has named, of which those of accuracy mode are taken.
+
+    Raises
+    ------
+    ScenarioError
+        If a part or option belongs to the other mode.
+    """
+    training = {name: given[name] for name in TRAINING_OPTIONS if name in given}
+    if scenario.mode != "accuracy":
+        for name in ("learner", *training):
+            if name in given:
+                raise ScenarioError(f"{name} belongs to mode='accuracy', where networks are trained.")
+        return None
+    if "profile" in given:
+        raise ScenarioError(
+            "profile is given, but in accuracy mode the costs are those of the network that is trained; leave it "
+            "out, or pass network=, a function that returns yours."
+        )
+    if "learner" in given:
+        own: Learner = given["learner"]
+        return own
+    # Training needs torch, which nothing else here does.
+    from sfl_env.learning.scenario import ScenarioLearner
+
+    return ScenarioLearner(scenario, **training)
+
+
 def _path_loss(scenario: Scenario) -> PathLoss:
     if scenario.path_loss == "macro":
         return ClassicMacro()
@@ -64,18 +173,3 @@ def _mobility(scenario: Scenario) -> Mobility[Any]:
     if scenario.mobility == "gauss-markov":
         return GaussMarkov(area, interval_s, speed)
     return Static(area)
-
-
-def system_of(scenario: Scenario) -> System:
-    """Return which system a scenario's rounds belong to.
-
-    Examples
-    --------
-    >>> system_of(Scenario()), system_of(Scenario(schedule="sequence", deadline_s=5.0))
-    ('parallel', 'deadline')
-    """
-    if scenario.deadline_s is not None:
-        return "deadline"
-    if scenario.synchronised_phases:
-        return "synchronised"
-    return "sequence" if scenario.schedule == "sequence" else "parallel"

@@ -7,21 +7,18 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, constant, row_maxima
 from sfl_env.channel.model import ChannelModel
-from sfl_env.devices.availability import AvailabilityState
-from sfl_env.devices.population import DeviceBatch, DeviceSampler
-from sfl_env.dnn import catalogue
+from sfl_env.devices.availability import Availability
+from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ScenarioError
-from sfl_env.rounds.conditions import Conditions, Resources
+from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.energy import energy_j
 from sfl_env.rounds.latency import PHASES, phase_latency_s, synchronised_latency_s
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
-from sfl_env.rounds.radio import Downlink
-from sfl_env.rounds.workload import workload
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
-from sfl_env.spaces.observation import View
+from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
+from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
 
 ZERO = constant(0.0)
 
@@ -44,7 +41,7 @@ class State(NamedTuple):
     setup: Setup
     channel: Any  # with gain (N, K)
     past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
-    availability: AvailabilityState
+    availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
 
@@ -56,13 +53,13 @@ class Simulator:
     ----------
     scenario : Scenario
         The system.
-    profile, channel, population
-        Replace the parts that the scenario describes.
+    profile, channel, population, availability
+        Replace the parts that the scenario describes; each is tried once, with a generator of its own.
 
     Raises
     ------
     ScenarioError
-        If not even the first cut fits into the memory of some device.
+        If a part is not what its protocol says, or some device's memory may be too small for the first cut.
 
     Examples
     --------
@@ -82,54 +79,45 @@ class Simulator:
         profile: DNNProfile | None = None,
         channel: ChannelModel[Any] | None = None,
         population: DeviceSampler | None = None,
+        availability: Availability[Any] | None = None,
     ) -> None:
         self.scenario = scenario
         self._in_turn = scenario.schedule == "sequence"
-        self.profile = profile or catalogue.load(scenario.network)
-        self.channel: ChannelModel[Any] = channel or parts.channel(scenario)
-        self.population: DeviceSampler = population or parts.population(scenario)
-        self.availability = parts.availability(scenario)
-        self.workload = workload(
-            self.profile,
-            activation_bits=scenario.activation_bits,
-            parameter_bits=scenario.parameter_bits,
-            label_bits=scenario.label_bits,
-            optimizer_slots=scenario.slots_per_parameter,
+        if profile is not None:
+            probe_profile(profile)
+        if channel is not None:
+            probe_channel(channel, scenario.num_devices)
+        if population is not None:
+            probe_population(population, scenario.num_devices)
+        if availability is not None:
+            probe_availability(availability, scenario.num_devices)
+        self.profile = parts.profile(scenario) if profile is None else profile
+        self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
+        self.population: DeviceSampler = parts.population(scenario) if population is None else population
+        self.availability: Availability[Any] = (
+            parts.availability(scenario) if availability is None else availability
         )
-        self.resources = Resources(
-            uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
-            server_flops_per_s=constant(
-                scenario.server_flops_per_s / (1 if self._in_turn else scenario.num_devices)
-            ),
-        )
-        self.noise_w_per_hz = 10.0 ** (
-            (scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0
-        )
-        self._downlink = Downlink(
-            scenario.downlink_bandwidth_hz or scenario.bandwidth_hz,
-            scenario.base_station_power_w,
-            self.noise_w_per_hz,
-        )
+        self.workload = parts.workload(scenario, self.profile)
+        if isinstance(self.population, Population):
+            check_types_memory(self.population, scenario, self.workload, self.profile.name)
+        self.resources = parts.resources(scenario)
+        self.noise_w_per_hz = parts.noise_w_per_hz(scenario)
+        self._downlink = parts.downlink(scenario)
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
-        self._progress = np.linspace(-1.0, 1.0, scenario.max_rounds + 1, dtype=np.float32)
 
-    def initial(self, rng: np.random.Generator, n: int) -> State:
+    def initial(self, rng: np.random.Generator, n: int, past_rounds: int | None = None) -> State:
         """Draw n systems at the start of their episodes.
 
-        With delayed CSI the channel has a past: the rounds before the first one.
+        With delayed CSI the channel has a past: the rounds before the first one, by default as many as the delay.
         """
         scenario, shape = self.scenario, (n, self.scenario.num_devices)
         devices = self.population.sample(rng, *shape)
-        spread = scenario.batch_size_spread ** rng.uniform(-1.0, 1.0, shape)
-        batch_size = np.maximum(np.rint(scenario.batch_size * spread), 1.0).astype(np.int64)
+        batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
-        self._check_memory(deepest_cut, devices, batch_size)
-        channel = self.channel.initial(rng, *shape)
-        past = np.empty((n, scenario.csi_delay_rounds, scenario.num_devices))
-        for age in range(scenario.csi_delay_rounds):
-            past[:, age] = channel.gain
-            channel = self.channel.step(channel, rng)
+        check_memory(deepest_cut, devices, batch_size, self.profile.name)
+        rounds_before = scenario.csi_delay_rounds if past_rounds is None else past_rounds
+        channel, past = self._channel_with_past(rng, shape, rounds_before)
         samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
             setup=Setup(
@@ -146,14 +134,16 @@ class Simulator:
             round=np.zeros(n, dtype=np.int64),
         )
 
-    def _check_memory(self, deepest: NDArray[np.intp], devices: DeviceBatch, batch: NDArray[np.int64]) -> None:
-        if (deepest < 0).any():
-            env, device = (int(i) for i in np.argwhere(deepest < 0)[0])
-            raise ScenarioError(
-                f"Device {device} has {devices.memory_bytes[env, device]:.3g} bytes of memory, too little for the "
-                f"first cut of {self.profile.name} at a mini-batch of {batch[env, device]} samples. Take a "
-                "smaller network or batch_size, or device_types with more memory."
-            )
+    def _channel_with_past(
+        self, rng: np.random.Generator, shape: tuple[int, int], rounds_before: int
+    ) -> tuple[Any, Array]:
+        """Draw channels (N, K), and the gains (N, rounds_before, K) of the rounds before."""
+        channel = self.channel.initial(rng, *shape)
+        past = np.empty((shape[0], rounds_before, shape[1]))
+        for age in range(rounds_before):
+            past[:, age] = channel.gain
+            channel = self.channel.step(channel, rng)
+        return channel, past
 
     def conditions(self, state: State) -> Conditions:
         """Return the true conditions of the round that comes next."""
@@ -172,13 +162,8 @@ class Simulator:
             backward_slowdown=setup.devices.backward_slowdown,
             samples=setup.samples,
             deepest_cut=setup.deepest_cut,
-            active=state.charge > ZERO if self.has_batteries else None,
+            takes_part=state.charge > ZERO if self.has_batteries else None,
         )
-
-    def view(self, state: State, observed: Conditions) -> View:
-        """Return what agents may know of a state."""
-        # A single environment may be stepped past its last round, where the progress stays 1.
-        return View(observed, state.setup.devices, state.charge, self._progress.take(state.round, mode="clip"))
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
@@ -200,9 +185,9 @@ class Simulator:
             self.workload, setup.devices.transmit_power_w, setup.j_per_sample_flop, decision.cut, phases
         )
         charge = state.charge
-        if true.active is not None:
-            phases *= true.active
-            energy *= true.active
+        if true.takes_part is not None:
+            phases *= true.takes_part
+            energy *= true.takes_part
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, ZERO, out=charge)
         device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
@@ -212,7 +197,7 @@ class Simulator:
             latency = np.add.reduce(device_latency, axis=-1)
         else:
             latency = row_maxima(device_latency)
-        takes_part = true.active
+        takes_part = true.takes_part
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
         return Outcome(phases, device_latency, latency, energy, charge, takes_part)
@@ -229,7 +214,7 @@ class Simulator:
             ended: Array = np.minimum(device_latency, deadline_s).sum(axis=-1)
         else:
             ended = np.minimum(latency, deadline_s)
-        return (in_time if true.active is None else in_time & true.active), ended
+        return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
         """Move on to the next round: channel, free speed, batteries.

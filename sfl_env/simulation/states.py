@@ -5,6 +5,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.errors import StateError
+
 State = TypeVar("State", bound=tuple[Any, ...])
 
 
@@ -66,13 +68,22 @@ def to_nested(state: Any) -> Any:
     return [to_nested(part) for part in state] if isinstance(state, tuple) else np.asarray(state).tolist()
 
 
-def from_nested(like: Any, nested: Any) -> Any:
+def from_nested(like: Any, nested: Any, name: str = "state") -> Any:
     """Return the state that :func:`to_nested` took apart, in the types and shapes of another state of its kind.
+
+    Parameters
+    ----------
+    like : NamedTuple of arrays or of such NamedTuples
+        A state of the kind that is expected.
+    nested : nested lists of numbers
+        What was stored.
+    name : str
+        Of the state, for messages.
 
     Raises
     ------
-    ValueError
-        If the parts do not correspond.
+    StateError
+        If the parts do not correspond, or an entry is of another shape or kind of number; it names the entry.
 
     Examples
     --------
@@ -81,7 +92,45 @@ def from_nested(like: Any, nested: Any) -> Any:
     ...     length: np.ndarray
     >>> from_nested(Queue(np.zeros(2, dtype=np.int64)), [[3, 4]])
     Queue(length=array([3, 4]))
+    >>> from_nested(Queue(np.zeros(2, dtype=np.int64)), [[3.5, 4]], "queue")
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.StateError: queue.length of the stored state is of type float64; here it is of int64, ...
     """
-    if isinstance(like, tuple):
-        return type(like)(*(from_nested(part, values) for part, values in zip(like, nested, strict=True)))
-    return np.array(nested, dtype=like.dtype).reshape(like.shape)
+    if not isinstance(like, tuple):
+        return _array_from(like, nested, name)
+    fields = getattr(like, "_fields", range(len(like)))
+    if not isinstance(nested, list | tuple) or len(nested) != len(like):
+        found = f"{len(nested)} parts" if isinstance(nested, list | tuple) else f"a {type(nested).__name__}"
+        raise _misfit(name, f"is {found}", f"it has {len(like)} parts")
+    return type(like)(
+        *(
+            from_nested(part, values, f"{name}.{field}")
+            for field, part, values in zip(fields, like, nested, strict=True)
+        )
+    )
+
+
+def _array_from(like: NDArray[Any], nested: Any, name: str) -> NDArray[Any]:
+    try:
+        found = np.asarray(nested)
+    except Exception as error:  # whatever a foreign object's own conversion raises
+        raise _misfit(name, f"is a {type(nested).__name__} that makes no array", "it is one") from error
+    if found.size == like.size == 0:  # lists of nothing keep neither shape nor type
+        return like.copy()
+    if found.shape != like.shape:
+        raise _misfit(name, f"has shape {found.shape}", f"it has {like.shape}")
+    kind = like.dtype.kind
+    if found.dtype.kind not in {"f": "fiu", "i": "iu", "u": "iu"}.get(kind, kind):
+        raise _misfit(name, f"is of type {found.dtype}", f"it is of {like.dtype}")
+    result = found.astype(like.dtype)
+    if kind in "iu" and not np.array_equal(result, found):
+        raise _misfit(name, "holds numbers that are too large", f"it is of {like.dtype}")
+    return result
+
+
+def _misfit(name: str, found: str, here: str) -> StateError:
+    return StateError(
+        f"{name} of the stored state {found}; here {here}, so it was stored by an environment of another size or "
+        "with other parts: make this one with the same channel, population and fields."
+    )

@@ -1,1 +1,18 @@
-"""What an agent touches: actions, observations and rewards."""
+"""What an agent touches: actions, observations, rewards and infos."""
+
+from sfl_env.spaces.action import ActionEncoder, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
+from sfl_env.spaces.reward import Reward, WeightedReward
+from sfl_env.spaces.view import View
+
+__all__ = [
+    "ActionEncoder",
+    "ContinuousAction",
+    "CutAction",
+    "DeviceRows",
+    "DiscreteAction",
+    "ObservationEncoder",
+    "Reward",
+    "View",
+    "WeightedReward",
+]

@@ -14,6 +14,7 @@ from sfl_env.arrays import Array, constant, row_sums
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import Decision
+from sfl_env.spaces.incoming import floats, indices, shaped
 
 Actions = NDArray[Any]
 SMALLEST_TOTAL = constant(1e-300)
@@ -54,7 +55,7 @@ class ContinuousAction:
 
     Examples
     --------
-    >>> from sfl_env.rounds.latency import Conditions
+    >>> from sfl_env.rounds.conditions import Conditions
     >>> encoder = ContinuousAction(num_cuts=4)
     >>> wanted = Decision(cut=np.array([[0, 3]]), bandwidth_share=np.array([[0.25, 0.75]]))
     >>> seen = Conditions(None, None, None, None, np.ones((1, 2)), np.array([[3, 3]]), None)
@@ -85,13 +86,16 @@ class ContinuousAction:
         Raises
         ------
         DecisionError
-            Naming the device and what was wrong: shape, NaN, or a number outside [-1, 1].
+            Naming the device and what was wrong: shape, type, NaN, or a number outside [-1, 1].
         """
-        values = _shaped(action, (*seen.samples.shape, 2), "(cut, log-share) for every device")
+        meaning = "(cut, log-share) for every device"
+        values = shaped(action, (*seen.samples.shape, 2), "action", meaning)
+        if values.dtype.kind != "f":
+            values = floats(values, "action", meaning)
         size = np.abs(values)
         # argmax gives the position of the first NaN, too.
         if not size.item(size.argmax()) <= 1.0:
-            _report(~(np.abs(values) <= 1.0), values, "every number has to be finite and from -1 to 1")
+            _report(~(size <= 1.0), values, "every number has to be finite and from -1 to 1")
         # Columns apart from each other: NumPy has a faster way for arrays without gaps.
         columns = values.transpose(2, 0, 1).astype(np.float64, "C")
         wanted, log_weight = columns[0], columns[1]
@@ -174,7 +178,7 @@ class DiscreteAction:
     def decode(self, action: Actions, seen: Conditions) -> Decision:
         """Return the decision of (N, 2 K) indices."""
         n, k = seen.samples.shape
-        values = _shaped(action, (n, 2 * k), "K cuts, then K share levels")
+        values = shaped(action, (n, 2 * k), "action", "K cuts, then K share levels")
         cut = _indices(values[:, :k], (n, k), "K cuts", self.num_cuts)
         level = _indices(values[:, k:], (n, k), "K share levels", self.num_levels)
         weight = np.exp((level * (2.0 / (self.num_levels - 1)) - 1.0) * self.share_log_range)
@@ -189,10 +193,10 @@ class DiscreteAction:
 
 def _shares(weight: Array, seen: Conditions) -> Array:
     """Normalise weights over the devices that take part."""
-    if seen.active is not None:
-        weight *= seen.active
+    if seen.takes_part is not None:
+        weight *= seen.takes_part
     total = weight.dot(row_sums(weight.shape[1]))
-    if seen.active is not None:
+    if seen.takes_part is not None:
         np.maximum(total, SMALLEST_TOTAL, out=total)
     weight /= total
     return weight
@@ -210,21 +214,8 @@ def _centred_log(share: Array, log_range: float) -> Array:
     return np.clip(scaled, -1.0, 1.0)
 
 
-def _shaped(action: Actions, shape: tuple[int, ...], meaning: str) -> Actions:
-    values = np.asarray(action)
-    if values.shape != shape:
-        raise DecisionError(
-            f"The action has shape {values.shape[1:]}; it has to be {shape[1:]}: {meaning}."
-            if values.shape[:1] == shape[:1]
-            else f"The actions have shape {values.shape}; they have to be {shape}: {meaning}."
-        )
-    return values
-
-
 def _indices(action: Actions, shape: tuple[int, ...], meaning: str, count: int) -> NDArray[np.intp]:
-    values = _shaped(action, shape, meaning)
-    if values.dtype.kind not in "iu":
-        raise DecisionError(f"The action is of type {values.dtype}; it has to hold whole numbers: {meaning}.")
+    values = indices(shaped(action, shape, "action", meaning), "action", meaning)
     if values.size and not (values.min() >= 0 and values.max() < count):
         _report((values < 0) | (values >= count), values, f"it has to be from 0 to {count - 1}")
     return values.astype(np.intp)

@@ -3,29 +3,19 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.devices.population import DeviceBatch
 from sfl_env.errors import DecisionError
-from sfl_env.learning.protocol import Progress
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.spaces.incoming import as_array, floats
+from sfl_env.spaces.view import View
 
 Rows = NDArray[np.float32]
-
-
-class View(NamedTuple):
-    """What may be known before a round is decided; the channel may be an old one."""
-
-    conditions: Conditions
-    devices: DeviceBatch
-    charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
-    progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
-    learning: Progress | None = None  # in accuracy mode
 
 
 class ObservationEncoder(Protocol):
@@ -174,7 +164,7 @@ class DeviceRows:
     4    backward_slowdown       logarithmic, 0.1 to 100
     5    samples                 logarithmic, 1 to 1e9: samples a round
     6    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
-    7    active                  1 if the device takes part, else -1 (with batteries only)
+    7    takes_part              1 if the device takes part, else -1 (with batteries only)
     8    battery_fraction        linear, empty to full (with batteries only)
     9    energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
     10   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
@@ -217,8 +207,8 @@ class DeviceRows:
             now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
         )
         rows.T[3] = view.progress
-        if now.active is not None:
-            rows[..., 7] = now.active * 2.0 - 1.0
+        if now.takes_part is not None:
+            rows[..., 7] = now.takes_part * 2.0 - 1.0
             rows[..., 8] = view.charge * 2.0 - 1.0
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
@@ -232,13 +222,15 @@ class DeviceRows:
         Raises
         ------
         DecisionError
-            If the rows do not have this encoder's number of columns.
+            If the rows do not have this encoder's number of columns, or hold what is no number from -1 to 1.
         """
-        if observation.ndim != 3 or observation.shape[-1] != self.num_features:
+        rows = as_array(observation, "observation")
+        if rows.ndim != 3 or rows.shape[-1] != self.num_features:
             raise DecisionError(
-                f"The observation has shape {observation.shape}; it has to be (N, K, {self.num_features})."
+                f"The observation has shape {rows.shape}; it has to be (N, K, {self.num_features})."
             )
-        rows = observation
+        rows = floats(rows, "observation", "a row of scaled features for every device")
+        _check_scaled(rows)
         deepest = np.rint((rows[..., 6].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
         return Conditions(
             uplink_snr_hz=UPLINK_SNR_HZ.decode(rows[..., 0]),
@@ -247,5 +239,16 @@ class DeviceRows:
             backward_slowdown=BACKWARD_SLOWDOWN.decode(rows[..., 4]),
             samples=SAMPLES.decode(rows[..., 5]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
-            active=rows[..., 7] > 0.0 if self.with_battery else None,
+            takes_part=rows[..., 7] > 0.0 if self.with_battery else None,
+        )
+
+
+def _check_scaled(rows: NDArray[np.floating]) -> None:
+    """Refuse features that no encoder has scaled: decoded, they would be quantities that nothing has."""
+    bad = ~(np.abs(rows) <= 1.0)
+    if bad.any():
+        env, device, column = (int(i) for i in np.argwhere(bad)[0])
+        raise DecisionError(
+            f"Column {column} of device {device} (environment {env}) is {rows[env, device, column]} in the "
+            "observation; every feature has to be finite and from -1 to 1, as the environment gives it."
         )

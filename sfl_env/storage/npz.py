@@ -22,8 +22,8 @@ def read_npz(
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays in an NPZ file by their names.
 
-    The headers are looked at before an array is read, so that a file that claims more than there is memory for takes
-    none.
+    The headers are looked at before an array is read, so that a file that claims more than there is memory for
+    takes none.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 Every command that produces results writes them into a folder of its own:
 
 ============  ==========================================================================================
-config.json   kind and settings of the run, and for each start (a resumed run has several) its time, command
-              and package versions
+config.json   format, kind and settings of the run, and for each start (a resumed run has several) its time,
+              command and package versions
 summary.json  the outcome; written last, so a folder that holds one is complete
 others        results of the kind of run, each written under a temporary name and then renamed
 ============  ==========================================================================================
@@ -23,11 +23,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sfl_env.checks import shown
 from sfl_env.errors import RunError
-from sfl_env.storage.atomic import atomic_output
+from sfl_env.storage.atomic import atomic_output, writing
+from sfl_env.storage.json_text import read_json
+
+FORMAT = 2
+"""Of a run's folder. Format 1, of sfl-env 0.1, said none in its ``config.json``, and held agents that run code."""
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
+LARGEST_CONFIG = 2**20
+"""Bytes of a ``config.json``; a run that was resumed a hundred times has a twentieth of it."""
+
 PACKAGES = ("sfl-env", "numpy", "scipy", "gymnasium", "torch", "stable-baselines3")
 """Packages whose versions a run's results depend on."""
 
@@ -86,8 +94,8 @@ def start(
     Raises
     ------
     RunError
-        If the folder exists and neither flag is given or both are; if it is no run's folder; if a run to be
-        resumed is complete or was started with other settings.
+        If the folder exists and neither ``resume`` nor ``overwrite`` is given, or both are; if it is no run's
+        folder; if a run to be resumed is complete, or was started with other settings or by an older version.
 
     Examples
     --------
@@ -100,15 +108,16 @@ def start(
     >>> start(folder, "demo", {"seed": 0}, resume=True)
     Traceback (most recent call last):
         ...
-    sfl_env.errors.RunError: The run in ... is complete; use --overwrite to do it again.
+    sfl_env.errors.RunError: The run in ... is complete; do it again with overwrite=True.
     """
     path = Path(path)
     if resume and overwrite:
-        raise RunError("--resume and --overwrite exclude each other: continue the old run or replace it.")
+        raise RunError("resume=True and overwrite=True exclude each other: continue the old run or replace it.")
     plain = to_plain(settings)
     invocation = {"started": _now(), "command": command(), "versions": versions()}
     if not _has_content(path):
-        path.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
     elif overwrite:
         _discard(path)
     elif resume:
@@ -119,10 +128,10 @@ def start(
         return Run(path, resumed=True)
     else:
         raise RunError(
-            f"{path} exists already; continue the run in it with --resume, replace it with --overwrite, or "
-            "name another folder with --out."
+            f"{path} exists already; continue the run in it with resume=True, replace it with overwrite=True, or "
+            "name another folder."
         )
-    write_json(path / CONFIG, {"kind": kind, "settings": plain, "invocations": [invocation]})
+    write_json(path / CONFIG, {"format": FORMAT, "kind": kind, "settings": plain, "invocations": [invocation]})
     return Run(path, resumed=False)
 
 
@@ -132,33 +141,49 @@ def is_complete(path: Path | str) -> bool:
 
 
 def read_config(path: Path | str) -> dict[str, Any]:
-    """Return a run's ``config.json``: its ``kind``, ``settings`` and ``invocations``.
+    """Return a run's ``config.json``: its ``format``, ``kind``, ``settings`` and ``invocations``.
 
     Raises
     ------
     RunError
-        If the folder holds none that can be read.
+        If the folder holds none that can be read, or one of a later version.
     """
-    config = read_json(Path(path) / CONFIG)
-    if not isinstance(config, dict) or not {"kind", "settings", "invocations"} <= config.keys():
-        raise RunError(f"{Path(path) / CONFIG} is not a run's configuration; name the folder of a run.")
+    file = Path(path) / CONFIG
+    if not file.is_file():
+        raise RunError(f"{file} cannot be read: it is not there; name the folder of a run.")
+    config = read_json(file, RunError, most_bytes=LARGEST_CONFIG)
+    if not isinstance(config, dict):
+        raise RunError(f"{file} is not a run's configuration; name the folder of a run.")
+    config.setdefault("format", 1)
+    for name, kind in (("format", int), ("kind", str), ("settings", dict), ("invocations", list)):
+        if type(config.get(name)) is not kind:
+            raise RunError(
+                f"{file} is not a run's configuration: its {name} is {shown(config.get(name))}; name the folder "
+                "of a run."
+            )
+    if not 1 <= config["format"] <= FORMAT:
+        raise RunError(
+            f"{file} is in format {shown(config['format'])}, of another version of sfl-env than this one, which "
+            f"knows formats up to {FORMAT}; update sfl-env."
+        )
     return config
 
 
-def read_json(path: Path) -> Any:
-    """Return the value in a JSON file.
+def written_by(config: Mapping[str, Any]) -> str:
+    """Return the version of sfl-env that started a run, or ``"of unknown version"``.
 
-    Raises
-    ------
-    RunError
-        If it is not there or not JSON.
+    Examples
+    --------
+    >>> written_by({"invocations": [{"versions": {"sfl-env": "0.1.0"}}]})
+    '0.1.0'
+    >>> written_by({"invocations": []})
+    'of unknown version'
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror}); name the folder of a run.") from error
-    except ValueError as error:
-        raise RunError(f"{path} is not valid JSON: {error}.") from error
+        version = config["invocations"][0]["versions"]["sfl-env"]
+    except (LookupError, TypeError):
+        version = None
+    return shown(version).strip("'") if isinstance(version, str) else "of unknown version"
 
 
 def write_json(path: Path, value: Any) -> Path:
@@ -221,21 +246,28 @@ def _discard(path: Path) -> None:
         read_config(path)
     except RunError as error:
         raise RunError(
-            f"{path} holds files that no run has written; it is not overwritten. Name another folder with --out."
+            f"{path} holds files that no run has written; it is not overwritten. Name another folder."
         ) from error
     doomed = path.with_name(f".{path.name}.discarded-{os.getpid()}")
-    path.rename(doomed)
-    path.mkdir()
-    shutil.rmtree(doomed)
+    with writing(path):
+        path.rename(doomed)
+        path.mkdir()
+        shutil.rmtree(doomed)
 
 
 def _check_same(path: Path, config: Mapping[str, Any], kind: str, settings: Mapping[str, Any]) -> None:
     if config["kind"] != kind:
-        raise RunError(f"{path} holds a run of kind {config['kind']!r}, not {kind!r}; name another folder.")
+        raise RunError(f"{path} holds a run of kind {shown(config['kind'])}, not {kind!r}; name another folder.")
     if is_complete(path):
-        raise RunError(f"The run in {path} is complete; use --overwrite to do it again.")
+        raise RunError(f"The run in {path} is complete; do it again with overwrite=True.")
+    if config["format"] != FORMAT:
+        raise RunError(
+            f"The run in {path} was started by sfl-env {written_by(config)}, in a format that this version does "
+            "not go on with; do it again with overwrite=True."
+        )
     old = config["settings"]
     differing = [name for name in sorted({*old, *settings}) if old.get(name) != settings.get(name)]
     if differing:
-        changes = ", ".join(f"{name} was {old.get(name)!r} and is {settings.get(name)!r}" for name in differing)
+        values = ((shown(name)[1:-1], shown(old.get(name)), shown(settings.get(name))) for name in differing)
+        changes = ", ".join(f"{name} was {before} and is {now}" for name, before, now in values)
         raise RunError(f"The run in {path} cannot be resumed with other settings: {changes}.")

@@ -19,7 +19,15 @@ def project() -> dict[str, Any]:
 
 def test_the_version_is_the_same_everywhere() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert sfl_env.__version__ == project()["version"] == str(citation["version"])
+    assert sfl_env.__version__ == str(citation["version"])
+
+
+def test_the_version_is_written_in_the_package_alone() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        table = tomllib.load(file)
+    assert "version" not in table["project"]
+    assert table["project"]["dynamic"] == ["version"]
+    assert table["tool"]["hatch"]["version"]["path"] == "sfl_env/__init__.py"
 
 
 def test_the_citation_names_what_the_format_demands() -> None:

@@ -12,13 +12,16 @@ import pytest
 import yaml
 
 from sfl_agents import agent
+from sfl_agents.files import archive
+from sfl_agents.files.run_folder import AGENT
 from sfl_agents.training import checkpoints, settings
 from sfl_agents.training.algorithms import ALGORITHMS
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.evaluation import evaluate
+from sfl_agents.training.job import Job
 from sfl_agents.training.rewards import training_env
 from sfl_agents.training.settings import Settings
-from sfl_agents.training.train import AGENT, Job, train
+from sfl_agents.training.train import train
 from sfl_baselines.environments import make_batch
 from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
@@ -42,10 +45,6 @@ def job(algo="ppo", chosen=TINY, **changes):
     return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 
-def run_of(path, **flags):
-    return runs.start(path, "train", {"algo": "ppo"}, **flags)
-
-
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
 def test_every_algorithm_has_settings_for_every_id(algo, env_id):
@@ -62,13 +61,16 @@ def test_independent_rounds_are_not_discounted_into_each_other():
     [
         ({"total_steps": 0}, "total_steps is 0; it has to be a whole number of at least 1"),
         ({"total_steps": 10, "learning_rate": "3e-4"}, "learning_rate is '3e-4'; it has to be a number"),
-        ({"total_steps": 10, "polcy": "MlpPolicy"}, r"unknown entry 'polcy' \(did you mean 'policy'\?\)"),
+        (
+            {"total_steps": 10, "polcy": "MlpPolicy"},
+            r"Unknown entry of .*'polcy' \(did you mean 'policy'\?\)",
+        ),
         ({"total_steps": 10, "policy": "CnnPolicy"}, "policy is 'CnnPolicy'; it has to be one of DevicePolicy"),
         ({"total_steps": 10, "reward": "logs"}, r"did you mean 'log'\?"),
         ({"total_steps": 10, "hyperparameters": [1]}, "it has to be a mapping"),
         ({"policy": "MlpPolicy"}, "total_steps among them"),
         ({"like": "SFL-v1"}, r"like in .*own.yml is 'SFL-v1'; .*did you mean 'SFL-v0'\?"),
-        ({"like": "SFL-v0", "polcy": "MlpPolicy"}, "unknown entry 'polcy'"),
+        ({"like": "SFL-v0", "polcy": "MlpPolicy"}, "Unknown entry of .*own.yml 'polcy'"),
         ([1, 2], "total_steps among them"),
     ],
 )
@@ -104,10 +106,10 @@ def test_files_that_are_no_settings_are_told(tmp_path):
         settings.load("ppo", "SFL-v0", tmp_path / "missing.yml")
 
 
-def test_unknown_hyperparameters_are_told(tmp_path):
+def test_unknown_hyperparameters_are_told():
     wrong = TINY.replace(hyperparameters={"n_stepz": 8})
-    with pytest.raises(TrainingError, match="n_stepz"):
-        train(job(chosen=wrong), run_of(tmp_path))
+    with pytest.raises(TrainingError, match=r"'n_stepz' \(did you mean 'n_steps'\?\)"):
+        job(chosen=wrong)
 
 
 def test_unknown_fields_and_seeds_are_told():
@@ -181,7 +183,7 @@ def test_learning_beats_the_start(tmp_path):
     )
     seen = []
     work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
-    chosen = train(work, run_of(tmp_path), on_milestone=seen.append)
+    chosen = train(work, work.open_run(tmp_path), on_milestone=seen.append)
     assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
     assert chosen.mean_ratio >= 1.0
 
@@ -190,8 +192,8 @@ def test_learning_beats_the_start(tmp_path):
 def test_other_algorithms_and_the_plain_network_train(tmp_path, algo):
     hyper = {"learning_starts": 8, "buffer_size": 100} if algo == "sac" else {"n_steps": 8}
     plain = Settings(total_steps=32, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper)
-    run = runs.start(tmp_path, "train", {"algo": algo})
-    train(job(algo, plain), run)
+    work = job(algo, plain)
+    train(work, work.open_run(tmp_path))
     trained = agent.load(tmp_path, make_batch("SFL-v0", 2, SMALL))
     assert type(trained) is ALGORITHMS[algo]
 
@@ -204,11 +206,11 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
 
     work = job(chosen=TINY.replace(reward=reward))
     with pytest.raises(KeyboardInterrupt):
-        train(work, run_of(tmp_path), on_milestone=stop)
+        train(work, work.open_run(tmp_path), on_milestone=stop)
     assert not (tmp_path / AGENT).exists()
     assert not runs.is_complete(tmp_path)
     seen = []
-    train(work, run_of(tmp_path, resume=True), on_milestone=seen.append)
+    train(work, work.open_run(tmp_path, resume=True), on_milestone=seen.append)
     assert [entry.steps for entry in seen] == [64]
     assert runs.is_complete(tmp_path)
     with (tmp_path / "evaluations.csv").open() as file:
@@ -225,21 +227,20 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
 
     hyper = {"learning_starts": 8, "buffer_size": 400}
     work = job("sac", Settings(total_steps=64, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper))
-    run = runs.start(tmp_path, "train", {"algo": "sac"})
     with pytest.raises(KeyboardInterrupt):
-        train(work, run, on_milestone=stop)
-    train(work, runs.start(tmp_path, "train", {"algo": "sac"}, resume=True))
-    model = ALGORITHMS["sac"].load(checkpoints.latest(tmp_path) / checkpoints.MODEL)
-    model.load_replay_buffer(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER)
-    assert model.replay_buffer.size() == 64 // 4
+        train(work, work.open_run(tmp_path), on_milestone=stop)
+    train(work, work.open_run(tmp_path, resume=True))
+    stored = archive.read(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER).arrays
+    assert stored["observations"].shape == (64 // 4, 4, 3, 7)
+    assert (stored["next_place"], stored["is_full"]) == (16, False)
 
 
 def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path):
-    first = train(job(), run_of(tmp_path))
+    first = train(job(), job().open_run(tmp_path))
     (tmp_path / AGENT).unlink()
     (tmp_path / runs.SUMMARY).unlink()
     seen = []
-    assert train(job(), run_of(tmp_path, resume=True), on_milestone=seen.append) == first
+    assert train(job(), job().open_run(tmp_path, resume=True), on_milestone=seen.append) == first
     assert seen == []
     assert (tmp_path / AGENT).is_file()
     assert runs.is_complete(tmp_path)
@@ -253,16 +254,16 @@ def test_deterministic_policies_explore_by_noise(tmp_path):
         action_noise=0.1,
         hyperparameters={"learning_starts": 0, "buffer_size": 100},
     )
-    train(job("td3", noisy), runs.start(tmp_path / "td3", "train", {"algo": "td3"}))
+    train(job("td3", noisy), job("td3", noisy).open_run(tmp_path / "td3"))
     for name in ("td3", "ddpg"):
         assert settings.load(name, "SFL-v0").action_noise > 0.0
     with pytest.raises(TrainingError, match="action_noise"):
-        train(job(chosen=TINY.replace(action_noise=0.1)), run_of(tmp_path / "ppo"))
+        job(chosen=TINY.replace(action_noise=0.1))
 
 
 def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
     work = job()
-    train(work, run_of(tmp_path))
+    train(work, work.open_run(tmp_path))
     whole = checkpoints.latest(tmp_path)
     broken = tmp_path / checkpoints.FOLDER / f"{atomic.PARTIAL}-999"
     broken.mkdir()
@@ -315,11 +316,11 @@ def test_the_command_trains_and_says_where(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--algo", "dqn"], "known: a2c, ddpg, ppo, sac, td3"),
+        (["--algo", "dqn"], "known are a2c, ddpg, ppo, sac, td3"),
         (["--env-id", "SFL-v9"], "known are SFL-v0"),
         (["--fields", "num_device=3"], "did you mean 'num_devices'"),
         (["--fields", "num_devices"], "name=value"),
-        (["--fields", "num_devices=0"], "it has to be from 1 to 100000"),
+        (["--fields", "num_devices=0"], "it has to be a whole number from 1 to 100000"),
         (["--fields", "action_mode=cut"], "Unknown scenario field 'action_mode'"),
         (["--action-mode", "cuts"], "did you mean 'cut'"),
         (["--algo", "sac", "--action-mode", "cut"], "continuous spaces only"),

@@ -1,15 +1,18 @@
 """The adapter keeps the promises that Stable-Baselines3 builds on, as its own DummyVecEnv does."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import sfl_env
 from sfl_agents.vec_env import SFLVecEnv
-from sfl_env.errors import ScenarioError
+from sfl_env.errors import ScenarioError, StateError
 
 FIELDS = {"num_devices": 3, "max_rounds": 4}
 
@@ -137,3 +140,40 @@ def test_stable_baselines_own_evaluation_counts_episodes_right():
 def test_other_autoreset_modes_are_refused():
     with pytest.raises(ScenarioError, match="autoreset_mode='SameStep'"):
         SFLVecEnv(sfl_env.SFLVectorEnv(2))
+
+
+def test_a_step_before_the_first_reset_says_so() -> None:
+    with pytest.raises(StateError, match="call reset first"):
+        batch().step(np.zeros((2, 3, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (np.full((2, 3, 2), -128, np.int8), r"device 0 \(environment 0\) is .*-128"),
+        (np.zeros((2, 3, 2), complex), "of type complex128"),
+        (np.zeros((2, 3, 2), object), "of type object"),
+        ([[[0.0]], [[0.0, 0.0]]], "NumPy makes no array of"),
+        (None, "of type object"),
+        (torch.zeros((2, 3, 2), requires_grad=True), "NumPy makes no array of: Can't call numpy"),
+        (np.zeros((3, 2), np.float32), r"have to be \(2, 3, 2\)"),
+    ],
+)
+def test_what_are_no_actions_is_named(actions: Any, message: str) -> None:
+    env = batch()
+    env.reset()
+    with pytest.raises(sfl_env.DecisionError, match=message):
+        env.step(actions)
+    env.step(np.zeros((2, 3, 2), np.float32))
+
+
+def test_lists_and_tensors_are_actions_as_arrays_are() -> None:
+    actions = actions_for(batch(), 1)[0]
+    results = []
+    for given in (actions, actions.tolist(), torch.as_tensor(actions)):
+        env = batch()
+        env.seed(3)
+        env.reset()
+        results.append(env.step(given)[1])
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])

@@ -10,16 +10,18 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import sfl_baselines
 import sfl_env
-from sfl_baselines import BASELINES
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.errors import PolicyError
-from sfl_env.presets import BATCHED_IDS, PRESETS
-from sfl_env.spaces.action import ContinuousAction
+from sfl_env.presets import PRESETS
 from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.parts import ACTION_MODES
+from tests.ids import BATCHED_IDS
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]
-PARALLEL_NAMES = [name for name, row in BASELINES.items() if row.schedule != "sequence"]
+IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
+DECIDING = [name for name in IN_PARALLEL if name != "random"]
+"""Baselines that look at what they decide about."""
+
 CURRENT_CSI_IDS = [name for name in LATENCY_IDS if not PRESETS[name].fields.get("csi_delay_rounds")]
 
 
@@ -40,7 +42,7 @@ def rounds(env_id: str, policy: str, count: int = 5, n: int = 8, **fields: Any) 
 def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
     env = gym.make(env_id, action_mode=mode, max_rounds=3)
     envs = gym.make_vec(env_id, num_envs=3, action_mode=mode, max_rounds=3)
-    for name in PARALLEL_NAMES:
+    for name in IN_PARALLEL:
         observation, _ = env.reset(seed=1)
         observations, _ = envs.reset(seed=1)
         single, batch = sfl_baselines.make(name, env), sfl_baselines.make(name, envs)
@@ -63,7 +65,7 @@ def test_a_solver_loses_nothing_by_acting_through_the_public_spaces(env_id: str)
         assert (infos["latency_s"] / optimum_s - 1 < 1e-5).all()
 
 
-@pytest.mark.parametrize("name", PARALLEL_NAMES)
+@pytest.mark.parametrize("name", IN_PARALLEL)
 @pytest.mark.parametrize("env_id", LATENCY_IDS)
 def test_nothing_beats_the_optimum(env_id: str, name: str) -> None:
     for optimum_s, infos in rounds(env_id, name, count=3):
@@ -97,7 +99,7 @@ def test_sb3s_evaluate_policy_runs_baselines(name: str) -> None:
     assert deviation > 0
 
 
-@pytest.mark.parametrize("name", PARALLEL_NAMES)
+@pytest.mark.parametrize("name", DECIDING)
 def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str) -> None:
     # Whole networks on the devices would empty all small batteries in one round.
     envs = gym.make_vec("SFL-Battery-v0", num_envs=4, battery_j=400.0 if name == "federated" else 10.0)
@@ -106,7 +108,7 @@ def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str)
     observation, _ = envs.reset(seed=0)
     rounds_with_some_out = 0
     for _ in range(100):
-        active = episodes.true.active
+        active = episodes.now.true.takes_part
         rounds_with_some_out += int((active.any(axis=-1) & ~active.all(axis=-1)).any())
         optimum_s = sfl_baselines.solve_exact(episodes.true_problem()).latency_s
         # Past the environment's interface, which would start new episodes before all batteries are empty.
@@ -115,13 +117,13 @@ def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str)
         assert (infos["bandwidth_share"][~active] == 0).all()
         assert (infos["latency_s"] >= optimum_s * (1 - 1e-9)).all()
     assert rounds_with_some_out
-    assert not episodes.true.active.any()
+    assert not episodes.now.true.takes_part.any()
 
 
 def test_the_single_environment_and_a_batch_of_one_are_decided_alike() -> None:
     env = gym.make("SFL-v0")
     observation, _ = env.reset(seed=5)
-    for name in PARALLEL_NAMES:
+    for name in IN_PARALLEL:
         policy = sfl_baselines.make(name, env, seed=3)
         again = sfl_baselines.make(name, env, seed=3)
         np.testing.assert_array_equal(policy.predict(observation)[0], again.predict(observation[None])[0][0])
@@ -164,22 +166,12 @@ class OneWay(DeviceRows):
         raise NotImplementedError
 
 
-class ActionWithoutEncode:
-    """An action encoder that agents can use and solvers cannot."""
-
-    def __init__(self, num_cuts: int) -> None:
-        inner = ContinuousAction(num_cuts)
-        self.space, self.decode = inner.space, inner.decode
-
-
 def test_encoders_without_a_way_back_are_named() -> None:
     num_cuts = gym.make("SFL-v0").unwrapped.episodes.simulator.workload.num_cuts
     env = gym.make("SFL-v0", observation=OneWay(num_cuts, with_battery=False))
     observation, _ = env.reset(seed=0)
     with pytest.raises(PolicyError, match=r"observation encoder OneWay has no decode\(\)"):
         sfl_baselines.make("exact", env).predict(observation)
-    with pytest.raises(PolicyError, match=r"action encoder ActionWithoutEncode has no encode\(\)"):
-        sfl_baselines.make("exact", gym.make("SFL-v0", action=ActionWithoutEncode(num_cuts)))
 
 
 def test_a_users_rule_becomes_a_policy() -> None:
@@ -216,60 +208,47 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     assert (seconds["sequential"] < seconds["exact"]).any()
 
 
-def test_sequential_is_refused_where_devices_do_not_take_turns() -> None:
-    for fields in ({}, {"synchronised_phases": True}, {"deadline_s": 5.0}):
-        with pytest.raises(PolicyError, match=r"schedule is 'parallel'.*schedule='sequence'"):
-            sfl_baselines.make("sequential", gym.make("SFL-v0", **fields))
-    sfl_baselines.make("sequential", gym.make("SFL-v0", schedule="sequence", deadline_s=5.0))
+@pytest.mark.parametrize("mode", ["parallel", "synchronised"])
+def test_split_learning_is_not_played_where_devices_work_at_once(mode: str) -> None:
+    env = gym.make("SFL-v0", synchronised_phases=mode == "synchronised")
+    with pytest.raises(PolicyError, match="'sequential' is for schedule='sequence'"):
+        sfl_baselines.make("sequential", env)
 
 
 @pytest.mark.parametrize("mode", ACTION_MODES)
 def test_random_is_what_the_action_space_samples(mode: str) -> None:
-    env = gym.make("SFL-v0", action_mode=mode)
-    envs = gym.make_vec("SFL-v0", num_envs=4, action_mode=mode)
+    env = gym.make("SFL-v0", num_devices=3, action_mode=mode)
     observation, _ = env.reset(seed=0)
-    observations, _ = envs.reset(seed=0)
-    env.action_space.seed(5)
-    wanted = [env.action_space.sample() for _ in range(4)]
-    alone = sfl_baselines.make("random", env, seed=5)
-    np.testing.assert_array_equal([alone.predict(observation)[0] for _ in range(4)], wanted)
-    np.testing.assert_array_equal(sfl_baselines.make("random", envs, seed=5).predict(observations)[0], wanted)
-    # Its draws are its own.
-    env.action_space.seed(6)
-    before = env.action_space.sample()
-    env.action_space.seed(6)
-    alone.predict(observation)
-    np.testing.assert_array_equal(env.action_space.sample(), before)
+    env.action_space.seed(11)
+    policy = sfl_baselines.make("random", env, seed=11)
+    for _ in range(3):
+        np.testing.assert_array_equal(policy.predict(observation)[0], env.action_space.sample())
 
 
-def test_random_decisions_are_other_than_random_actions() -> None:
-    """Uniform log-shares are far from uniform shares, and cuts that do not fit are drawn and limited."""
-    actions = np.concatenate([infos["latency_s"] / best for best, infos in rounds("SFL-v0", "random", 20)])
-    decisions = np.concatenate(
-        [infos["latency_s"] / best for best, infos in rounds("SFL-v0", "random-decision", 20)]
-    )
-    assert actions.mean() > 3.0 * decisions.mean()
+@pytest.mark.parametrize("name", IN_PARALLEL)
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"rows": np.zeros((10, 7))},
+        [[1.0], [1.0, 2.0]],
+        "rows",
+        None,
+        np.zeros(7),
+        np.zeros((1, 1, 10, 7)),
+        np.full((10, 7), "a"),
+        np.zeros((10, 7), dtype=complex),
+        np.full((10, 7), None),
+    ],
+    ids=lambda value: type(value).__name__ + str(getattr(value, "dtype", "")),
+)
+def test_what_is_no_observation_is_refused(name: str, observation: Any) -> None:
+    env = gym.make("SFL-v0")
+    env.reset(seed=0)
+    with pytest.raises(PolicyError, match="The observation is"):
+        sfl_baselines.make(name, env).predict(observation)
 
 
-def test_the_table_names_and_describes_every_baseline_once() -> None:
-    assert sfl_baselines.names() == tuple(BASELINES)
-    for name, row in BASELINES.items():
-        assert row.name == name
-        assert row.about
-    assert len({row.about for row in BASELINES.values()}) == len(BASELINES)
-
-
-@pytest.mark.parametrize("fields", [{"schedule": "sequence"}, {"synchronised_phases": True}, {"deadline_s": 20.0}])
-@pytest.mark.parametrize("name", ["exact", "oracle", "alternating", "common-cut", "federated", "shallow"])
-def test_in_other_systems_solver_policies_decide_the_surrogate(name: str, fields: dict[str, Any]) -> None:
-    plain, other = gym.make("SFL-v0"), gym.make("SFL-v0", **fields)
-    for env in (plain, other):
-        env.reset(seed=3)
-    observation, _ = other.reset(seed=3)
-    decided = sfl_baselines.make(name, other).predict(observation)[0]
-    problem = other.unwrapped.observed_problem().as_parallel()
-    best = sfl_baselines.solve_exact(problem)
-    if name in ("exact", "oracle"):
-        wanted = other.unwrapped.episodes.action_encoder.encode(best.decision)[0]
-        np.testing.assert_allclose(decided, wanted, atol=1e-5)
-    assert other.action_space.contains(decided)
+def test_the_catalogue_says_what_each_does() -> None:
+    assert len({sfl_baselines.about(name) for name in sfl_baselines.names()}) == len(sfl_baselines.names())
+    with pytest.raises(PolicyError, match="did you mean 'exact'"):
+        sfl_baselines.about("exat")

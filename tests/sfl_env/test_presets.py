@@ -12,8 +12,9 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import sfl_env
-from sfl_env.episodes import ACTION_MODES
-from sfl_env.presets import BATCHED_IDS, PRESETS, register_all
+from sfl_env.presets import PRESETS, register_all
+from sfl_env.spaces.parts import ACTION_MODES
+from tests.ids import BATCHED_IDS
 
 IDS = tuple(PRESETS)
 

@@ -11,8 +11,9 @@ from scipy.stats import ks_2samp
 
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
 from sfl_env.episodes import Episodes
-from sfl_env.presets import BATCHED_IDS, PRESETS
+from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import replace_rows
+from tests.ids import BATCHED_IDS
 
 IDS = BATCHED_IDS
 
@@ -75,7 +76,7 @@ def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
     space = batch.action_encoder.space(batch.scenario.num_devices)
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(n)])
-    start, tape = batch.state, Tape(1)
+    start, tape = batch.now.state, Tape(1)
     together = batch.step(actions, tape)  # draws as a generator does
     for env in range(n):
         alone = Episodes(1, action_mode=action_mode, **fields)
@@ -88,7 +89,7 @@ def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
         for name, values in single.infos.items():
             if name != "reward_terms":
                 np.testing.assert_allclose(values[0], together.infos[name][env], rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(alone.state.channel.gain[0], batch.state.channel.gain[env], rtol=1e-12)
+        np.testing.assert_allclose(alone.now.state.channel.gain[0], batch.now.state.channel.gain[env], rtol=1e-12)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -158,21 +159,30 @@ def both(mode: AutoresetMode, **fields: Any) -> tuple[SFLVectorEnv, SyncVectorEn
         envs.reset(seed=0)
     # The first environment starts one round late, so that they end one after the other.
     late = np.array([0, 1])
-    ours.episodes.begin(ours.episodes.state._replace(round=late))
+    ours.episodes.begin(ours.episodes.now.state._replace(round=late))
     for env, done in zip(theirs.envs, late, strict=True):
         episodes = env.unwrapped.episodes
-        episodes.begin(episodes.state._replace(round=np.array([done])))
+        episodes.begin(episodes.now.state._replace(round=np.array([done])))
     return ours, theirs
 
 
 def masks(infos: dict[str, Any]) -> dict[str, Any]:
-    """Which entries are there, for which environments; left out where they hold for none."""
+    """Which entries a round has given, for which environments; left out where they hold for none.
+
+    Gymnasium's batch marks whatever an environment's reset has said, of which only a round is missing: its NaN.
+    """
+    return _masks(infos, ~np.isnan(infos["latency_s"]))
+
+
+def _masks(infos: dict[str, Any], had_round: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, values in infos.items():
-        if name.startswith("_") and values.any():
+        if name.startswith("_final"):
             found[name] = values.tolist()
+        elif name.startswith("_") and (values & had_round).any():
+            found[name] = (values & had_round).tolist()
         elif isinstance(values, dict):
-            inner = masks(values)
+            inner = _masks(values, ~np.isnan(values["latency_s"]) if "latency_s" in values else had_round)
             if inner:
                 found[name] = inner
     return found
@@ -215,7 +225,7 @@ def test_next_step_takes_anything_for_an_episode_that_is_over_and_nothing_else(m
     envs = make(num_envs=3, autoreset_mode="NextStep", action_mode=mode, max_rounds=2)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    state = envs.episodes.state
+    state = envs.episodes.now.state
     # Only the middle environment's episode is nearly over.
     envs.episodes.begin(state._replace(round=np.array([0, 1, 0])))
     *_, truncated, _ = envs.step(envs.action_space.sample())
@@ -247,9 +257,9 @@ def test_disabled_autoreset_restarts_those_of_the_mask_and_no_others() -> None:
     envs = make(num_envs=3, autoreset_mode="Disabled", max_rounds=5)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    before = envs.episodes.state
+    before = envs.episodes.now.state
     observation, _ = envs.reset(options={"reset_mask": np.array([False, True, False])})
-    after = envs.episodes.state
+    after = envs.episodes.now.state
     assert after.round.tolist() == [1, 0, 1]
     np.testing.assert_array_equal(after.channel.gain[[0, 2]], before.channel.gain[[0, 2]])
     assert not np.array_equal(after.channel.gain[1], before.channel.gain[1])
@@ -260,10 +270,10 @@ def test_disabled_autoreset_refuses_to_step_an_episode_that_is_over() -> None:
     envs = make(num_envs=2, autoreset_mode="Disabled", max_rounds=1)
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
-    state = envs.episodes.state
+    state = envs.episodes.now.state
     with pytest.raises(ScenarioError, match="stepped after its episode's end"):
         envs.step(envs.action_space.sample())
-    assert envs.episodes.state is state
+    assert envs.episodes.now.state is state
     envs.reset(options={"reset_mask": np.array([True, True])})
     envs.step(envs.action_space.sample())
 
@@ -354,6 +364,6 @@ def test_replacing_an_environments_rows_leaves_the_others() -> None:
     envs = make(num_envs=3)
     envs.reset(seed=0)
     fresh = envs.episodes.simulator.initial(np.random.default_rng(9), 1)
-    mixed = replace_rows(envs.episodes.state, np.array([False, False, True]), fresh)
-    np.testing.assert_array_equal(mixed.channel.gain[:2], envs.episodes.state.channel.gain[:2])
+    mixed = replace_rows(envs.episodes.now.state, np.array([False, False, True]), fresh)
+    np.testing.assert_array_equal(mixed.channel.gain[:2], envs.episodes.now.state.channel.gain[:2])
     np.testing.assert_array_equal(mixed.channel.gain[2], fresh.channel.gain[0])

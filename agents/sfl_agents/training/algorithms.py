@@ -1,12 +1,14 @@
 """The algorithms of Stable-Baselines3 that fit the environment, and the policies they can be given."""
 
+import inspect
 from typing import Any
 
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import nn
 
 from sfl_agents.policies.device_policy import DevicePolicy
-from sfl_env.checks import nearest_name
+from sfl_env.checks import look_up
 from sfl_env.errors import TrainingError
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"a2c": A2C, "ddpg": DDPG, "ppo": PPO, "sac": SAC, "td3": TD3}
@@ -17,6 +19,11 @@ ON_POLICY = ("a2c", "ppo")
 
 POLICIES: dict[str, str | type[Any]] = {"DevicePolicy": DevicePolicy, "MlpPolicy": "MlpPolicy"}
 """Names in settings."""
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (nn.ELU, nn.GELU, nn.LeakyReLU, nn.ReLU, nn.SiLU, nn.Tanh)
+}
+"""Names in settings, torch's own."""
 
 
 def algorithm(name: str) -> type[BaseAlgorithm]:
@@ -34,10 +41,18 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
     >>> algorithm("poo")
     Traceback (most recent call last):
         ...
-    sfl_env.errors.TrainingError: Unknown algorithm 'poo' (did you mean 'ppo'?); known: a2c, ddpg, ppo, sac, td3.
+    sfl_env.errors.TrainingError: Unknown algorithm 'poo' (did you mean 'ppo'?); known are a2c, ddpg,
+    ppo, sac, td3.
     """
-    if name not in ALGORITHMS:
-        raise TrainingError(
-            f"Unknown algorithm {name!r}{nearest_name(name, ALGORITHMS)}; known: {', '.join(ALGORITHMS)}."
-        )
-    return ALGORITHMS[name]
+    return look_up("algorithm", name, ALGORITHMS, TrainingError)
+
+
+def default_of(algo: str, hyperparameter: str) -> Any:
+    """Return what an algorithm takes for a hyperparameter that the settings leave out.
+
+    Examples
+    --------
+    >>> default_of("ppo", "n_steps")
+    2048
+    """
+    return inspect.signature(algorithm(algo)).parameters[hyperparameter].default

@@ -1,6 +1,7 @@
 """Training settings: YAML files in the package, one per algorithm and environment id."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -8,15 +9,18 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm
-from sfl_env.checks import nearest_name
-from sfl_env.episodes import ACTION_MODES
+from sfl_agents.training import yaml_text
+from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm, default_of
+from sfl_agents.training.hyperparameters import check_hyperparameters, check_policy
+from sfl_env.checks import require_choice, require_known, shown
 from sfl_env.errors import TrainingError
+from sfl_env.spaces.parts import ACTION_MODES
 
 REWARDS = ("raw", "log", "normalised")
 """What the algorithm is given as reward; see :class:`Settings`."""
+
+MOST = 10**15
+"""More rounds or environments than anyone can train for."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,18 @@ class Settings:
     Parameters
     ----------
     total_steps : int
-        Rounds to train for, over all environments.
+        Rounds to train for, over all environments. Algorithms collect rollouts of ``n_steps`` (on-policy) or
+        ``train_freq`` rounds (off-policy) of every environment, and stop at the first whole one from here on.
     num_envs : int
         Environments side by side.
     action_mode : str
-        One of :data:`sfl_env.episodes.ACTION_MODES`.
+        One of :data:`sfl_env.spaces.parts.ACTION_MODES`.
     policy : str
         ``DevicePolicy`` shares one network among all devices (PPO and A2C); ``MlpPolicy`` is
         Stable-Baselines3's own, over all rows end to end.
     policy_kwargs : mapping
-        Arguments of the policy.
+        Arguments of the policy, as in :data:`.hyperparameters.POLICY_ARGUMENTS`; ``activation_fn`` is the name of
+        one of :data:`.algorithms.ACTIVATIONS`.
     reward : str
         ``raw``: the environment's own. ``normalised``: divided by the running deviation of the return
         (Stable-Baselines3's ``VecNormalize``). ``log``: minus the logarithm of minus the reward, so that a
@@ -49,7 +55,7 @@ class Settings:
         Deviation of the Gaussian noise that off-policy algorithms add to actions while collecting; the
         deterministic ones, TD3 and DDPG, explore by nothing else.
     hyperparameters : mapping
-        Other arguments of the algorithm's class.
+        Other arguments of the algorithm's class, as in :data:`.hyperparameters.HYPERPARAMETERS`.
 
     Raises
     ------
@@ -70,34 +76,70 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "num_envs"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise TrainingError(f"{name} is {value!r}; it has to be a whole number of at least 1.")
+            _whole_number(name, getattr(self, name))
         for name in ("learning_rate", "final_learning_rate", "action_noise"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
-                # YAML reads 3e-4 as text; it wants 3.0e-4.
-                raise TrainingError(f"{name} is {value!r}; it has to be a number from 0 to 1, such as 0.0003.")
-        _check_choice("action_mode", self.action_mode, ACTION_MODES)
-        _check_choice("policy", self.policy, tuple(POLICIES))
-        _check_choice("reward", self.reward, REWARDS)
+            _rate(name, getattr(self, name))
+        require_choice("action_mode", self.action_mode, ACTION_MODES, TrainingError)
+        require_choice("policy", self.policy, tuple(POLICIES), TrainingError)
+        require_choice("reward", self.reward, REWARDS, TrainingError)
         for name in ("policy_kwargs", "hyperparameters"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise TrainingError(
-                    f"{name} is {getattr(self, name)!r}; it has to be a mapping of names to values."
-                )
+            value = getattr(self, name)
+            if not isinstance(value, Mapping):
+                raise TrainingError(f"{name} is {shown(value)}; it has to be a mapping of names to values.")
+
+    def hyperparameter(self, algo: str, name: str) -> Any:
+        """Return a hyperparameter, or the algorithm's own value where the settings leave it out."""
+        return self.hyperparameters[name] if name in self.hyperparameters else default_of(algo, name)
+
+    def rollout_steps(self, algo: str) -> int:
+        """Return how many rounds an algorithm collects at a time, over all environments: it stops at a multiple.
+
+        Examples
+        --------
+        >>> Settings(total_steps=200_000).rollout_steps("ppo")  # 2048 of each of 64 environments
+        131072
+        """
+        rounds: int = self.hyperparameter(algo, "n_steps" if algo in ON_POLICY else "train_freq")
+        return rounds * self.num_envs
+
+    def trained_steps(self, algo: str) -> int:
+        """Return for how many rounds an algorithm will train: ``total_steps``, up to whole rollouts."""
+        rollout = self.rollout_steps(algo)
+        return math.ceil(self.total_steps / rollout) * rollout
 
     def check_for(self, algo: str) -> None:
-        """Raise unless an algorithm can use the policy and the actions.
+        """Raise unless an algorithm can be trained with these settings.
 
         Raises
         ------
         TrainingError
-            If it cannot, or is not known.
+            If it does not take the policy, the actions, a hyperparameter or an argument of the policy, if it is
+            not known, or if less than one rollout is asked for.
         """
         algorithm(algo)
-        if algo in ON_POLICY:
-            return
+        if algo not in ON_POLICY:
+            self._check_for_off_policy(algo)
+        elif self.action_noise:
+            raise TrainingError(f"action_noise is {self.action_noise}; {algo} explores by its own distribution.")
+        check_hyperparameters(algo, self.hyperparameters)
+        check_policy(self.policy, algo, self.policy_kwargs)
+        if self.hyperparameters.get("use_sde") and (self.policy, self.action_mode) != ("MlpPolicy", "continuous"):
+            raise TrainingError("hyperparameters.use_sde needs policy: MlpPolicy and action_mode: continuous.")
+        rollout = self.rollout_steps(algo)
+        if self.total_steps < rollout:
+            raise TrainingError(
+                f"total_steps is {self.total_steps}, less than one rollout of {algo}: {rollout // self.num_envs} "
+                f"rounds of each of {self.num_envs} environments are {rollout}. Ask for at least as many, or "
+                f"lower num_envs or hyperparameters.{'n_steps' if algo in ON_POLICY else 'train_freq'}."
+            )
+
+        if algo not in ON_POLICY and self.hyperparameter(algo, "learning_starts") >= self.total_steps:
+            raise TrainingError(
+                f"hyperparameters.learning_starts is {self.hyperparameter(algo, 'learning_starts')} and "
+                f"total_steps is {self.total_steps}: {algo} would never learn. Lower the one or raise the other."
+            )
+
+    def _check_for_off_policy(self, algo: str) -> None:
         if self.policy == "DevicePolicy":
             raise TrainingError(f"DevicePolicy is for {' and '.join(ON_POLICY)}; {algo} takes policy: MlpPolicy.")
         if self.action_mode != "continuous":
@@ -152,15 +194,12 @@ def _read(path: Path) -> str:
 
 def _entries(text: str, where: str, folder: Traversable) -> Any:
     """Return what a file says, on top of the file in the folder that it names as ``like``."""
-    try:
-        entries = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"{where} is not valid YAML: {error}") from error
+    entries = yaml_text.parse(text, where)
     if not isinstance(entries, dict) or "like" not in entries:
         return entries
     like = entries.pop("like")
     known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir())
-    _check_choice(f"like in {where}", like, tuple(known))
+    require_choice(f"like in {where}", like, known, TrainingError)
     base = folder / f"{like}.yml"
     return _entries(base.read_text(encoding="utf-8"), str(base), folder) | entries
 
@@ -170,16 +209,16 @@ def _settings(entries: Any, where: str) -> Settings:
         raise TrainingError(f"{where} has to map names to values, total_steps among them.")
     known = [item.name for item in dataclasses.fields(Settings)]
     for name in entries:
-        if name not in known:
-            raise TrainingError(
-                f"{where} has the unknown entry {name!r}{nearest_name(str(name), known)}; known are "
-                f"{', '.join(known)}."
-            )
+        require_known(f"entry of {where}", name, known, TrainingError)
     return Settings(**entries)
 
 
-def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise TrainingError(
-            f"{name} is {value!r}; it has to be one of {', '.join(known)}{nearest_name(str(value), known)}."
-        )
+def _whole_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+        raise TrainingError(f"{name} is {shown(value)}; it has to be a whole number of at least 1.")
+
+
+def _rate(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        # YAML reads 3e-4 as text; it wants 3.0e-4.
+        raise TrainingError(f"{name} is {shown(value)}; it has to be a number from 0 to 1, such as 0.0003.")

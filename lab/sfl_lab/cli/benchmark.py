@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from sfl_env.storage.runs import Run
+    from sfl_lab.compare.contest import Contest
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Benchmark:
     env_id: str | None = None
     """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
     policies: tuple[str, ...] | None = None
-    """Baselines, by default all; 'sequential': split learning, 'centralised': one device has all data."""
+    """Baselines, by default all that share the environment's system. 'sequential', split learning, plays on the
+    same episodes with schedule='sequence'; 'centralised', all data at one place, has no rounds to time and belongs
+    to --mode accuracy."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote."""
     episodes: int | None = None
@@ -48,22 +50,50 @@ class Benchmark:
     """Go on with the benchmark in this folder that was interrupted."""
     overwrite: bool = False
     """Replace the benchmark in this folder."""
+    trust: bool = False
+    """Open agents' files, too, that run code of their author's choice, as those of sfl-env 0.1 do."""
 
     def run(self) -> None:
         """Compare, print and write."""
+        from sfl_env.storage import runs
+        from sfl_lab.cli.display import contest_progress, say, show
+        from sfl_lab.compare.contest import RECORDS, compare, write_results
+
+        contest = self._contest()
+        lineup = contest.lineup()  # tells of mistakes before a folder is made
+        out = self.out or Path("runs") / f"benchmark-{contest.env_id.rpartition(':')[2]}"
+        settings = runs.to_plain(contest)
+        run = runs.start(out, "benchmark", settings, resume=self.resume, overwrite=self.overwrite)
+        records = len(lineup.contestants) * len(contest.seeds)
+        with contest_progress(records, lineup.scenario.max_rounds) as watcher:
+            results = compare(contest, lineup, store=run.file(RECORDS), watcher=watcher)
+        show(results)
+        write_results(run, results)
+        shutil.rmtree(run.file(RECORDS))
+        say(f"Written to {run.path}: {', '.join(results.files())}, summary.json")
+
+    def _contest(self) -> "Contest[Any, Any]":
         from sfl_baselines.environments import mode_of
 
         fields = self._fields()
         env_id = self.env_id or ("SFL-Accuracy-v0" if fields.get("mode") == "accuracy" else "SFL-v0")
-        # What is left out is up to the comparison.
+        # What is left out is up to the contest.
         given = {"policies": self.policies, "episodes": self.episodes}
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        options |= {"env_id": env_id, "agents": self.agents, "seed": self.seed}
+        options |= {"env_id": env_id, "agents": self.agents, "seed": self.seed, "trust": self.trust}
         options |= {"fields": fields, "action_mode": self.action_mode}
         if mode_of(env_id, fields) == "accuracy":
-            self._compare_learning(options)
-        else:
-            self._compare_rounds(options)
+            return self._curve_contest(options)
+        from sfl_lab.compare.rounds.contest import RoundContest
+
+        return RoundContest(**options)
+
+    def _curve_contest(self, options: dict[str, Any]) -> "Contest[Any, Any]":
+        from sfl_lab.cli.threads import use_threads
+        from sfl_lab.compare.curves.contest import CurveContest
+
+        use_threads(self.threads)
+        return CurveContest(**options)
 
     def _fields(self) -> dict[str, Any]:
         from sfl_env.errors import ScenarioError
@@ -78,46 +108,3 @@ class Benchmark:
                 raise ScenarioError(f"{name} is given by {option} and in --fields; leave out one of them.")
             fields[name] = value
         return fields
-
-    def _start(self, comparison: Any) -> "Run":
-        from sfl_env.storage import runs
-
-        out = self.out or Path("runs") / f"benchmark-{comparison.env_id.rpartition(':')[2]}"
-        settings = runs.to_plain(comparison)
-        return runs.start(out, "benchmark", settings, resume=self.resume, overwrite=self.overwrite)
-
-    def _compare_rounds(self, options: dict[str, Any]) -> None:
-        from sfl_lab.cli.display import console, rollout_progress, show_results
-        from sfl_lab.compare.rounds.comparison import ROLLOUTS, Comparison, compare, prepare, write_results
-
-        comparison = Comparison(**options)
-        lineup = prepare(comparison)  # tells of mistakes before a folder is made
-        run = self._start(comparison)
-        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
-            results = compare(comparison, lineup, store=run.file(ROLLOUTS), **callbacks)
-        show_results(results)
-        write_results(run, results)
-        shutil.rmtree(run.file(ROLLOUTS))
-        console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")
-
-    def _compare_learning(self, options: dict[str, Any]) -> None:
-        import torch
-
-        from sfl_env.errors import RunError
-        from sfl_lab.cli.display import console, rollout_progress, show_learning
-        from sfl_lab.compare.curves.comparison import CURVES, compare, write_results
-        from sfl_lab.compare.curves.schemes import LearningComparison, prepare
-
-        if self.threads < 1:
-            raise RunError(f"--threads is {self.threads}; it has to be at least 1.")
-        torch.set_num_threads(self.threads)
-        comparison = LearningComparison(**options)
-        lineup = prepare(comparison)
-        run = self._start(comparison)
-        curves = len(lineup) * comparison.episodes
-        with rollout_progress(curves, lineup[0].env.scenario.max_rounds) as callbacks:
-            results = compare(comparison, lineup, store=run.file(CURVES), **callbacks)
-        show_learning(results)
-        write_results(run, results)
-        shutil.rmtree(run.file(CURVES))
-        console().print(f"Written to {run.path}: curves.csv, time_to_target.csv, curves.png, summary.json")

@@ -2,60 +2,73 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-    from sfl_lab.compare.curves.comparison import LearningResults
-    from sfl_lab.compare.rounds.comparison import Results
+    from sfl_lab.compare.contest import Results
 
-PIPE_WIDTH = 120
-"""Columns to write when the output is no terminal."""
+WIDEST = 10_000
+"""Columns that the widest table may take."""
 
 
 def console() -> "Console":
     """Return the terminal, or a plain stand-in where output goes elsewhere."""
-    from rich.console import Console
+    from sfl_lab.cli import terminal
 
-    found = Console()
-    return found if found.is_terminal else Console(width=PIPE_WIDTH)
+    return terminal.console()
+
+
+class Bar:
+    """A progress bar over the records of a contest, told of by a contest."""
+
+    def __init__(self, progress: "Progress", records: int, rounds: int) -> None:
+        self._progress, self._rounds = progress, rounds
+        self._task = progress.add_task("", total=records * rounds)
+
+    def on_record(self, label: str, number: int) -> None:
+        """Name whose record it is."""
+        from sfl_lab.text import printable
+
+        self._progress.update(self._task, description=printable(label), completed=number * self._rounds)
+
+    def on_round(self) -> None:
+        """Move on by one round."""
+        self._progress.advance(self._task)
+
+    def on_damage(self, problem: str) -> None:
+        """Say so above the bar."""
+        self._progress.console.print(f"sfl: {problem}", highlight=False)
 
 
 @contextmanager
-def rollout_progress(rollouts: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Show a progress bar over so many rollouts and their rounds; yields the callbacks that move it."""
-    from rich.console import Console
+def contest_progress(records: int, rounds: int) -> Iterator[Bar]:
+    """Show a progress bar over so many records and their rounds; yields the watcher that moves it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=rollouts * rounds)
+    from sfl_lab.cli import terminal
 
-        def on_policy(label: str, number: int) -> None:
-            progress.update(task, description=label, completed=number * rounds)
-
-        yield {"on_policy": on_policy, "on_round": lambda: progress.advance(task)}
+    name = TextColumn("{task.description:<18}", markup=False)  # names are no markup
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
+        yield Bar(progress, records, rounds)
 
 
-def show_results(results: "Results") -> None:
-    """Print a comparison's table."""
-    from sfl_lab.compare.rounds.tables import terminal_table
+def show(results: "Results") -> None:
+    """Print a contest's table and what is to be said of it."""
+    from sfl_lab.cli import terminal
 
-    terminal = console()
-    terminal.print(terminal_table(results.scores, results.title, results.reference, results.by_return))
-    if results.scenario.synchronised_phases:
-        terminal.print(
-            "No optimum is known for synchronised phases: rounds are compared to a lower bound (no waiting, and a "
-            "server that takes no time) that need not be reachable."
-        )
+    screen, table = console(), results.table()
+    if not screen.is_terminal:  # where no column has to be cut short
+        needed = terminal.console(width=WIDEST).measure(table).maximum
+        screen = terminal.console(width=max(terminal.PIPE_WIDTH, needed))
+    screen.print(table)
+    for note in results.notes():
+        say(note)
 
 
-def show_learning(results: "LearningResults") -> None:
-    """Print the table of a comparison of learning curves."""
-    from sfl_lab.compare.curves.tables import terminal_table
-
-    terminal = console()
-    terminal.print(terminal_table(results.scores, results.target, results.first, results.title))
-    if any(entry.kind == "reference" for entry in results.scores):
-        terminal.print("Centralised training has no time axis: all data lies at one place and nothing is sent.")
+def say(text: str) -> None:
+    """Print a text as it is: names and paths in it are no markup."""
+    console().print(text)

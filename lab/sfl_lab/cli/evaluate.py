@@ -14,7 +14,7 @@ class Evaluate:
     """
 
     agent: tyro.conf.Positional[Path]
-    """Folder that `sfl train` wrote, or a model file in it."""
+    """Folder that `sfl train` wrote, or an agent's file."""
     env_id: str | None = None
     """Environment; by default the one that the agent was trained on, with its fields."""
     episodes: int = 20
@@ -27,31 +27,37 @@ class Evaluate:
     """Folder for results.csv, episodes.csv, results.png and summary.json; nothing is written without it."""
     overwrite: bool = False
     """Replace the evaluation in this folder."""
+    trust: bool = False
+    """Open an agent's file, too, that runs code of its author's choice, as those of sfl-env 0.1 do."""
 
     def run(self) -> None:
         """Evaluate, print and write."""
+        import sfl_agents
         from sfl_env.storage import runs
-        from sfl_lab.cli.display import console, rollout_progress, show_results
+        from sfl_lab.cli.display import contest_progress, say, show
         from sfl_lab.cli.fields import parse_fields
-        from sfl_lab.compare.rounds.comparison import Comparison, agent_settings, compare, prepare, write_results
+        from sfl_lab.compare.contest import compare, write_results
+        from sfl_lab.compare.rounds.contest import RoundContest
 
-        trained = agent_settings(self.agent)
-        same_env = self.env_id in (None, trained["env_id"])
-        comparison = Comparison(
-            env_id=self.env_id or trained["env_id"],
+        # An id that is named here may import the module in it.
+        trained = sfl_agents.describe(self.agent, trust=self.trust or self.env_id is not None)
+        same_env = self.env_id in (None, trained.env_id)
+        contest = RoundContest(
+            env_id=self.env_id or trained.env_id,
             policies=(),
             agents=(self.agent,),
             episodes=self.episodes,
             seed=self.seed,
-            fields={**(trained["fields"] if same_env else {}), **parse_fields(self.fields)},
+            trust=self.trust,
+            fields={**(trained.fields if same_env else {}), **parse_fields(self.fields)},
         )
-        lineup = prepare(comparison)
+        lineup = contest.lineup()
         run = None
         if self.out is not None:
-            run = runs.start(self.out, "evaluate", runs.to_plain(comparison), overwrite=self.overwrite)
-        with rollout_progress(len(lineup), lineup[0].envs.scenario.max_rounds) as callbacks:
-            results = compare(comparison, lineup, **callbacks)
-        show_results(results)
+            run = runs.start(self.out, "evaluate", runs.to_plain(contest), overwrite=self.overwrite)
+        with contest_progress(len(lineup.contestants), lineup.scenario.max_rounds) as watcher:
+            results = compare(contest, lineup, watcher=watcher)
+        show(results)
         if run is not None:
             write_results(run, results)
-            console().print(f"Written to {run.path}: results.csv, episodes.csv, results.png, summary.json")
+            say(f"Written to {run.path}: {', '.join(results.files())}, summary.json")

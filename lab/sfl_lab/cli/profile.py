@@ -3,25 +3,25 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import nearest_name, shown
 from sfl_env.dnn import catalogue
-from sfl_env.dnn.profile import DNNProfile
+from sfl_env.dnn.profile import MOST_INPUT_ELEMENTS, DNNProfile, checked_shape
 from sfl_env.errors import ProfileError
+from sfl_lab.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
 
 BYTES_PER_ELEMENT = 4
 """Smashed data are shown for activations of 32 bits."""
-
-PIPE_WIDTH = 120
-"""Columns to write when the output is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,23 @@ class Profile:
         """Print the table and write the file."""
         if self.out is not None and self.out.exists() and not self.overwrite:
             raise ProfileError(f"{self.out} is there already; give --overwrite to replace it.")
+        # Before a network's own code runs, which may go to another folder.
+        out = None if self.out is None else self.out.absolute()
         profile = _profile(self.model, None if self.input_shape is None else _shape(self.input_shape))
         _show(profile)
-        if self.out is not None:
-            profile.to_json(self.out)
-            print(f"Written to {self.out}")
+        if out is not None:
+            profile.to_json(out)
+            print(printable(f"Written to {self.out}"))
 
 
 def _shape(text: str) -> tuple[int, ...]:
     try:
-        shape = tuple(int(size) for size in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
+        return checked_shape([int(size) for size in text.split(",")])
+    except ValueError as error:
         raise ProfileError(
-            f"--input-shape is {text!r}; it has to be whole numbers of at least 1 with commas, such as 3,32,32."
-        )
-    return shape
+            f"--input-shape is {shown(text)}; it has to be whole numbers of at least 1 with commas, such as "
+            f"3,32,32, and at most {MOST_INPUT_ELEMENTS:,} elements together."
+        ) from error
 
 
 def _profile(model: str, input_shape: tuple[int, ...] | None) -> DNNProfile:
@@ -70,7 +70,8 @@ def _profile(model: str, input_shape: tuple[int, ...] | None) -> DNNProfile:
             raise ProfileError(f"{model} needs --input-shape, such as --input-shape 3,32,32.")
         from sfl_env.dnn.measure import profile
 
-        return profile(_network(model), input_shape, name=model.rpartition(":")[2])
+        with _imports_from_here():
+            return profile(_network(model), input_shape, name=model.rpartition(":")[2])
     stored = catalogue.load(model)
     if input_shape is None or input_shape == stored.input_shape:
         return stored
@@ -88,7 +89,7 @@ def _network(target: str) -> "nn.Module":
     """Return the module that MODULE:NAME stands for, after calling it if it is a class or a function."""
     from torch import nn
 
-    from sfl_env.dnn.meta import reason
+    from sfl_env.dnn.meta import foreign_code
 
     found = _found(target)
     if isinstance(found, nn.Module):
@@ -96,41 +97,48 @@ def _network(target: str) -> "nn.Module":
     if not callable(found):
         raise ProfileError(f"{target} is a {type(found).__name__}; it has to be a torch module or to make one.")
     _check_needs_no_arguments(target, found)
-    # The user's own code runs here, which may raise anything at all.
-    try:
+    with foreign_code(f"{target}() failed"):
         made = found()
-    except Exception as error:
-        raise ProfileError(f"{target}() failed ({reason(error)}).") from error
     if not isinstance(made, nn.Module):
         raise ProfileError(f"{target}() makes a {type(made).__name__}; it has to make a torch module.")
     return made
 
 
 def _found(target: str) -> Any:
-    from sfl_env.dnn.meta import reason
+    from sfl_env.dnn.meta import foreign_code
 
     module_name, _, attribute = target.partition(":")
-    directory = str(Path.cwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    # Importing runs the user's own code, which may raise anything at all.
-    try:
+    with foreign_code(f"The module {module_name!r} of {target} cannot be imported from {Path.cwd()}"):
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise ProfileError(
-            f"The module {module_name!r} of {target} cannot be imported from {directory} ({reason(error)})."
-        ) from error
     for name in attribute.split("."):
-        if not hasattr(found, name):
-            raise ProfileError(f"{module_name} has no {attribute!r}{nearest_name(name, vars(found))}.")
-        found = getattr(found, name)
+        with foreign_code(f"{module_name} does not give {attribute!r}"):
+            is_there = hasattr(found, name)
+            inner = getattr(found, name, None)
+        if not is_there:
+            raise ProfileError(f"{module_name} has no {attribute!r}{nearest_name(name, dir(found))}.")
+        found = inner
     return found
 
 
+@contextmanager
+def _imports_from_here() -> Iterator[None]:
+    """Look modules up in the current directory, too, for as long as a network's own code runs."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
 def _check_needs_no_arguments(target: str, maker: Any) -> None:
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except (ValueError, TypeError):  # what is not written in Python may have none
+        return
     needed = [
         parameter.name
-        for parameter in inspect.signature(maker).parameters.values()
+        for parameter in parameters
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
@@ -142,13 +150,14 @@ def _check_needs_no_arguments(target: str, maker: Any) -> None:
 
 
 def _show(profile: DNNProfile) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from sfl_lab.cli.terminal import console
 
     shape = "x".join(map(str, profile.input_shape))
     forward, backward = profile.device_forward_flops[-1], profile.device_backward_flops[-1]
     table = Table(
-        title=f"{profile.name}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
+        title=f"{printable(profile.name)}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
         caption=(
             f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
             f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
@@ -167,21 +176,24 @@ def _show(profile: DNNProfile) -> None:
         "device\nparameters",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
+    for row in _rows(profile):
+        table.add_row(*row)
+    console().print(table)
+
+
+def _rows(profile: DNNProfile) -> Iterator[list[str]]:
+    """Yield the cells of each cut."""
+    flops = (
+        profile.device_forward_flops,
+        profile.device_backward_flops,
+        profile.server_forward_flops,
+        profile.server_backward_flops,
+    )
     for index, name in enumerate(profile.cut_names):
-        flops = (
-            profile.device_forward_flops,
-            profile.device_backward_flops,
-            profile.server_forward_flops,
-            profile.server_backward_flops,
-        )
-        table.add_row(
+        yield [
             str(index + 1),
-            name,
+            printable(name),
             *(f"{each[index] / 1e6:,.3f}" for each in flops),
             f"{profile.smashed_elements[index] * BYTES_PER_ELEMENT / 1e3:,.3f}",
             f"{profile.device_parameters[index]:,.0f}",
-        )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
-    console.print(table)
+        ]

@@ -1,15 +1,11 @@
 """``sfl train``: a Stable-Baselines3 agent on the environment as it is."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfl_lab.cli.display import PIPE_WIDTH
-
 if TYPE_CHECKING:
-    from sfl_agents.training.checkpoints import Milestone
-    from sfl_agents.training.train import Job
+    from sfl_agents import Job, Milestone
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Train:
     num_envs: int | None = None
     """Environments side by side, all in this process; by default as in the settings."""
     total_steps: int | None = None
-    """Rounds to train for, over all environments; by default as in the settings."""
+    """Rounds to train for, over all environments, up to whole rollouts; by default as in the settings."""
     action_mode: str | None = None
     """continuous, cut or discrete; by default as in the settings."""
     fields: tuple[str, ...] = ()
@@ -47,29 +43,28 @@ class Train:
 
     def run(self) -> None:
         """Train."""
-        import torch
+        from sfl_agents import train
+        from sfl_lab.cli.threads import use_threads
+        from sfl_lab.text import printable
 
-        from sfl_agents.training.train import train
-        from sfl_env.errors import TrainingError
-        from sfl_env.storage import runs
-
-        if self.threads < 1:
-            raise TrainingError(f"--threads is {self.threads}; it has to be at least 1.")
-        torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         job = self._job()
         job.batch(1)  # tells of wrong fields before a folder is made
         out = self.out or Path("runs") / f"train-{self.algo}-{self.env_id.rpartition(':')[2]}-{self.seed}"
-        run = runs.start(out, "train", dataclasses.asdict(job), resume=self.resume, overwrite=self.overwrite)
-        with _Progress(job.settings.total_steps) as progress:
+        run = job.open_run(out, resume=self.resume, overwrite=self.overwrite)
+        steps = job.settings.trained_steps(job.algo)
+        if steps != job.settings.total_steps:
+            rollout = job.settings.rollout_steps(job.algo)
+            print(f"Trains for {steps} rounds, {job.settings.total_steps} up to whole rollouts of {rollout}.")
+        with _Progress(steps) as progress:
             chosen = train(job, run, on_steps=progress.steps, on_milestone=progress.milestone)
-        print(f"Agent of step {chosen.steps}: {_figures(chosen)}. Written to {run.path}")
+        print(printable(f"Agent of step {chosen.steps}: {_figures(chosen)}. Written to {run.path}"))
 
     def _job(self) -> "Job":
-        from sfl_agents.training import settings
-        from sfl_agents.training.train import Job
+        from sfl_agents import Job, settings_for
         from sfl_lab.cli.fields import parse_fields
 
-        chosen = settings.load(self.algo, self.env_id, self.settings)
+        chosen = settings_for(self.algo, self.env_id, self.settings)
         return Job(
             algo=self.algo,
             env_id=self.env_id,
@@ -90,16 +85,16 @@ class _Progress:
     """A progress bar, and a line for each evaluation."""
 
     def __init__(self, total_steps: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        from sfl_lab.cli.terminal import console
+
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console if console.is_terminal else Console(stderr=True, width=PIPE_WIDTH),
+            console=console(stderr=True),
         )
         self._task = self._bar.add_task("training", total=total_steps)
 

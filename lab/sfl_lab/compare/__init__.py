@@ -1,1 +1,17 @@
-"""Policies compared on the same held-out episodes, round by round against the optimum."""
+"""Policies compared on the same held-out episodes: one contest, by the lengths of rounds or by learning curves."""
+
+from sfl_lab.compare.contest import compare, write_results
+from sfl_lab.compare.curves.contest import CurveContest
+from sfl_lab.compare.intervals import Interval, mean_interval
+from sfl_lab.compare.records import ImpossibleResultError
+from sfl_lab.compare.rounds.contest import RoundContest
+
+__all__ = [
+    "CurveContest",
+    "ImpossibleResultError",
+    "Interval",
+    "RoundContest",
+    "compare",
+    "mean_interval",
+    "write_results",
+]

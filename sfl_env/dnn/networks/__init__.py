@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sfl_env.checks import nearest_name
+from sfl_env.checks import look_up
 from sfl_env.dnn.networks.alexnet import alexnet
 from sfl_env.dnn.networks.blocks import Norm
 from sfl_env.dnn.networks.lenet import digits_cnn, lenet5
@@ -94,11 +94,7 @@ def network(name: str) -> Network:
     >>> network("lenet5").input_shape
     (1, 28, 28)
     """
-    if name not in NETWORKS:
-        raise ProfileError(
-            f"There is no network {name!r}{nearest_name(name, NETWORKS)}. Known: {', '.join(sorted(NETWORKS))}."
-        )
-    return NETWORKS[name]
+    return look_up("network", name, NETWORKS, ProfileError)
 
 
 def build(name: str, num_classes: int | None = None, norm: Norm | None = None, **options: Any) -> nn.Sequential:

@@ -1,21 +1,24 @@
 """The fused executor: trains all devices' replicas of the network at once, without splitting them."""
 
-import copy
 from collections.abc import Iterator
 from functools import cached_property, partial
-from typing import Literal, NamedTuple
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sfl_env.dnn.measure import profile
+from sfl_env.checks import require_choice
 from sfl_env.errors import TrainingError
 from sfl_env.learning.aggregation import RunningAverage, share_server_gradients
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.executors.gradients import Batch, BatchedGradients, GradientMethod, SingleGradients, vmapped
+from sfl_env.learning.executors.choice import Choice, Method, Traits, choose
+from sfl_env.learning.executors.gradients import BatchedGradients, GradientMethod
 from sfl_env.learning.executors.grouped import grouped
 from sfl_env.learning.executors.memory import keep_freed_memory
 from sfl_env.learning.executors.pooling import pool_before_activation
+from sfl_env.learning.executors.replicas import Batches, Replicas, part_of
+from sfl_env.learning.executors.single import SingleGradients
+from sfl_env.learning.executors.vmapped import vmapped
 from sfl_env.learning.executors.workers import Workers
 from sfl_env.learning.plan import (
     LocalTraining,
@@ -25,35 +28,6 @@ from sfl_env.learning.plan import (
     reject_non_finite_weights,
 )
 from sfl_env.learning.weights import Weights, copies, names_of
-
-Method = Literal["grouped", "vmap", "loop"]
-METHODS: tuple[Method, ...] = ("grouped", "vmap", "loop")
-
-GROUPED_MOST_PARAMETERS = 1_000_000
-"""Up to here grouping won at every size measured; beyond, its wide grouped convolutions lose to the loop."""
-
-VMAP_MOST_STEP_FLOPS = 30e6
-"""FLOPs of one replica's step up to which ``torch.func`` beats the loop (on a CPU)."""
-
-ACTIVATION_BYTES = 16 * 2**20
-"""Activations that are held at once: more fall out of the caches (8 to 16 MiB measured best), fewer leave
-too little to do at a time."""
-
-
-WORKERS_MOST_PARAMETERS = 5_000_000
-"""Up to here threads with replicas of their own beat torch's spreading of each operation; beyond, weights come
-from memory, which the threads share, and both came out level."""
-
-WORKERS_LEAST_BUSY = 0.8
-"""Part of torch's threads that worker threads have to keep busy."""
-
-
-class Choice(NamedTuple):
-    """How the replicas are trained."""
-
-    method: Method
-    at_once: int  # replicas in one pass
-    workers: int  # threads, each with passes of its own
 
 
 class FusedExecutor:
@@ -73,7 +47,8 @@ class FusedExecutor:
     local : LocalTraining
         Batch size, optimiser and kind of server.
     method : {"grouped", "vmap", "loop"}, optional
-        How the replicas' gradients are computed; by default the fastest, by :func:`choose`.
+        How the replicas' gradients are computed; by default the fastest, by
+        :func:`~sfl_env.learning.executors.choice.choose`.
 
     Notes
     -----
@@ -85,6 +60,9 @@ class FusedExecutor:
     def __init__(
         self, chain: nn.Sequential, data: TensorData, local: LocalTraining, method: Method | None = None
     ) -> None:
+        if method is not None:
+            require_choice("method", method, get_args(Method), TrainingError)
+        self._network = chain
         self._chain = pool_before_activation(chain)
         self._data = data
         self._local = local
@@ -92,67 +70,30 @@ class FusedExecutor:
         self._names = names_of(chain)
         self._grouped = grouped(self._chain, data.input_shape)
         self._singles: list[SingleGradients] = []
-        if not self._on_gpu:
+        self._traits = Traits.of(chain, data, can_be_grouped=self._grouped is not None)
+        if not self._traits.on_gpu:
             keep_freed_memory()
-        # Nothing is computed in measuring, and the type of the numbers does not change the counts.
-        costs = profile(copy.deepcopy(chain).to("meta", torch.float32), data.input_shape)
-        self._sample_flops = float(costs.device_forward_flops[-1] + costs.device_backward_flops[-1])
-        self._sample_bytes = float(costs.device_activation_elements[-1]) * data.train_features.element_size()
-        self._num_parameters = sum(parameter.numel() for parameter in chain.parameters())
-        self._mixes_samples = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in chain.modules())
         if method == "grouped" and self._grouped is None:
             raise TrainingError("This network has layers that cannot be grouped; take method 'vmap' or 'loop'.")
 
-    def choose(self, sizes: tuple[int, ...]) -> Choice:
-        """Choose how to train replicas with these mini-batches.
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is derived from the network (functions, generators, memory) is made anew in a copy.
+        return type(self), (self._network, self._data, self._local, self._method)
 
-        A fixed rule of the network's size, from measurements, and not a race at run time: how sums are
-        rounded depends on the method, and the same seed has to give the same episode.
+    def choose(self, sizes: tuple[int, ...]) -> Choice:
+        """Choose how to train replicas with these mini-batches, by the rule of this folder.
 
         Parameters
         ----------
         sizes : tuple of int
             Samples of each replica's mini-batch.
-
-        Returns
-        -------
-        Choice
-            Grouped convolutions and batched products for plain chains of up to a million parameters;
-            ``torch.func`` for other small networks; else one replica after another, where the work of a step
-            outweighs its overhead. There, worker threads train replicas of networks of up to five million
-            parameters side by side where that keeps torch's threads busy; else torch spreads each operation over
-            its threads.
         """
-        method = self._method or self._fastest(sizes)
-        if method == "loop":
-            return Choice(method, 1, self._workers(len(sizes)))
-        replica_bytes = max(sizes) * self._sample_bytes
-        return Choice(method, max(1, min(len(sizes), int(ACTIVATION_BYTES / max(replica_bytes, 1.0)))), 1)
-
-    def _workers(self, replicas: int) -> int:
         threads = torch.get_num_threads()
-        workers = min(replicas, threads)
-        turns = -(-replicas // workers)
-        busy = replicas * (threads // workers) / (turns * threads)
-        pays = workers > 1 and busy >= WORKERS_LEAST_BUSY and self._num_parameters <= WORKERS_MOST_PARAMETERS
-        return workers if pays and not self._on_gpu and not self._draws_elsewhere else 1
+        return choose(self._traits, sizes, threads, lambda: self._draws_elsewhere, self._method)
 
     @cached_property
     def _draws_elsewhere(self) -> bool:
         return self._single(0).draws_elsewhere(self._data.train_features[:2])
-
-    def _fastest(self, sizes: tuple[int, ...]) -> Method:
-        # Padding would enter the batch's statistics.
-        if self._mixes_samples and len(set(sizes)) > 1:
-            return "loop"
-        if self._grouped is not None and self._num_parameters <= GROUPED_MOST_PARAMETERS:
-            return "grouped"
-        small = max(sizes) * self._sample_flops <= VMAP_MOST_STEP_FLOPS
-        return "vmap" if small and not self._on_gpu else "loop"
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self._data.train_features.device.type != "cpu"
 
     def _single(self, worker: int) -> SingleGradients:
         while len(self._singles) <= worker:
@@ -240,8 +181,8 @@ class FusedExecutor:
         parameters = copies(weights, self._names.parameters, count, memory)
         buffers = copies(weights, self._names.buffers, count, memory)
         parts = [slice(i, i + at_once) for i in range(0, count, at_once)]
-        replicas = _Replicas(parameters, buffers, parts, methods, self._local)
-        batches = _Batches(self._data, plan)
+        replicas = Replicas(parameters, buffers, parts, methods, self._local)
+        batches = Batches(self._data, plan)
         losses = batches.sample_weight.new_empty(plan.iterations, count)
         for iteration in range(plan.iterations):
             gradients = workers.spread(
@@ -255,69 +196,4 @@ class FusedExecutor:
     def _share(self, gradients: list[Weights], parts: list[slice], plan: RoundPlan) -> list[Weights]:
         whole = {name: torch.cat([own[name] for own in gradients]) for name in gradients[0]}
         shared = share_server_gradients(whole, self._names.block, plan.cut, plan.samples)
-        return [_part(shared, part) for part in parts]
-
-
-class _Replicas:
-    """Replicas in parts that are computed in one pass each, and the optimisers that step them."""
-
-    def __init__(
-        self,
-        parameters: Weights,
-        buffers: Weights,
-        parts: list[slice],
-        methods: list[GradientMethod],
-        local: LocalTraining,
-    ) -> None:
-        self._parts = parts
-        self._methods = methods
-        self._parameters = [_part(parameters, part) for part in parts]
-        self._buffers = [_part(buffers, part) for part in parts]
-        self._optimizers = [local.make_optimizer(list(held.values()), one_pass=True) for held in self._parameters]
-
-    def gradients(self, batch: Batch, losses: Tensor, worker: int, part: int) -> Weights:
-        """Return a part's gradients, computed by one of the workers, and write its losses."""
-        replicas = self._parts[part]
-        compute = self._methods[worker]
-        losses[replicas], own = compute(self._parameters[part], self._buffers[part], batch.part(replicas))
-        return own
-
-    def step(self, gradients: list[Weights], worker: int, part: int) -> None:
-        """Step a part along its gradients, which are used up."""
-        own = gradients[part]
-        parameters = self._parameters[part]
-        for name, tensor in parameters.items():
-            tensor.grad = own[name].contiguous()  # as one pass needs it
-        self._optimizers[part].step()
-        # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
-        own.clear()
-        for tensor in parameters.values():
-            tensor.grad = None
-
-
-class _Batches:
-    """The round's mini-batches, padded to one size."""
-
-    def __init__(self, data: TensorData, plan: RoundPlan) -> None:
-        self._data = data
-        self._plan = plan
-        self.sizes = tuple(int(batch.shape[1]) for batch in plan.batches)
-        largest = max(self.sizes)
-        self._samples = torch.stack(
-            [nn.functional.pad(batch, (0, largest - batch.shape[1])) for batch in plan.batches], dim=1
-        )  # (E, A, n)
-        features = data.train_features
-        size = torch.tensor(self.sizes, device=features.device)[:, None]
-        real = torch.arange(largest, device=features.device) < size
-        self.sample_weight = real.to(features.dtype) / size
-
-    def at(self, iteration: int) -> Batch:
-        """Return all devices' mini-batches of one iteration."""
-        samples = self._samples[iteration]
-        inputs: Tensor = self._data.train_features[samples]
-        seeds = tuple((self._plan.seed, iteration, device) for device in self._plan.devices)
-        return Batch(inputs, self._data.train_labels[samples], self.sample_weight, self.sizes, seeds)
-
-
-def _part(weights: Weights, replicas: slice) -> Weights:
-    return {name: tensor[replicas] for name, tensor in weights.items()}
+        return [part_of(shared, part) for part in parts]

@@ -134,8 +134,8 @@ def test_a_point_at_the_base_station_is_moved_out() -> None:
     [
         (lambda: Annulus(200.0, 100.0), "inner_m is 200.0 and outer_m is 100.0"),
         (lambda: Annulus(0.0, 100.0), "inner_m is 0.0"),
-        (lambda: RandomWaypoint(AREA, interval_s=0.0), "interval_s is 0.0"),
-        (lambda: RandomWaypoint(AREA, 1.0, 2.0, 1.0), "fastest_m_per_s is 1.0; .* at least 2.0"),
+        (lambda: RandomWaypoint(AREA, interval_s=-1.0), "interval_s is -1.0"),
+        (lambda: RandomWaypoint(AREA, 1.0, 2.0, 1.0), "fastest_m_per_s is 1.0; .* at least 2"),
         (lambda: GaussMarkov(AREA, 1.0, math.inf), "mean_speed_m_per_s is inf"),
         (lambda: GaussMarkov(AREA, 1.0, 1.0, -0.1), "velocity_correlation is -0.1"),
     ],
@@ -143,3 +143,18 @@ def test_a_point_at_the_base_station_is_moved_out() -> None:
 def test_parameters_out_of_range_are_named(make, message) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "mobility",
+    [
+        RandomWaypoint(AREA, 1.0, 0.0, 0.0),
+        RandomWaypoint(AREA, 0.0),
+        GaussMarkov(AREA, 1.0, 0.0),
+        GaussMarkov(AREA, 0.0),
+    ],
+)
+def test_without_speed_or_time_nobody_moves(mobility: RandomWaypoint | GaussMarkov) -> None:
+    rng = np.random.default_rng(0)
+    state = mobility.initial(rng, 2, 5)
+    np.testing.assert_array_equal(mobility.step(state, rng).position_m, state.position_m)

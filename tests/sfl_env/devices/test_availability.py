@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfl_env.devices import AlwaysAvailable, MarkovAvailability
+from sfl_env.devices.availability import edges_between
 from sfl_env.errors import ScenarioError
 
 LEVELS, WEIGHTS = (0.2, 0.5, 1.0), (1.0, 3.0, 6.0)
@@ -84,7 +85,6 @@ def test_fractions_are_levels_and_repeat_with_the_seed(
         (lambda: MarkovAvailability(()), "levels is empty"),
         (lambda: MarkovAvailability((0.0, 1.0)), r"levels\[0\] is 0.0"),
         (lambda: MarkovAvailability((0.5, 1.5)), r"levels\[1\] is 1.5"),
-        (lambda: MarkovAvailability((1.0, 0.5)), "have to ascend"),
         (lambda: MarkovAvailability((0.5, 1.0), (1.0,)), "weights has 1 entries for 2 levels"),
         (lambda: MarkovAvailability((0.5, 1.0), (1.0, -1.0)), r"weights\[1\] is -1.0"),
         (lambda: MarkovAvailability((0.5, 1.0), (0.0, 0.0)), "weights are all 0"),
@@ -94,3 +94,18 @@ def test_fractions_are_levels_and_repeat_with_the_seed(
 def test_bad_parameters_are_named(make, message) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
+
+
+def test_levels_may_come_in_any_order_and_twice() -> None:
+    availability = MarkovAvailability((1.0, 0.5, 1.0), switch_probability=1.0)
+    state = availability.initial(np.random.default_rng(0), 100, 100)
+    later = availability.step(state, np.random.default_rng(1))
+    for fraction in (state.fraction, later.fraction):
+        assert (fraction == 1.0).mean() == pytest.approx(2 / 3, abs=0.02)
+        assert set(np.unique(fraction)) == {0.5, 1.0}
+
+
+def test_a_choice_without_weight_is_never_drawn() -> None:
+    for count in range(1, 60):
+        edges = edges_between((*(0.1,) * count, 0.0))
+        assert edges[-1] == 1.0

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ProfileError
 
-TOY = {
+TOY: dict[str, Any] = {
     "name": "toy",
     "input_shape": (30,),
     "cut_names": ("first", "second"),
@@ -26,7 +27,7 @@ TOY = {
 ARRAYS = tuple(key for key in TOY if key not in ("name", "input_shape", "cut_names"))
 
 
-def toy(**changes: object) -> DNNProfile:
+def toy(**changes: Any) -> DNNProfile:
     return DNNProfile(**{**TOY, **changes})
 
 
@@ -100,13 +101,13 @@ def test_truncated_file_is_refused(tmp_path: Path, kept: float) -> None:
     path = stored(tmp_path)
     text = path.read_text()
     path.write_text(text[: int(kept * len(text))])
-    with pytest.raises(ProfileError, match=r"toy\.json is not whole JSON .* truncated"):
+    with pytest.raises(ProfileError, match=r"toy\.json is not valid JSON.* profile the network again"):
         DNNProfile.from_json(path)
 
 
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "toy.json").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ProfileError, match=r"toy\.json is not whole JSON"):
+    with pytest.raises(ProfileError, match=r"toy\.json is not valid JSON"):
         DNNProfile.from_json(tmp_path / "toy.json")
 
 
@@ -138,10 +139,83 @@ def test_unknown_field_is_named_with_the_nearest(tmp_path: Path) -> None:
         DNNProfile.from_json(stored(tmp_path, device_bufers=[0, 3]))
 
 
-@pytest.mark.parametrize("bad", [[-5, 0], [float("nan"), 0], [5], "five", None, {"first": 5}])
+@pytest.mark.parametrize("bad", [[-5, 0], [None, 0], [5], "five", None, {"first": 5}])
 def test_broken_number_in_a_file_is_named(tmp_path: Path, bad: object) -> None:
     with pytest.raises(ProfileError, match=r"toy\.json is broken: smashed_elements"):
         DNNProfile.from_json(stored(tmp_path, smashed_elements=bad))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "a", "name": "b"}', "names 'name' twice"),
+        ("[" * 5000, "nests deeper"),
+        ('{"schema": ' + "[" * 5000 + "]" * 5000 + "}", "nests deeper"),
+        ('{"device_buffers": [NaN, 0]}', "NaN"),
+        ('{"device_buffers": [Infinity, 0]}', "Infinity"),
+        ('{"device_buffers": [1e999, 0]}', "1e999"),
+        ('{"device_buffers": [' + "9" * 5000 + ", 0]}", "digits"),
+    ],
+)
+def test_json_that_is_ambiguous_or_endless_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "toy.json").write_text(text)
+    with pytest.raises(ProfileError, match=message):
+        DNNProfile.from_json(tmp_path / "toy.json")
+
+
+def test_files_that_are_none_or_far_too_large_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(10**9)
+    for path in (tmp_path, tmp_path / "huge.json", Path("/dev/zero"), Path("a\0b.json"), tmp_path / ("x" * 300)):
+        with pytest.raises(ProfileError, match="The profile"):
+            DNNProfile.from_json(path)
+
+
+@pytest.mark.parametrize("field", ARRAYS)
+@pytest.mark.parametrize(
+    "bad", ["1", True, None, 1j, [1], {}, b"1", 10**400, np.bool_(True), np.datetime64("2020"), "1e3"]
+)
+def test_only_numbers_are_numbers(field: str, bad: object) -> None:
+    with pytest.raises(ProfileError, match=field):
+        toy(**{field: [TOY[field][0], bad]})
+
+
+@pytest.mark.parametrize("kind", [bool, complex, "U8", object, "datetime64[s]"])
+def test_arrays_of_other_kinds_are_refused(kind: Any) -> None:
+    with pytest.raises(ProfileError, match="device_buffers"):
+        toy(device_buffers=np.zeros(2, dtype=kind))
+
+
+def test_every_kind_of_number_is_taken() -> None:
+    kinds: tuple[Any, ...] = (np.int8, np.uint64, np.float16, np.longdouble, int, float)
+    for kind in kinds:
+        assert toy(device_buffers=[kind(0), kind(3)]) == toy()
+        assert toy(device_buffers=np.array([0, 3], dtype=kind)) == toy()
+    large = 10**30
+    assert toy(device_parameters=[150, large]).device_parameters[1] == 1e30
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(10**20, 3), (-1,), (True, 2), ("3", 2), [[3]], (10**5, 10**5), (1,) * 17, "3,3", None, {3: 3}, (None,)],
+)
+def test_shapes_that_no_sample_has_are_refused(shape: object) -> None:
+    with pytest.raises(ProfileError, match="input_shape is"):
+        toy(input_shape=shape)
+
+
+def test_a_message_is_short_whatever_it_quotes() -> None:
+    for changes in (
+        {"name": ["x" * 10**6]},
+        {"input_shape": "x" * 10**6},
+        {"cut_names": ("x" * 10**6, "x" * 10**6)},
+        {"cut_names": ("first\n" * 10**5, "second"), "device_buffers": [3, 0]},
+        {"device_buffers": ["x" * 10**6, 0]},
+    ):
+        with pytest.raises(ProfileError) as caught:
+            toy(**changes)
+        assert len(str(caught.value)) < 500
+        assert "\n" not in str(caught.value)
 
 
 def test_unreadable_and_unwritable_places_are_named(tmp_path: Path) -> None:
@@ -166,10 +240,10 @@ def test_failed_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_single_cut_is_a_profile() -> None:
-    whole = {field: [TOY[field][1]] for field in ARRAYS}
+    whole: dict[str, Any] = {field: [TOY[field][1]] for field in ARRAYS}
     assert DNNProfile(name="toy", input_shape=(30,), cut_names=("second",), **whole).num_cuts == 1
 
 
 def test_fields_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        toy().name = "other"
+        toy().name = "other"  # type: ignore[misc]

@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from sfl_env.errors import DataError
-from sfl_env.learning.data import DATA_DIRECTORY_VARIABLE, TensorData, from_datasets, load, names
+from sfl_env.learning.data import TensorData, from_datasets, load, names
+from sfl_env.learning.hub import DATA_DIRECTORY_VARIABLE
 
 SHAPES = {"mnist": (28, 28), "fashion-mnist": (28, 28), "cifar10": (32, 32, 3), "cifar100": (32, 32, 3)}
 COLUMNS = {

@@ -14,7 +14,8 @@ from torch import nn
 from sfl_env.dnn.networks import build
 from sfl_env.errors import DataError, TrainingError
 from sfl_env.learning.data import from_datasets, load
-from sfl_env.learning.federated import SplitFederatedTraining, resolve_device
+from sfl_env.learning.federated import SplitFederatedTraining
+from sfl_env.learning.machine import resolve_device
 from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import LocalTraining
 
@@ -56,7 +57,7 @@ def test_ten_devices_learn_the_digits(digits):
     )
     training.reset(0)
     rng = np.random.default_rng(0)
-    accuracy = max(training.run_round(rng.integers(0, training.num_cuts, 10)).accuracy for _ in range(60))
+    accuracy = max(training.run_round(rng.integers(0, training.num_cuts, 10)).score.accuracy for _ in range(60))
     assert accuracy >= 0.97
 
 
@@ -69,7 +70,7 @@ def test_changing_cuts_between_rounds_never_changes_the_weights(digits):
         before, evaluation = training.weights(), training.evaluate()
         for cut in range(training.num_cuts):
             result = training.run_round([cut] * K, active=[False] * K)
-            assert (result.loss, result.accuracy) == tuple(evaluation)
+            assert result.score == evaluation
             assert np.isnan(result.train_loss)
         assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
@@ -101,9 +102,9 @@ def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits):
         training.reset(seed)
         runs.append([training.run_round([0, 1, 2, 3]) for _ in range(2)])
     first, second, other = runs
-    assert [r.loss for r in first] == [r.loss for r in second]
+    assert [r.score for r in first] == [r.score for r in second]
     assert all(np.array_equal(a.device_loss, b.device_loss) for a, b in zip(first, second, strict=True))
-    assert first[0].loss != other[0].loss
+    assert first[0].score != other[0].score
 
 
 def after_one_device(training, state, weights, device):
@@ -159,7 +160,7 @@ def test_both_executors_train_alike_and_one_counts_bits(digits):
         training.reset(1)
         results[executor] = training.run_round([0, 1, 2, 3], active=[True, True, False, True])
     fused, split = results["fused"], results["message-passing"]
-    assert fused.loss == pytest.approx(split.loss, abs=1e-9)
+    assert fused.score.loss == pytest.approx(split.score.loss, abs=1e-9)
     assert np.allclose(fused.device_loss, split.device_loss, atol=1e-9, equal_nan=True)
     assert fused.uplink_bits is None
     assert split.uplink_bits[2] == split.downlink_bits[2] == 0
@@ -244,7 +245,7 @@ def test_evaluation_in_parts_is_evaluation_at_once(digits, monkeypatch):
     training = small_training(digits)
     training.reset(0)
     at_once = training.evaluate()
-    monkeypatch.setattr("sfl_env.learning.federated.EVALUATION_SAMPLES", 100)
+    monkeypatch.setattr("sfl_env.learning.evaluation.SAMPLES_AT_A_TIME", 100)
     assert training.evaluate().accuracy == at_once.accuracy
     assert training.evaluate().loss == pytest.approx(at_once.loss, rel=1e-6)
 
@@ -274,9 +275,9 @@ def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained():
     pairs = torch.utils.data.TensorDataset(features, features[:, :3].argmax(dim=1))
     training = small_training(from_datasets(pairs, pairs), network=Branching)
     training.reset(0)
-    first = training.run_round([0] * K).loss
+    first = training.run_round([0] * K).score.loss
     for _ in range(20):
-        last = training.run_round([0, 0, training.num_cuts - 1, 1]).loss
+        last = training.run_round([0, 0, training.num_cuts - 1, 1]).score.loss
     assert last < first
 
 
@@ -309,7 +310,7 @@ def test_what_cannot_be_trained_is_refused(digits):
         training.reset(0)
     with pytest.raises(TrainingError, match="has not started"):
         training.run_round([0] * K)
-    with pytest.raises(TrainingError, match="executor is 'quick'"):
+    with pytest.raises(TrainingError, match="executor is 'quick'; it has to be one of fused, message-passing"):
         small_training(digits, executor="quick")
     stored = small_training(digits)
     stored.reset(0)
@@ -341,5 +342,5 @@ def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch):
     ],
 )
 def test_a_setting_out_of_range_is_named(field, value):
-    with pytest.raises(TrainingError, match=f"{field} is "):
+    with pytest.raises(TrainingError, match=f"{field}( of device 1)? is "):
         LocalTraining(**{field: value})

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 import sfl_env
 from sfl_env.errors import RenderError
-from sfl_env.render.drawing import PHASE_COLOURS, RoundPicture, draw_round, draw_rounds, schedule
-from sfl_env.render.screen import picture_of
+from sfl_env.render import RoundPicture, draw_round, draw_rounds, picture_of, schedule
+from sfl_env.render.drawing import PHASE_COLOURS
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE
 
 

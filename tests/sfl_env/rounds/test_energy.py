@@ -19,7 +19,7 @@ def round_energy(**fields: Any) -> tuple[SFLEnv, dict[str, Any]]:
 
 def test_energy_is_that_of_computing_and_of_sending() -> None:
     env, info = round_energy()
-    setup = env.episodes.state.setup
+    setup = env.episodes.now.state.setup
     devices, samples = setup.devices, setup.samples[0]
     for k, cut in enumerate(info["cut"]):
         sending_s = info["phase_latency_s"][k, SMASHED_UPLOAD] + info["phase_latency_s"][k, MODEL_UPLOAD]
@@ -47,6 +47,6 @@ def test_half_the_bits_halve_the_energy_of_sending() -> None:
     _, full = round_energy()
     _, half = round_energy(**formats)
     env, _ = round_energy()
-    power_w = env.episodes.state.setup.devices.transmit_power_w[0]
+    power_w = env.episodes.now.state.setup.devices.transmit_power_w[0]
     sending_s = full["phase_latency_s"][:, [SMASHED_UPLOAD, MODEL_UPLOAD]].sum(axis=-1)
     np.testing.assert_allclose(full["energy_j"] - half["energy_j"], power_w * sending_s / 2.0, rtol=1e-9)

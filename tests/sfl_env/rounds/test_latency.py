@@ -42,7 +42,7 @@ def test_phases_equal_the_formulae_in_a_plain_loop(seed: int) -> None:
     env.reset(seed=seed)
     env.action_space.seed(seed)
     for _ in range(3):
-        state = env.episodes.state
+        state = env.episodes.now.state
         *_, info = env.step(env.action_space.sample())
         for k in range(7):
             expected = plain_phases(
@@ -106,7 +106,7 @@ def conditions(rng: np.random.Generator, shape: tuple[int, int]) -> Conditions:
         backward_slowdown=rng.uniform(1, 3, shape),
         samples=rng.integers(1, 500, shape).astype(float),
         deepest_cut=np.full(shape, 9),
-        active=None,
+        takes_part=None,
     )
 
 

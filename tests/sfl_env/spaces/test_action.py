@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfl_env import Decision, DecisionError, SFLEnv, SFLVectorEnv
-from sfl_env.episodes import ACTION_MODES
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.spaces.action import ContinuousAction, DiscreteAction
+from sfl_env.spaces.parts import ACTION_MODES
 
 MODES = tuple(ACTION_MODES)
 
 
-def everyone(n: int, k: int, num_cuts: int, active: np.ndarray | None = None) -> Conditions:
+def everyone(n: int, k: int, num_cuts: int, takes_part: np.ndarray | None = None) -> Conditions:
     """Conditions in which every cut fits."""
     ones = np.ones((n, k))
-    return Conditions(ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), active)
+    return Conditions(ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), takes_part)
 
 
 @st.composite
@@ -41,7 +41,7 @@ def test_a_decision_comes_back_from_a_continuous_action_to_float32_precision(
     encoder = ContinuousAction(num_cuts)
     action = encoder.encode(wanted)
     assert encoder.space(wanted.cut.shape[1]).contains(action[0])
-    found = encoder.decode(action, everyone(*wanted.cut.shape, num_cuts))
+    found = encoder.decode(action, everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts))
     np.testing.assert_array_equal(found.cut, wanted.cut)
     # Half a float32 spacing at 1 is 3e-8, the range of log-shares 5, and the sum's error adds to each one's.
     np.testing.assert_allclose(found.bandwidth_share, wanted.bandwidth_share, rtol=1e-6)
@@ -54,7 +54,7 @@ def test_a_decision_comes_back_from_a_discrete_action_to_half_a_level(case: tupl
     encoder = DiscreteAction(num_cuts, share_log_range=5.0)
     action = encoder.encode(wanted)
     assert encoder.space(wanted.cut.shape[1]).contains(action[0])
-    found = encoder.decode(action, everyone(*wanted.cut.shape, num_cuts))
+    found = encoder.decode(action, everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts))
     np.testing.assert_array_equal(found.cut, wanted.cut)
     half_level = encoder.share_log_range / (encoder.num_levels - 1)
     ratio = np.log(found.bandwidth_share / wanted.bandwidth_share)
@@ -87,10 +87,10 @@ def test_all_cuts_have_bins_of_equal_width() -> None:
 
 
 def test_a_device_that_takes_no_part_gets_no_band() -> None:
-    active = np.array([[True, False, True]])
+    takes_part = np.array([[True, False, True]])
     for encoder in (ContinuousAction(4), DiscreteAction(4)):
         action = np.zeros_like(encoder.space(3).sample())[None]
-        found = encoder.decode(action, everyone(1, 3, 4, active))
+        found = encoder.decode(action, everyone(1, 3, 4, takes_part))
         np.testing.assert_allclose(found.bandwidth_share, [[0.5, 0.0, 0.5]])
 
 
@@ -166,8 +166,8 @@ def test_the_message_names_the_environment_of_a_batch() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_refused_action_leaves_the_episode_as_it_was(mode: str) -> None:
     env = env_of(mode)
-    before = env.episodes.state
+    before = env.episodes.now.state
     with pytest.raises(DecisionError):
         env.step(bad(mode, 0, 1e9))
-    assert env.episodes.state is before
+    assert env.episodes.now.state is before
     env.step(env.action_space.sample())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
-from sfl_env.presets import BATCHED_IDS
 from sfl_env.spaces.observation import LogScale, LogScales
+from tests.ids import BATCHED_IDS
 
 
 def make(env_id: str, **fields: Any) -> SFLEnv:
@@ -39,7 +39,7 @@ def test_columns_are_on_the_documented_scales() -> None:
     env = make("SFL-Battery-v0", battery_j=1e5, max_rounds=8, model="vgg16-224", batch_size=2)
     env.reset(seed=0)
     observation, *_, info = env.step(env.action_space.sample())
-    state, problem = env.episodes.state, env.true_problem()
+    state, problem = env.episodes.now.state, env.true_problem()
     devices = state.setup.devices
     expected = [
         log(problem.uplink_snr_hz[0], 1.0, 1e15),

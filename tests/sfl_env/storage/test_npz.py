@@ -1,9 +1,10 @@
-"""NPZ files from anybody: arrays, or one error that says what is wrong, and no memory for what a file only claims."""
+"""NPZ files from anybody: arrays, or one error that says what is wrong, and no memory for what is only claimed."""
 
 import io
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def npz(path: Path, **members: bytes) -> Path:
 
 
 def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "scalar": np.array(3.5),
         "none": np.zeros((0, 4)),
         "columns": np.asfortranarray(np.arange(6).reshape(2, 3)),

@@ -32,7 +32,7 @@ def test_a_new_run_writes_down_how_it_was_made(tmp_path: Path) -> None:
 def test_an_existing_run_is_refused_and_untouched(tmp_path: Path) -> None:
     runs.start(tmp_path, "train", SETTINGS)
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(RunError, match=r"exists already.*--resume.*--overwrite.*--out"):
+    with pytest.raises(RunError, match=r"exists already.*resume=True.*overwrite=True.*another folder"):
         runs.start(tmp_path, "train", SETTINGS)
     assert (tmp_path / "config.json").read_bytes() == before
 
@@ -123,3 +123,56 @@ def test_a_broken_configuration_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(RunError, match="not a run's configuration"):
         runs.read_config(tmp_path)
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    run = runs.start(tmp_path / "run", "train", SETTINGS)
+    run.file("summary.json").mkdir()
+    with pytest.raises(RunError, match=r"summary\.json cannot be written: Is a directory"):
+        run.finish({})
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written: Not a directory"):
+        runs.start(tmp_path / "file" / "run", "train", SETTINGS)
+    assert [path.name for path in run.path.iterdir() if "partial" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": 3}, "its kind is 3"),
+        ({"settings": []}, r"its settings is \[\]"),
+        ({"settings": None}, "its settings is None"),
+        ({"invocations": {}}, r"its invocations is \{\}"),
+        ({"format": True}, "its format is True"),
+        ({"format": 0}, "format 0, of another version"),
+        ({"format": 3}, "update sfl-env"),
+    ],
+)
+def test_a_configuration_with_a_wrong_entry_says_which(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    runs.start(tmp_path, "train", SETTINGS)
+    runs.write_json(tmp_path / "config.json", {**runs.read_config(tmp_path), **change})
+    with pytest.raises(RunError, match=message):
+        runs.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '{"kind": 1, "kind": 2}', '{"a": NaN}', " " * 2**21 + "{}", "\x00"], ids=range(5)
+)
+def test_a_hostile_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(RunError, match=r"config\.json"):
+        runs.read_config(tmp_path)
+
+
+def test_a_run_of_version_0_1_is_not_gone_on_with(tmp_path: Path) -> None:
+    runs.start(tmp_path, "train", SETTINGS)
+    config = runs.read_config(tmp_path)
+    del config["format"]
+    config["invocations"][0]["versions"]["sfl-env"] = "0.1.0"
+    runs.write_json(tmp_path / "config.json", config)
+    with pytest.raises(RunError, match=r"started by sfl-env 0\.1\.0.*overwrite=True"):
+        runs.start(tmp_path, "train", SETTINGS, resume=True)
+    runs.start(tmp_path, "train", SETTINGS, overwrite=True)
+    assert runs.read_config(tmp_path)["format"] == runs.FORMAT

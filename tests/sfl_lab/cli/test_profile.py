@@ -1,6 +1,7 @@
 """``sfl profile`` as a user meets it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,49 @@ def make():
 def fails():
     raise RuntimeError("no weights here\\nand more")
 
+def ends_the_process():
+    import sys
+    print("I am done")
+    sys.exit(0)
+
+class Odd(BaseException):
+    def __str__(self):
+        raise ValueError("no words")
+
+def raises_what_is_no_exception():
+    raise Odd
+
+def shouts():
+    print("x" * 3_000_000)
+    return MyNet()
+
+def goes_away():
+    import os, sys, tempfile
+    os.chdir(tempfile.mkdtemp())
+    sys.argv[:] = []
+    return MyNet()
+
+class EndsInForward(nn.Sequential):
+    def __init__(self, when=lambda x: True):
+        super().__init__(nn.Linear(30, 4), Ender(when), nn.Linear(4, 2))
+
+class Ender(nn.Module):
+    def __init__(self, when):
+        super().__init__()
+        self.when = when
+    def forward(self, x):
+        if self.when(x):
+            raise SystemExit(0)
+        return x
+
+def ends_at_three():
+    return EndsInForward(lambda x: len(x) == 3)
+
+def __getattr__(name):
+    if name == "lazy":
+        raise SystemExit(0)
+    raise AttributeError(name)
+
 def makes_a_number():
     return 3
 
@@ -47,6 +91,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / name / "__init__.py").touch()
     (tmp_path / name / "nets.py").write_text(OWN)
     (tmp_path / name / "broken.py").write_text("import torch\nclass :\n")
+    (tmp_path / name / "ends.py").write_text("raise SystemExit(0)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     return name
@@ -118,6 +163,23 @@ def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path, capsys: pyt
         (["OWN.nets:Needy", "--input-shape", "3,32,32"], "needs arguments (width)"),
         (["OWN.nets:fails", "--input-shape", "3,32,32"], "fails() failed (RuntimeError: no weights here)"),
         (["OWN.nets:makes_a_number", "--input-shape", "3,32,32"], "makes a int"),
+        (["lenet5", "--input-shape", "1," + "9" * 20], "--input-shape is"),
+        (["lenet5", "--input-shape", "9" * 5000], "--input-shape is"),
+        (["lenet5", "--input-shape", "1,-28,28"], "--input-shape is"),
+        (["lenet5", "--input-shape", "1,9999999,9999999"], "at most"),
+        (["lenet5", "--input-shape", ",".join("1" * 5000)], "--input-shape is"),
+        (["lenet5", "--input-shape", "1,\x1b[2J"], "--input-shape is"),
+        (["."], "Unknown network"),
+        (["x" * 10_000 + ".json"], "cannot be read"),
+        (["[red]\x1b[2J\u202e"], "Unknown network"),
+        (["OWN.ends:MyNet", "--input-shape", "3,32,32"], "cannot be imported"),
+        (["OWN.nets:ends_the_process", "--input-shape", "3,32,32"], "ends_the_process() failed (SystemExit: 0)"),
+        (["OWN.nets:raises_what_is_no_exception", "--input-shape", "3,32,32"], "failed (Odd)"),
+        (["OWN.nets:EndsInForward", "--input-shape", "30"], "SystemExit"),
+        (["OWN.nets:ends_at_three", "--input-shape", "30"], "cannot be measured (SystemExit: 0)"),
+        (["OWN.nets:lazy", "--input-shape", "30"], "does not give 'lazy' (SystemExit: 0)"),
+        (["builtins:dict", "--input-shape", "3"], "makes a dict"),
+        (["builtins:int.__add__", "--input-shape", "3"], "int.__add__"),
         (["OWN.nets:number", "--input-shape", "3,32,32"], "is a int"),
     ],
 )
@@ -129,6 +191,51 @@ def test_mistake_is_told_in_one_line(
     assert error.startswith("sfl: error: ")
     assert error.count("\n") == 1
     assert message.replace("OWN", own) in error
+
+
+def test_a_network_may_print_much_and_change_the_process(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    here, argv, path = Path.cwd(), list(sys.argv), list(sys.path)
+    try:
+        assert main(["profile", f"{own}.nets:shouts", "--input-shape", "3,32,32"]) == 0
+        assert main(["profile", f"{own}.nets:goes_away", "--input-shape", "3,32,32", "--out", "mine.json"]) == 0
+    finally:
+        os.chdir(here)
+        sys.argv[:] = argv
+    assert sys.path == path
+    assert DNNProfile.from_json("mine.json").name == "goes_away"
+    assert "Written to mine.json" in capsys.readouterr().out
+
+
+NASTY = (
+    "[red]conv1[/red]",
+    "\x1b[2J\x1b]0;mine\x07",
+    "two\nsfl: error: lines",
+    "\u202egnp",
+    ":smile: [link=x]\ud800",
+)
+
+
+def test_names_from_a_file_are_shown_as_they_are_and_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    stored = catalogue.load("lenet5").to_dict()
+    stored["name"], stored["cut_names"] = "[bold]\x1b[31m[/nothing]", list(NASTY)
+    path = tmp_path / "nasty[red].json"
+    path.write_text(json.dumps(stored))
+    assert main(["profile", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert "[bold]\\x1b[31m[/nothing]" in out
+    for name in ("[red]conv1[/red]", "\\x1b[2J\\x1b]0;mine\\x07", "two\\nsfl: error: lines", ":smile: [link=x]"):
+        assert name in out
+    copy = tmp_path / "copy\x1b[2J.json"
+    assert main(["profile", str(path), "--out", str(copy)]) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+    assert main(["profile", str(path), "--out", str(copy)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error[:-1].isprintable()
 
 
 def test_unknown_command_or_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,37 +1,37 @@
-"""``sfl solve`` proves its optimum where there is one, and says surrogate where there is none."""
+"""``sfl solve`` proves its optimum, and problems survive their way through files."""
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import sfl_baselines
 from sfl_baselines.environments import make_batch
-from sfl_env import Decision, RoundProblem
-from sfl_env.rounds.problem_files import read_problem, write_problem
+from sfl_env import RoundProblem
+from sfl_env.errors import ProblemError
+from sfl_env.rounds.problem_files import FIELDS, read_problem, write_problem
 from sfl_lab.cli import main
-from sfl_lab.cli.fields import parse_fields
-
-SURROGATES = {
-    "synchronised": ["synchronised_phases=true"],
-    "deadline": ["deadline_s=5"],
-    "deadline in sequence": ["schedule=sequence", "deadline_s=3"],
-}
-
-
-def sampled(n: int = 3, **fields: Any) -> Any:
-    envs = make_batch("SFL-v0", n, fields)
-    envs.reset(seed=0)
-    return envs
 
 
 @pytest.fixture
 def problem() -> RoundProblem:
-    found: RoundProblem = sampled(num_devices=4).true_problem()
-    return found
+    envs = make_batch("SFL-v0", 3, {"num_devices": 4})
+    envs.reset(seed=0)
+    sampled = envs.true_problem()
+    fixed_s = sampled.fixed_s.copy()
+    fixed_s[:, 0, -1] = np.inf  # a cut that does not fit
+    return dataclasses.replace(sampled, fixed_s=fixed_s)
+
+
+@pytest.mark.parametrize("name", ["round.json", "round.npz"])
+def test_a_problem_comes_back_as_it_was(problem: RoundProblem, name: str, tmp_path: Path) -> None:
+    assert np.isinf(problem.fixed_s).any()
+    write_problem(tmp_path / name, problem)
+    again = read_problem(tmp_path / name)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(again, field), getattr(problem, field))
 
 
 def test_a_sampled_round_is_solved_saved_and_solved_again(
@@ -45,109 +45,61 @@ def test_a_sampled_round_is_solved_saved_and_solved_again(
     first, second = json.loads(out.read_text()), json.loads(again.read_text())
     assert first == second
     exact = sfl_baselines.solve_exact(read_problem(file))
-    assert first["proven"]
     assert first["exact"]["latency_s"] == exact.latency_s.tolist()
     assert sum(first["exact"]["bandwidth_share"][0]) == pytest.approx(1.0)
 
 
-def test_in_sequence_the_optimum_in_turn_is_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, out = tmp_path / "round.npz", tmp_path / "out.json"
-    assert main(["solve", "--fields", "schedule=sequence", "--save-problem", str(file), "--out", str(out)]) == 0
-    shown = capsys.readouterr().out
-    optimum_s = sfl_baselines.solve_in_turn(sampled(1, schedule="sequence").true_problem()).latency_s[0]
-    assert f"No decision is faster than {optimum_s:.12g} s" in shown
-    assert "22.82" in shown
-    assert "100.000 %" in shown
-    assert "surrogate" not in shown
-    assert main(["solve", "--problem", str(file)]) == 0
-    assert f"No decision is faster than {optimum_s:.12g} s" in capsys.readouterr().out
-    stored = json.loads(out.read_text())
-    assert stored["proven"]
-    assert stored["exact"]["lower_bound_s"] == stored["exact"]["latency_s"] == [pytest.approx(optimum_s)]
-
-
-@pytest.mark.parametrize("name", SURROGATES)
-def test_elsewhere_the_decision_is_a_surrogates_played_in_the_environments_system(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, out = tmp_path / "round.json", tmp_path / "out.json"
-    fields = ["--fields", *SURROGATES[name]]
-    assert main(["solve", *fields, "--save-problem", str(file), "--out", str(out)]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "No decision is faster" not in shown
-    assert "nothing is proven" in shown
-    stored = json.loads(out.read_text())
-    assert not stored["proven"]
-    envs = sampled(1, **parse_fields(SURROGATES[name]))
-    for kind in ("exact", "alternating"):
-        answer = stored[kind]
-        assert "lower_bound_s" not in answer
-        decision = Decision(np.array(answer["cut_index"]), np.array(answer["bandwidth_share"]))
-        envs.reset(seed=0)
-        infos = envs.step(envs.episodes.action_encoder.encode(decision))[4]
-        assert answer["latency_s"][0] == pytest.approx(infos["latency_s"][0], rel=1e-5)
-    assert f"the round lasts {stored['exact']['latency_s'][0]:.12g} s" in shown
-    # A problem's file alone does not tell how long the round is.
-    assert main(["solve", "--problem", str(file), "--out", str(out), "--overwrite"]) == 0
-    assert "the problem does not tell" in " ".join(capsys.readouterr().out.split())
-    assert json.loads(out.read_text())["exact"]["latency_s"] is None
-
-
-def test_the_issues_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    for fields, text in (
-        ("synchronised_phases=true", "the round lasts 26.178"),
-        ("deadline_s=5", "Devices that are in time for it: 0 of 10"),
-        ("num_devices=10", "No decision is faster than 14.5928975"),
-    ):
-        assert main(["solve", "--fields", fields]) == 0
-        assert text in " ".join(capsys.readouterr().out.split())
-
-
-@pytest.mark.parametrize("system", ["parallel", "sequence", "synchronised", "deadline"])
 def test_many_rounds_get_a_line_each(
-    system: Any, problem: RoundProblem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_problem(tmp_path / "rounds.npz", dataclasses.replace(problem, system=system))
-    assert main(["solve", "--problem", str(tmp_path / "rounds.npz")]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "3 rounds of 4 devices" in shown
-    assert ("surrogate" in shown) == (system in ("synchronised", "deadline"))
-    assert ("lower bound" in shown) == (system in ("parallel", "sequence"))
-
-
-def test_more_rounds_than_are_shown_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_problem(tmp_path / "rounds.npz", sampled(25, num_devices=2).true_problem())
-    assert main(["solve", "--problem", str(tmp_path / "rounds.npz")]) == 0
-    assert "and 5 more" in capsys.readouterr().out
-
-
-def test_a_file_without_rounds_has_nothing_to_solve(
     problem: RoundProblem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_problem(tmp_path / "none.npz", problem.rows(slice(0, 0)))
-    assert main(["solve", "--problem", str(tmp_path / "none.npz")]) == 2
-    assert "none.npz holds no rounds" in capsys.readouterr().err
+    write_problem(tmp_path / "rounds.npz", problem)
+    assert main(["solve", "--problem", str(tmp_path / "rounds.npz")]) == 0
+    assert "3 rounds of 4 devices" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["{", '{"fixed_s": 1, "fixed_s": 2}', "[" * 5_000])
-def test_a_broken_problem_file_is_one_line(
-    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+GOOD = {
+    "fixed_s": [[1.0, 2.0]],
+    "uplink_bits": [[1e6, 0.0]],
+    "downlink_bits": [[0.0, 0.0]],
+    "uplink_snr_hz": [3e6],
+    "downlink_full_rate_bps": [None],
+    "uplink_bandwidth_hz": 1e6,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[1, 2]", "holds no object"),
+        ("{}", "lacks fixed_s, uplink_bits"),
+        (json.dumps({**GOOD, "uplink_bit": 1}), "'uplink_bit' (did you mean 'uplink_bits'?)"),
+        (json.dumps({**GOOD, "fixed_s": [[1.0], [2.0, 3.0]]}), "fixed_s in"),
+        (json.dumps({**GOOD, "fixed_s": [["fast", 1.0]]}), "fixed_s in"),
+        (json.dumps({**GOOD, "uplink_snr_hz": [-1.0]}), "uplink_snr_hz[0, 0]"),
+        (json.dumps({**GOOD, "uplink_bits": [[1e6]]}), "uplink_bits has shape (1, 1, 1)"),
+        (json.dumps({**GOOD, "fixed_s": [[None, None]]}), "none fits its memory"),
+    ],
+)
+def test_a_broken_problem_file_is_explained(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "round.json").write_text(content)
-    assert main(["solve", "--problem", str(tmp_path / "round.json")]) == 2
-    shown = capsys.readouterr().err
-    assert "round.json is not valid JSON" in shown
-    assert shown.count("\n") == 1
+    path = tmp_path / "round.json"
+    path.write_text(text)
+    assert main(["solve", "--problem", str(path)]) == 2
+    assert message in capsys.readouterr().err
 
 
-def test_names_of_cuts_are_shown_as_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    profile = sampled().profile
-    names = tuple(f"[red]{i}\x1b[2J" for i in range(profile.num_cuts))
-    dataclasses.replace(profile, cut_names=names).to_json(tmp_path / "network.json")
-    assert main(["solve", "--fields", f"model={tmp_path / 'network.json'}"]) == 0
-    shown = capsys.readouterr().out
-    assert "\x1b" not in shown
-    assert "[red]0\\x1b[2J" in shown
+def test_broken_or_strange_files_and_names_are_refused(tmp_path: Path, problem: RoundProblem) -> None:
+    for name, content in (("empty.npz", b""), ("torn.npz", b"PK\x03\x04 torn")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ProblemError, match=r"is not a whole NPZ file|cannot be read"):
+            read_problem(tmp_path / name)
+    with pytest.raises(ProblemError, match="cannot be read"):
+        read_problem(tmp_path / "missing.json")
+    for use in (lambda path: read_problem(path), lambda path: write_problem(path, problem)):
+        with pytest.raises(ProblemError, match=r"has to end in \.json or \.npz"):
+            use(tmp_path / "round.txt")
 
 
 def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,3 +111,41 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.Captu
     assert main(["solve", "--out", str(out), "--overwrite"]) == 0
     assert main(["solve", "--out", str(tmp_path / "no" / "solution.json")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (["schedule=sequence"], ["The optimal round in turn: 22.82", "no decision is faster"]),
+        (
+            ["synchronised_phases=true"],
+            ["The surrogate's round: 14.5929 s", "takes 26.1783 s", "Nothing is proven"],
+        ),
+        (["deadline_s=5"], ["surrogate", "0 of 10 devices take part", "Nothing is proven"]),
+        ([], ["The optimal round: 14.5929 s", "No decision is faster than 14.59"]),
+    ],
+    ids=str,
+)
+def test_a_proof_is_printed_of_the_environments_own_problem_alone(
+    fields: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "solution.json"
+    assert main(["solve", *(["--fields", *fields] if fields else []), "--out", str(out)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in said:
+        assert text in shown
+    assert ("No decision is faster than" in shown) == (not fields)
+    stored = json.loads(out.read_text())
+    bounds = [entry["lower_bound_s"] for entry in stored.values() if isinstance(entry, dict)]
+    assert all(bound is not None for bound in bounds) == (fields in ([], ["schedule=sequence"]))
+
+
+@pytest.mark.parametrize("system", ["sequence", "synchronised", "deadline"])
+def test_files_of_other_systems_are_no_proofs_either(
+    problem: RoundProblem, system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_problem(tmp_path / "rounds.json", dataclasses.replace(problem, system=system))  # type: ignore[arg-type]
+    assert main(["solve", "--problem", str(tmp_path / "rounds.json")]) == 0
+    shown = capsys.readouterr().out
+    assert ("lower bound" in shown) == (system == "sequence")
+    assert ("surrogate" in shown) == (system != "sequence")

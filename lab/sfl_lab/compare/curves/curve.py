@@ -1,23 +1,23 @@
 """How far one scheme's training comes, round by round, from one seed."""
 
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_baselines import Policy
-from sfl_env import SFLEnv
+from sfl_baselines.rollouts import play
+from sfl_env import Scenario
 from sfl_env.arrays import Array
-from sfl_env.rounds.conditions import Conditions
-from sfl_lab.compare.rounds.rollout import ImpossibleResultError
-from sfl_lab.compare.stored import StoredArrays
+from sfl_env.episodes import Episodes
+from sfl_lab.compare.records import Record, checksum
 
 
 @dataclass(frozen=True)
-class Curve(StoredArrays):
+class Curve(Record):
     """The global model before the first and after each of R rounds."""
 
     accuracy: Array  # (R + 1,) on the test set
@@ -35,6 +35,24 @@ class Curve(StoredArrays):
         """R."""
         return len(self.latency_s) - 1
 
+    def fits(self, scenario: Scenario, episodes: int) -> bool:
+        """Whether the arrays can be those of one of the episodes."""
+        rounds = scenario.max_rounds
+        model = (self.accuracy, self.loss, self.latency_s)
+        return (
+            self.conditions.shape == (rounds,)
+            and self.conditions.dtype.kind in "iu"
+            and all(values.shape == (rounds + 1,) and values.dtype.kind == "f" for values in model)
+            and all(bool(np.isfinite(values).all()) for values in model)
+        )
+
+    def unlike(self, other: Record) -> str | None:
+        """Say in which way two schemes were not treated alike, if they were not."""
+        assert isinstance(other, Curve)
+        if (self.accuracy[0], self.loss[0]) != (other.accuracy[0], other.loss[0]):
+            return "started from different weights"
+        return super().unlike(other)
+
 
 class Reached(NamedTuple):
     """When the target accuracy was first reached."""
@@ -43,37 +61,32 @@ class Reached(NamedTuple):
     time_s: float
 
 
-def follow(env: SFLEnv, policy: Policy, seed: int, on_round: Callable[[], object]) -> Curve:
+def follow(policy: Policy, episodes: Episodes, seed: int, on_round: Callable[[], object]) -> Curve:
     """Train for all rounds of an episode, past the target accuracy, since the whole curve is wanted.
 
     Parameters
     ----------
-    env : SFLEnv
-        In accuracy mode.
     policy : Policy
         Acts deterministically.
+    episodes : Episodes
+        The one episode of an environment in accuracy mode.
     seed : int
         Of the episode, as in ``env.reset(seed=seed)``.
     on_round : callable
         Called after every round, for a progress bar.
     """
-    observation, info = env.reset(seed=seed)
-    model = [(info["accuracy"], info["loss"], 0.0)]
+    model: list[tuple[float, float, float]] = []
     conditions = []
-    start, state = np.ones(1, dtype=np.bool_), None
-    for _ in range(env.scenario.max_rounds):
-        conditions.append(_checksum(env.episodes.true))
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
-        observation, _, _, _, info = env.step(action)
-        model.append((info["accuracy"], info["loss"], info["latency_s"]))
-        start = np.zeros_like(start)
+    for played in islice(play(policy, episodes, seed), episodes.scenario.max_rounds):
+        infos = played.done.infos
+        if not model:
+            assert played.learning is not None
+            model.append((played.learning.accuracy[0], played.learning.loss[0], 0.0))
+        model.append((infos["accuracy"][0], infos["loss"][0], infos["latency_s"][0]))
+        conditions.append(checksum(played.true))
         on_round()
     accuracy, loss, latency_s = np.array(model).T
     return Curve(accuracy, loss, latency_s, np.array(conditions))
-
-
-def _checksum(now: Conditions) -> int:
-    return zlib.crc32(np.stack([now.uplink_snr_hz, now.compute_flops_per_s, now.samples]).tobytes())
 
 
 def reach(curve: Curve, target: float) -> Reached | None:
@@ -95,26 +108,3 @@ def reach(curve: Curve, target: float) -> Reached | None:
         return None
     rounds = int(there.argmax())
     return Reached(rounds, float(curve.elapsed_s[rounds]))
-
-
-def check_paired(curves: Mapping[str, Curve]) -> None:
-    """Raise unless all schemes of one seed started alike and met the same channels and devices.
-
-    Raises
-    ------
-    ImpossibleResultError
-        If they did not.
-    """
-    first, *others = curves
-    for other in others:
-        ours, theirs = curves[first], curves[other]
-        if not np.array_equal(ours.conditions, theirs.conditions):
-            raise ImpossibleResultError(
-                f"{first!r} and {other!r} met different channels or devices with the same seed: the comparison "
-                "would not be paired. The environment draws depending on actions."
-            )
-        if (ours.accuracy[0], ours.loss[0]) != (theirs.accuracy[0], theirs.loss[0]):
-            raise ImpossibleResultError(
-                f"{first!r} and {other!r} started from different weights with the same seed: the comparison would "
-                "not be paired."
-            )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sfl_env.arrays import Array
-from sfl_env.storage.atomic import atomic_output
 from sfl_lab.compare.curves.curve import Curve
 from sfl_lab.compare.curves.scores import LearningScore
-from sfl_lab.compare.rounds.figure import FAINT, INK, name_log_ticks
-from sfl_lab.compare.rounds.tables import short
+from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
+from sfl_lab.compare.writing import STAR, name_cell, short
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#8C6D1F", "#5B5B9E")
 """Told apart by colour-blind eyes too (the first six are Okabe and Ito's); taken in turn."""
-GREY = "#666666"
 LINES = ("-", (0, (5, 2)))
 """Taken in turn, the dashed one on top, so that curves that lie on each other are both seen."""
 SMALLEST_ERROR = 1e-3
@@ -79,6 +77,7 @@ def write_figure(
     curves: Mapping[str, Sequence[Curve]],
     target: float,
     title: str,
+    systems: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Draw every scheme's mean accuracy over seeds in a band from its lowest to its highest.
 
@@ -94,26 +93,23 @@ def write_figure(
         The accuracy to reach, drawn as a line.
     title : str
         What was run.
+    systems : mapping
+        Scheme to the fields that make its system another one, where there are such.
     """
     layout = layout_for(len(scores))
     figure = Figure(figsize=(13.0, layout.height_in), layout="constrained", dpi=160)
     by_round, by_time = figure.subplots(1, 2, sharey=True)
-    lines_by_round, lines_by_time = [], []
     names = list(curves)
+    lines_by_round, lines_by_time = [], []
     for entry in scores:
-        number = names.index(entry.scheme)
-        colour = GREY if entry.kind == "reference" else COLOURS[number % len(COLOURS)]
-        about = (entry.scheme, colour, number)
         of_seeds = curves[entry.scheme]
-        accuracy = np.stack([curve.accuracy for curve in of_seeds])
-        rounds = np.arange(accuracy.shape[1], dtype=np.float64)
-        all_reach = entry.reached == entry.seeds
-        lines_by_round.append(_Line(*about, rounds, accuracy, entry.rounds_at_least, all_reach, "rounds"))
+        about = (name_cell(entry.scheme, systems).plain, names.index(entry.scheme))
+        lines_by_round.append(_line(entry, *about, *_over_rounds(of_seeds), entry.rounds_at_least, "rounds"))
         if entry.time_at_least_s is not None:
-            lines_by_time.append(_Line(*about, *over_time(of_seeds), entry.time_at_least_s, all_reach, "s"))
+            lines_by_time.append(_line(entry, *about, *over_time(of_seeds), entry.time_at_least_s, "s"))
     by_time.set_xscale("log")
-    _draw(by_round, lines_by_round, target, layout)
-    _draw(by_time, lines_by_time, target, layout)
+    for axes, lines in ((by_round, lines_by_round), (by_time, lines_by_time)):
+        _draw(axes, lines, target, layout)
     name_log_ticks(by_time.xaxis)
     by_round.set_ylabel("test accuracy (logarithm of the error)")
     by_round.set_xlabel("round")
@@ -124,10 +120,23 @@ def write_figure(
     legend = f"line: mean over seeds, band: lowest to highest, dot: {target:.0%} reached, in the mean"
     if any(entry.reached < entry.seeds for entry in scores):
         legend += " (triangle: later, not by all seeds)"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    if systems:
+        legend += f"; {STAR} another system"
     by_round.set_title(legend, loc="left", fontsize=9, color=GREY)
-    with atomic_output(path) as partial:
-        figure.savefig(partial)
+    write_titled(figure, path, title)
+
+
+def _line(
+    entry: LearningScore, label: str, number: int, x: Array, accuracy: Array, target_x: float, unit: str
+) -> _Line:
+    colour = GREY if entry.kind == "reference" else COLOURS[number % len(COLOURS)]
+    return _Line(label, colour, number, x, accuracy, target_x, entry.reached == entry.seeds, unit)
+
+
+def _over_rounds(curves: Sequence[Curve]) -> tuple[Array, Array]:
+    """Return the numbers of rounds (R + 1,) and each curve's accuracy (seeds, R + 1) after these."""
+    accuracy = np.stack([curve.accuracy for curve in curves])
+    return np.arange(accuracy.shape[1], dtype=np.float64), accuracy
 
 
 def over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
@@ -189,10 +198,12 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) ->
     crosses another's line.
     """
     to_axes = axes.transData + axes.transAxes.inverted()
-    places = [float(to_axes.transform((line.target_x, target))[0]) for line in lines]
+    # A target that is met before the first round has no place on an axis of logarithms.
+    shown_x = [max(line.target_x, float(line.x[0])) for line in lines]
+    places = [float(to_axes.transform((x, target))[0]) for x in shown_x]
     to_the_left = min(places) > 1.0 - max(places)
     order = np.argsort(places, kind="stable")
-    base = float(to_axes.transform((lines[0].target_x, target))[1])
+    base = float(to_axes.transform((shown_x[0], target))[1])
     for row, index in enumerate(order if to_the_left else order[::-1]):
         line, x = lines[index], places[index]
         up = layout.rows_from + layout.row * row
@@ -212,4 +223,5 @@ def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) ->
             va="center",
             color=line.colour,
             fontsize=9,
+            **AS_IT_IS,
         )

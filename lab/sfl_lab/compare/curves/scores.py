@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sfl_lab.compare.contest import Kind
 from sfl_lab.compare.curves.curve import Curve, Reached, reach
-from sfl_lab.compare.statistics import Interval, mean_interval
+from sfl_lab.compare.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -19,28 +20,26 @@ class LearningScore:
     """
 
     scheme: str
-    kind: str  # "baseline", "agent" or "reference"
+    kind: Kind
     seeds: int
     reached: int
     rounds: Interval | None  # to the target, over the seeds that reach it; None for less than 2
     rounds_at_least: float
     time_s: Interval | None  # likewise; None for centralised training, which has no time axis
     time_at_least_s: float | None
-    time_ratio: (
-        Interval | None
-    )  # over the first scheme's on the same seed; None unless both reach it on every seed
+    time_ratio: Interval | None  # over the first scheme's on the same seed, if both reach it on every seed
     latency_s: Interval | None  # of a round
     final_accuracy: Interval
 
 
 def score(
-    scheme: str, kind: str, curves: Sequence[Curve], target: float, first: Sequence[Curve] | None = None
+    scheme: str, kind: Kind, curves: Sequence[Curve], target: float, first: Sequence[Curve] | None = None
 ) -> LearningScore:
     """Summarise a scheme's curves.
 
     Parameters
     ----------
-    scheme, kind : str
+    scheme, kind
         As in :class:`LearningScore`.
     curves : sequence of Curve
         One for each of at least 2 seeds.

@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from sfl_lab.compare.curves.curve import Curve, reach
 from sfl_lab.compare.curves.scores import LearningScore
-from sfl_lab.compare.rounds.tables import in_words, short, write_csv
-from sfl_lab.compare.statistics import Interval
+from sfl_lab.compare.intervals import Interval, caution
+from sfl_lab.compare.writing import NOTHING, in_words, name_cell, plain_table, short, write_csv
+from sfl_lab.text import printable
 
-NOTHING = "-"
 
-
-def terminal_table(scores: Sequence[LearningScore], target: float, first: str, title: str) -> Table:
+def terminal_table(
+    scores: Sequence[LearningScore],
+    target: float,
+    first: str,
+    title: str,
+    systems: Mapping[str, Mapping[str, Any]],
+) -> Table:
     """Return the table that ``sfl benchmark --mode accuracy`` prints, in the order of the scores.
 
     Parameters
@@ -26,20 +33,23 @@ def terminal_table(scores: Sequence[LearningScore], target: float, first: str, t
         The accuracy to reach.
     first, title : str
         The scheme that times are compared with, and what was run.
+    systems : mapping
+        Scheme to the fields that make its system another one, where there are such.
     """
-    caption = "mean [95 % interval over seeds]; > a bound, where not every seed reaches the target"
-    table = Table(title=title, caption=caption, title_justify="left")
+    rough = caution(scores[0].seeds, "seeds")
+    bound = "; > a bound, where not every seed reaches the target"
+    table = plain_table(title, f"mean [95 % interval over seeds{rough}]{bound}")
     table.add_column("scheme", no_wrap=True)
     for heading in (f"seconds to {target:.0%}", f"over {first}", "rounds", "seeds", "final accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(Text(printable(heading)), justify="right", no_wrap=True)
     for entry in scores:
         table.add_row(
-            entry.scheme,
+            name_cell(entry.scheme, systems),
             seconds(entry),
-            interval(entry.time_ratio, 3),
+            in_words(entry.time_ratio, 3),
             _bound(entry.rounds, entry.rounds_at_least, entry),
             f"{entry.reached}/{entry.seeds}",
-            interval(entry.final_accuracy, 3),
+            in_words(entry.final_accuracy, 3),
             style="bold" if entry.kind == "agent" else None,
         )
     return table
@@ -51,12 +61,7 @@ def seconds(entry: LearningScore) -> str:
 
 
 def _bound(value: Interval | None, at_least: float, entry: LearningScore) -> str:
-    return interval(value, 3) if entry.reached == entry.seeds else f"> {short(at_least, 3)}"
-
-
-def interval(value: Interval | None, digits: int) -> str:
-    """Return a mean with its interval, or a dash for none."""
-    return NOTHING if value is None else in_words(value, digits)
+    return in_words(value, 3) if entry.reached == entry.seeds else f"> {short(at_least, 3)}"
 
 
 def write_curves(

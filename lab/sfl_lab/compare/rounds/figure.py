@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from sfl_env.arrays import Array
-from sfl_env.storage.atomic import atomic_output
+from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
+from sfl_lab.compare.intervals import Interval
 from sfl_lab.compare.rounds.rollout import Rollout
-from sfl_lab.compare.statistics import Interval, Score
+from sfl_lab.compare.rounds.scores import Score
+from sfl_lab.compare.writing import name_of
 
 COLOURS = {"baseline": "#3b6ea5", "agent": "#d1495b"}
-INK, FAINT = "#222222", "#d9d9d9"
 LOG_FROM = 3.0
 """Means that differ by more than this factor are drawn on a logarithmic axis."""
 
@@ -25,8 +25,9 @@ def write_figure(
     scores: Sequence[Score],
     rollouts: Mapping[str, Rollout],
     title: str,
-    reference: str,
+    yardstick: str,
     by_return: bool,
+    systems: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Draw every policy's mean with its interval over the episodes behind it.
 
@@ -38,28 +39,28 @@ def write_figure(
         The best first, which is drawn at the top.
     rollouts : mapping
         Policy to its rollout.
-    title, reference : str
+    title, yardstick : str
         What was run, and the name of what rounds are compared to.
     by_return : bool
         Whether to draw the returns beside the ratios.
+    systems : mapping
+        Policy to the fields that make its system another one, where there are such.
     """
     figure = Figure(figsize=(12.0 if by_return else 8.2, 1.6 + 0.4 * len(scores)), layout="constrained", dpi=160)
     panels = figure.subplots(1, 2 if by_return else 1, sharey=True, squeeze=False)[0]
     ratios = [rollouts[entry.policy].mean(rollouts[entry.policy].ratio) for entry in scores]
     _draw(panels[0], scores, [entry.ratio.mean for entry in scores], [entry.ratio for entry in scores], ratios)
-    panels[0].set_xlabel(f"length of a round over the {reference} (lower is better)")
+    panels[0].set_xlabel(f"length of a round over the {yardstick} (lower is better)")
     panels[0].axvline(1.0, color=INK, linewidth=1.0, zorder=1)
     if by_return:
         costs = [-rollouts[entry.policy].total(rollouts[entry.policy].reward) for entry in scores]
         intervals = [_negative(entry.episode_return) for entry in scores]
         _draw(panels[1], scores, [entry.mean for entry in intervals], intervals, costs)
         panels[1].set_xlabel("minus the return of an episode (lower is better)")
-    _name_rows(panels[0], scores)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    _name_rows(panels[0], scores, systems)
     legend = "large dot: mean, bar: its 95 % interval, small dots: episodes"
-    panels[0].set_title(legend, loc="left", fontsize=9, color="#666666")
-    with atomic_output(path) as partial:
-        figure.savefig(partial)
+    panels[0].set_title(legend, loc="left", fontsize=9, color=GREY)
+    write_titled(figure, path, title)
 
 
 def _negative(value: Interval) -> Interval:
@@ -92,7 +93,8 @@ def _draw(
         )
     lowest = min(float(values.min()) for values in episodes)
     if lowest > 0.0 and max(means) > LOG_FROM * min(means):
-        _logarithmic(axes)
+        axes.set_xscale("log")
+        name_log_ticks(axes.xaxis)
     axes.set_ylim(len(scores) - 0.5, -0.5)
     axes.grid(axis="x", color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -100,21 +102,9 @@ def _draw(
     axes.tick_params(axis="y", length=0)
 
 
-def _name_rows(axes: Axes, scores: Sequence[Score]) -> None:
-    axes.set_yticks(range(len(scores)), [entry.policy for entry in scores])
+def _name_rows(axes: Axes, scores: Sequence[Score], systems: Mapping[str, Mapping[str, Any]]) -> None:
+    names = [name_of(entry.policy, systems.get(entry.policy)) for entry in scores]
+    axes.set_yticks(range(len(scores)), names, **AS_IT_IS)
     for text, entry in zip(axes.get_yticklabels(), scores, strict=True):
         text.set_color(COLOURS[entry.kind])
         text.set_fontweight("bold" if entry.kind == "agent" else "normal")
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_xscale("log")
-    name_log_ticks(axes.xaxis)
-
-
-def name_log_ticks(axis: Axis) -> None:
-    """Mark 1, 2 and 5 times the powers of ten by plain numbers."""
-    axis.set_major_locator(LogLocator(10.0, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())

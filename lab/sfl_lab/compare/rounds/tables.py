@@ -2,69 +2,54 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from sfl_env.storage.atomic import atomic_output
+from sfl_lab.compare.intervals import caution
 from sfl_lab.compare.rounds.rollout import Rollout
-from sfl_lab.compare.statistics import Interval, Score
-
-DIGITS = "%.9g"
-"""Format of numbers in CSV files."""
+from sfl_lab.compare.rounds.scores import Score
+from sfl_lab.compare.writing import in_words, name_cell, plain_table, short, write_csv
 
 
-def terminal_table(scores: Sequence[Score], title: str, reference: str, by_return: bool) -> Table:
+def terminal_table(
+    scores: Sequence[Score],
+    episodes: int,
+    title: str,
+    yardstick: str,
+    by_return: bool,
+    systems: Mapping[str, Mapping[str, Any]],
+) -> Table:
     """Return the table that ``sfl benchmark`` prints, in the order of the scores.
 
     Parameters
     ----------
     scores : sequence of Score
         In the order of the rows.
-    title, reference : str
+    episodes : int
+        That the means are over.
+    title, yardstick : str
         What was run, and the name of what rounds are compared to.
     by_return : bool
         Whether the round's length is not all that counts: then return, rounds and devices are shown too.
+    systems : mapping
+        Policy to the fields that make its system another one, where there are such.
     """
-    table = Table(title=title, caption="mean [95 % interval over episodes]", title_justify="left")
+    table = plain_table(title, f"mean [95 % interval over episodes{caution(episodes, 'episodes')}]")
     table.add_column("policy", no_wrap=True)
-    table.add_column(f"round / {reference}", justify="right", no_wrap=True)
-    table.add_column("95th pct.", justify="right", no_wrap=True)
-    table.add_column("seconds a round", justify="right", no_wrap=True)
-    if by_return:
-        table.add_column("return", justify="right", no_wrap=True)
-        table.add_column("rounds", justify="right", no_wrap=True)
-        table.add_column("devices", justify="right", no_wrap=True)
+    headings = [f"round / {yardstick}", "95th pct.", "seconds a round"]
+    for heading in [*headings, *(("return", "rounds", "devices") if by_return else ())]:
+        table.add_column(heading, justify="right", no_wrap=True)
     for entry in scores:
-        cells = [
-            entry.policy,
-            in_words(entry.ratio, 4),
-            short(entry.ratio_95, 4),
-            in_words(entry.latency_s, 3),
-        ]
+        cells = [in_words(entry.ratio, 4), short(entry.ratio_95, 4), in_words(entry.latency_s, 3)]
         if by_return:
             cells += [in_words(entry.episode_return, 4), f"{entry.rounds.mean:.1f}"]
             cells.append(f"{entry.active_devices.mean:.1f}")
-        table.add_row(*cells, style="bold" if entry.kind == "agent" else None)
+        name = name_cell(entry.policy, systems)
+        table.add_row(name, *cells, style="bold" if entry.kind == "agent" else None)
     return table
-
-
-def in_words(value: Interval, digits: int) -> str:
-    """Return a mean and its interval to a number of significant digits.
-
-    Examples
-    --------
-    >>> in_words(Interval(1.23456, 1.2, 1.25), 4)
-    '1.235 [1.200, 1.250]'
-    """
-    return f"{short(value.mean, digits)} [{short(value.low, digits)}, {short(value.high, digits)}]"
-
-
-def short(value: float, digits: int) -> str:
-    """Return a number to some significant digits."""
-    # The alternate form keeps trailing zeros, so that 1.000 is told from 1.
-    return f"{value:.0f}" if abs(value) >= 10.0 ** (digits - 1) else f"{value:#.{digits}g}"
 
 
 def write_rounds(path: Path, rollouts: Mapping[str, Rollout]) -> None:
@@ -79,7 +64,7 @@ def write_rounds(path: Path, rollouts: Mapping[str, Rollout]) -> None:
                     "episode": episode,
                     "round": at,
                     "latency_s": rollout.latency_s[at, episode],
-                    "reference_s": rollout.reference_s[at, episode],
+                    "reference_s": rollout.yardstick_s[at, episode],
                     "ratio": rollout.ratio[at, episode],
                     "reward": rollout.reward[at, episode],
                     "energy_j": rollout.energy_j[at, episode],
@@ -108,9 +93,3 @@ def write_episodes(path: Path, rollouts: Mapping[str, Rollout]) -> None:
             )
         )
     write_csv(path, pd.concat(tables))
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table, whole or not at all."""
-    with atomic_output(path) as partial:
-        table.to_csv(partial, index=False, float_format=DIGITS)

@@ -1,6 +1,7 @@
 """The identities of split federated training, with networks and cuts drawn at random."""
 
 import copy
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from torch.nn import functional
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import TrainingError
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.executors.fused import METHODS, FusedExecutor
+from sfl_env.learning.executors.choice import Method
+from sfl_env.learning.executors.fused import FusedExecutor
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
 from sfl_env.learning.executors.pooling import pool_before_activation
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 from sfl_env.rounds.workload import workload
 
+METHODS = get_args(Method)
 SEEDS = range(4)
 CLASSES = 4
 
@@ -191,7 +194,7 @@ def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
     network, data, plan = random_case(2, num_devices=5)
     local = LocalTraining(server=server)
     at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
-    monkeypatch.setattr("sfl_env.learning.executors.fused.ACTIVATION_BYTES", 40_000)
+    monkeypatch.setattr("sfl_env.learning.executors.choice.ACTIVATION_BYTES", 40_000)
     executor = FusedExecutor(network, data, local, "grouped")
     assert 1 <= executor.choose((5,) * 5).at_once < 5
     assert_close(executor.run(start(network), plan).weights, at_once.weights)

@@ -1,0 +1,113 @@
+"""An agent in a file: what it was trained for, and what it has learnt."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sfl_agents.files import archive, state
+from sfl_agents.files.archive import damaged
+from sfl_agents.files.interface import Interface, spaces_of
+from sfl_agents.training.build import build_to_act
+from sfl_agents.training.job import Job
+from sfl_env.checks import shown
+from sfl_env.errors import PolicyError
+
+FORMAT = 2
+"""Format 1, of sfl-env 0.1, was Stable-Baselines3's own, which runs code that is in the file."""
+
+
+@dataclass(frozen=True)
+class AgentFile:
+    """An agent's file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    job : Job
+        How the agent was trained.
+    interface : Interface
+        Of the environment that it was trained in.
+    counters : dict
+        How far the training was.
+    arrays : mapping of str to array
+        What it has learnt.
+    """
+
+    path: Path
+    job: Job
+    interface: Interface
+    counters: Any
+    arrays: state.Arrays
+
+    @classmethod
+    def open(cls, path: Path) -> "AgentFile":
+        """Read a file.
+
+        Raises
+        ------
+        PolicyError
+            If the file is not there or damaged.
+        RunError
+            If it describes no training.
+        """
+        content = archive.read(path)
+        header = content.header
+        if header.get("format") != FORMAT:
+            raise PolicyError(
+                f"{path} is in format {shown(header.get('format'))}; this version of sfl-env reads {FORMAT}."
+            )
+        for name in ("job", "interface", "counters"):
+            if name not in header:
+                raise damaged(path, f"its {name} is missing")
+        job = Job.from_dict(header["job"], path)
+        try:
+            interface = Interface.from_dict(header["interface"])
+        except PolicyError as error:
+            raise damaged(path, error) from error
+        return cls(path, job, interface, header["counters"], content.arrays)
+
+    def restore(self, model: BaseAlgorithm) -> None:
+        """Give a model that was built for the same job all that the agent has learnt.
+
+        Raises
+        ------
+        PolicyError
+            If the file is damaged; the model is of no use then.
+        """
+        try:
+            state.restore_counters(model, self.counters)
+            state.restore_parameters(model, self.arrays)
+        except PolicyError as error:
+            raise damaged(self.path, error) from error
+
+    def agent_for(self, env: Any) -> BaseAlgorithm:
+        """Return the agent, to act in an environment of this package.
+
+        Raises
+        ------
+        PolicyError
+            If the file is damaged or the agent does not fit the environment.
+        """
+        here = Interface.of(env)
+        if not self.interface.fits(here, any_number_of_devices=self.job.settings.policy == "DevicePolicy"):
+            raise PolicyError(
+                f"The agent in {self.path} was trained for {self.interface}; this environment has {here}. Train "
+                "one with these fields and this action mode."
+            )
+        model = build_to_act(self.job, *spaces_of(env), here.num_cuts)
+        self.restore(model)
+        return model
+
+
+def write(path: Path, model: BaseAlgorithm, job: Job, interface: Interface) -> None:
+    """Write an agent, and all that its training needs to go on."""
+    header = {
+        "format": FORMAT,
+        "job": job.to_dict(),
+        "interface": interface.to_dict(),
+        "counters": state.counters(model),
+    }
+    archive.write(path, header, state.parameters(model))

@@ -1,0 +1,81 @@
+"""Agents in Stable-Baselines3's own format, which runs code from the file when it is opened."""
+
+from pathlib import Path
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from sfl_agents.files.archive import damaged, members
+from sfl_agents.files.interface import Interface, spaces_of
+from sfl_agents.policies.device_policy import DevicePolicy
+from sfl_agents.training.algorithms import algorithm
+from sfl_env.errors import PolicyError, RunError, SFLError
+
+PICKLED = "data"
+"""The member of Stable-Baselines3's zip files that is code as much as data."""
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file is in Stable-Baselines3's own format; nothing in it is opened."""
+    return PICKLED in members(path)
+
+
+def refusal(path: Path, version: str | None = None) -> RunError:
+    """Return the error for a file that nobody has said to trust."""
+    wrote = "" if version is None else f" but one that sfl-env {version} wrote"
+    return RunError(
+        f"{path} is no agent file of this version{wrote}; opening other formats runs whatever code the file's "
+        "author chose. Train the agent again or, if you know where the file comes from, say trust=True."
+    )
+
+
+def load(path: Path, algo: str, env: Any) -> BaseAlgorithm:
+    """Load an agent to act in an environment, running the code in its file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file that is trusted.
+    algo : str
+        Name of the algorithm that it is of.
+    env : SFLEnv or SFLVectorEnv, wrapped or not
+        Where it is to act.
+
+    Raises
+    ------
+    PolicyError
+        If the file is damaged or the agent does not fit the environment.
+    """
+    kind = algorithm(algo)
+    try:
+        data, _, _ = load_from_zip_file(path, device="cpu")
+        if data is None:
+            raise PolicyError("it describes no agent")
+        replaced = dict(zip(("observation_space", "action_space"), spaces_of(env), strict=True))
+        if not _fits(data, Interface.of(env)):
+            raise PolicyError(
+                f"it was trained for observations {data['observation_space'].shape} and actions "
+                f"{data['action_space']}; this environment has {Interface.of(env)}"
+            )
+        return kind.load(path, device="cpu", custom_objects=replaced)
+    except SFLError as error:
+        raise damaged(path, error) from error
+    except Exception as error:  # the file's own code may raise anything
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _fits(data: dict[str, Any], here: Interface) -> bool:
+    seen, acted = data["observation_space"], data["action_space"]
+    if not isinstance(seen, spaces.Box) or len(seen.shape) != 2:
+        return False
+    devices, columns = seen.shape
+    choices: tuple[int, ...] = ()
+    if isinstance(acted, spaces.MultiDiscrete):
+        choices = tuple(int(count) for count in acted.nvec.reshape(-1, devices)[:, 0])
+    elif acted.shape != (devices, 2):
+        return False
+    cuts = data["policy_kwargs"].get("num_cuts", here.num_cuts)
+    shares_network = data["policy_class"] is DevicePolicy
+    return Interface(devices, columns, cuts, choices).fits(here, any_number_of_devices=shares_network)

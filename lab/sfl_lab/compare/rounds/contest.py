@@ -1,0 +1,183 @@
+"""The contest by the lengths of rounds: baselines and trained agents on the same held-out episodes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import sfl_agents
+import sfl_baselines
+from sfl_baselines.environments import held_out_seed, make_batch
+from sfl_env import Scenario, SFLVectorEnv
+from sfl_env.storage import runs
+from sfl_lab.compare.contest import (
+    CENTRALISED,
+    IN_SEQUENCE,
+    SEQUENTIAL,
+    Contest,
+    Contestant,
+    Lineup,
+    described,
+    labels_of,
+)
+from sfl_lab.compare.intervals import CONFIDENCE, coverage
+from sfl_lab.compare.rounds import figure, tables
+from sfl_lab.compare.rounds.rollout import Rollout, roll_out
+from sfl_lab.compare.rounds.scores import Score, score
+from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_name, yardstick_of
+from sfl_lab.compare.writing import star_notes
+
+POLICIES = tuple(name for name in sfl_baselines.names() if name != SEQUENTIAL)
+"""Baselines that are compared by default; ``sequential`` plays in another system."""
+
+
+@dataclass(frozen=True)
+class RoundResults:
+    """What came out, with the best policy first in ``scores``."""
+
+    contest: "RoundContest"
+    scenario: Scenario
+    rollouts: Mapping[str, Rollout]
+    scores: tuple[Score, ...]
+    systems: Mapping[str, Mapping[str, Any]]  # policy to the fields that make its system another one
+
+    @property
+    def yardstick(self) -> str:
+        """What rounds are compared to."""
+        return yardstick_name(self.scenario)
+
+    @property
+    def by_return(self) -> bool:
+        """Whether the return ranks the policies, see :func:`ranks_by_return`."""
+        return ranks_by_return(self.scenario)
+
+    @property
+    def title(self) -> str:
+        """Say what was run."""
+        contest = self.contest
+        return (
+            f"{described(contest)}: {contest.episodes} held-out episodes of {self.scenario.max_rounds} rounds, "
+            f"seed {contest.seed}"
+        )
+
+    def table(self) -> Table:
+        """Return what is printed, the best first."""
+        about = (self.contest.episodes, self.title, self.yardstick, self.by_return, self.systems)
+        return tables.terminal_table(self.scores, *about)
+
+    def notes(self) -> list[str]:
+        """Return sentences to be printed below the table."""
+        found = []
+        if self.scenario.synchronised_phases:
+            found.append(
+                "No optimum is known for synchronised phases: rounds are compared to a lower bound (no waiting, "
+                "and a server that takes no time) that need not be reachable."
+            )
+        not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be shorter."
+        return found + star_notes(self.systems, not_theirs)
+
+    def files(self) -> Mapping[str, Callable[[Path], None]]:
+        """Return the names of tables and picture, and what writes each."""
+        drawn = (self.scores, self.rollouts, self.title, self.yardstick, self.by_return, self.systems)
+        return {
+            "results.csv": lambda path: tables.write_rounds(path, self.rollouts),
+            "episodes.csv": lambda path: tables.write_episodes(path, self.rollouts),
+            "results.png": lambda path: figure.write_figure(path, *drawn),
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the outcome as plain values."""
+        contest = self.contest
+        return {
+            "env_id": contest.env_id,
+            "scenario": self.scenario.to_dict(),
+            "episodes": contest.episodes,
+            "seed": contest.seed,
+            "generator_seed": held_out_seed(contest.seed),
+            "reference": self.yardstick,
+            "other_systems": self.systems,
+            "confidence": CONFIDENCE,
+            "coverage": round(coverage(contest.episodes), 3),
+            "command": runs.command(),
+            "versions": runs.versions(),
+            "policies": self.scores,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundContest(Contest[Rollout, RoundResults]):
+    """Who competes by the lengths of rounds, each beside the shortest possible one; see :class:`Contest`.
+
+    All episodes are played at once, so there is one heat.
+    """
+
+    env_id: str = "SFL-v0"
+    policies: tuple[str, ...] = POLICIES
+    episodes: int = 20
+
+    @classmethod
+    def unknown(cls, name: str) -> str:
+        """Say of a policy that it cannot compete."""
+        if name == CENTRALISED:
+            return (
+                f"{name!r} is training at one place that holds all data: there are no rounds to be timed. It "
+                "belongs to comparisons of what is learnt, with mode='accuracy'."
+            )
+        return super().unknown(name)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The generator's seed, for all episodes together."""
+        return (held_out_seed(self.seed),)
+
+    def batch(self, action_mode: str, **fields: Any) -> SFLVectorEnv:
+        """Return the environments of all episodes, with some fields changed."""
+        return make_batch(self.env_id, self.episodes, {**self.fields, **fields}, action_mode=action_mode)
+
+    def lineup(self) -> Lineup[Rollout]:
+        """Make the environments, baselines and agents, each under a label of its own."""
+        labels = labels_of(self.policies, self.agents)
+        modes = {path: sfl_agents.action_mode_of(path) for path in self.agents}
+        envs = {mode: self.batch(mode) for mode in {self.action_mode, *modes.values()}}
+        base = envs[self.action_mode]
+        yardstick = yardstick_of(base.episodes)
+        contestants = [self._baseline(name, base, yardstick) for name in self.policies]
+        for label, path in zip(labels[len(self.policies) :], self.agents, strict=True):
+            batch = envs[modes[path]]
+            agent = sfl_agents.load(path, batch, trust=self.trust)
+            play = partial(roll_out, agent, batch.episodes, yardstick)
+            contestants.append(Contestant(label, "agent", play))
+        return Lineup(base.scenario, tuple(contestants))
+
+    def _baseline(self, name: str, base: SFLVectorEnv, yardstick: Yardstick) -> Contestant[Rollout]:
+        own_fields = self.system_of(name, base.episodes)
+        if not own_fields:
+            play = partial(roll_out, sfl_baselines.make(name, base), base.episodes, yardstick)
+            return Contestant(name, "baseline", play)
+        own = self.batch(self.action_mode, **own_fields)
+        play = partial(roll_out, sfl_baselines.make(name, own), own.episodes, replace(yardstick, bounds=False))
+        return Contestant(name, "baseline", play, IN_SEQUENCE)
+
+    def load(self, path: Path, entries: int) -> Rollout:
+        """Read a stored record whose arrays have at most so many entries."""
+        return Rollout.load(path, entries)
+
+    def results(self, lineup: Lineup[Rollout], records: Mapping[str, tuple[Rollout, ...]]) -> RoundResults:
+        """Score and rank the policies."""
+        rollouts = {label: only for label, (only,) in records.items()}
+        scores = [score(entrant.label, entrant.kind, rollouts[entrant.label]) for entrant in lineup.contestants]
+        scores.sort(key=lambda entry: _rank(entry, ranks_by_return(lineup.scenario)))
+        return RoundResults(self, lineup.scenario, rollouts, tuple(scores), lineup.systems)
+
+
+def ranks_by_return(scenario: Scenario) -> bool:
+    """Whether more than the round's length counts, so that the return ranks the policies."""
+    return scenario.battery_j is not None or scenario.energy_weight > 0.0 or scenario.dropout_weight > 0.0
+
+
+def _rank(entry: Score, by_return: bool) -> float:
+    # Rounded, so that policies that are equal but for rounding keep the order in which they were named.
+    return -round(entry.episode_return.mean, 3) if by_return else round(entry.ratio.mean, 5)

@@ -1,0 +1,127 @@
+"""The rule that chooses how replicas are trained: by which method, how many at once, on how many threads."""
+
+import copy
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from sfl_env.dnn.measure import profile
+from sfl_env.learning.data import TensorData
+
+Method = Literal["grouped", "vmap", "loop"]
+
+GROUPED_MOST_PARAMETERS = 1_000_000
+"""Up to here grouping won at every size measured; beyond, its wide grouped convolutions lose to the loop."""
+
+VMAP_MOST_STEP_FLOPS = 30e6
+"""FLOPs of one replica's step up to which ``torch.func`` beats the loop (on a CPU)."""
+
+ACTIVATION_BYTES = 16 * 2**20
+"""Activations that are held at once: more fall out of the caches (8 to 16 MiB measured best), fewer leave
+too little to do at a time."""
+
+WORKERS_MOST_PARAMETERS = 5_000_000
+"""Up to here threads with replicas of their own beat torch's spreading of each operation; beyond, weights come
+from memory, which the threads share, and both came out level."""
+
+WORKERS_LEAST_BUSY = 0.8
+"""Part of torch's threads that worker threads have to keep busy."""
+
+
+class Choice(NamedTuple):
+    """How the replicas are trained."""
+
+    method: Method
+    at_once: int  # replicas in one pass
+    workers: int  # threads, each with passes of its own
+
+
+class Traits(NamedTuple):
+    """What the rule asks of a network and its data."""
+
+    sample_flops: float  # of one sample's step, forward and backward
+    sample_bytes: float  # activations of one sample
+    num_parameters: int
+    mixes_samples: bool  # normalises over the batch
+    can_be_grouped: bool
+    on_gpu: bool
+
+    @classmethod
+    def of(cls, chain: nn.Sequential, data: TensorData, *, can_be_grouped: bool) -> "Traits":
+        """Return the traits of a chain of blocks on data of its own device and type."""
+        # Nothing is computed in measuring, and the type of the numbers does not change the counts.
+        costs = profile(copy.deepcopy(chain).to("meta", torch.float32), data.input_shape)
+        return cls(
+            sample_flops=float(costs.device_forward_flops[-1] + costs.device_backward_flops[-1]),
+            sample_bytes=float(costs.device_activation_elements[-1]) * data.train_features.element_size(),
+            num_parameters=sum(parameter.numel() for parameter in chain.parameters()),
+            mixes_samples=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in chain.modules()),
+            can_be_grouped=can_be_grouped,
+            on_gpu=data.train_features.device.type != "cpu",
+        )
+
+
+def choose(
+    traits: Traits,
+    sizes: tuple[int, ...],
+    torch_threads: int,
+    draws_elsewhere: Callable[[], bool],
+    method: Method | None = None,
+) -> Choice:
+    """Choose how to train replicas with these mini-batches.
+
+    A fixed rule of the network's size, from measurements, and not a race at run time: how sums are rounded depends
+    on the method, and the same seed has to give the same episode. Workers change no digit.
+
+    Parameters
+    ----------
+    traits : Traits
+        Of the network.
+    sizes : tuple of int
+        Samples of each replica's mini-batch.
+    torch_threads : int
+        Threads that torch may use.
+    draws_elsewhere : callable
+        Whether the network draws from torch's own generator, which threads share; asked only where it matters.
+    method : {"grouped", "vmap", "loop"}, optional
+        Overrides the fastest.
+
+    Returns
+    -------
+    Choice
+        Grouped convolutions and batched products for plain chains of up to a million parameters; ``torch.func``
+        for other small networks; else one replica after another, where the work of a step outweighs its
+        overhead. There, worker threads train replicas of networks of up to five million parameters side by side
+        where that keeps torch's threads busy; else torch spreads each operation over its threads.
+
+    Examples
+    --------
+    >>> small = Traits(1e6, 1e5, 30_000, mixes_samples=False, can_be_grouped=True, on_gpu=False)
+    >>> choose(small, (16,) * 10, torch_threads=1, draws_elsewhere=lambda: False)
+    Choice(method='grouped', at_once=10, workers=1)
+    """
+    chosen = method or _fastest(traits, sizes)
+    if chosen == "loop":
+        return Choice(chosen, 1, _workers(traits, len(sizes), torch_threads, draws_elsewhere))
+    replica_bytes = max(sizes) * traits.sample_bytes
+    return Choice(chosen, max(1, min(len(sizes), int(ACTIVATION_BYTES / max(replica_bytes, 1.0)))), 1)
+
+
+def _fastest(traits: Traits, sizes: tuple[int, ...]) -> Method:
+    # Padding would enter the batch's statistics.
+    if traits.mixes_samples and len(set(sizes)) > 1:
+        return "loop"
+    if traits.can_be_grouped and traits.num_parameters <= GROUPED_MOST_PARAMETERS:
+        return "grouped"
+    small = max(sizes) * traits.sample_flops <= VMAP_MOST_STEP_FLOPS
+    return "vmap" if small and not traits.on_gpu else "loop"
+
+
+def _workers(traits: Traits, replicas: int, torch_threads: int, draws_elsewhere: Callable[[], bool]) -> int:
+    workers = min(replicas, torch_threads)
+    turns = -(-replicas // workers)
+    busy = replicas * (torch_threads // workers) / (turns * torch_threads)
+    pays = workers > 1 and busy >= WORKERS_LEAST_BUSY and traits.num_parameters <= WORKERS_MOST_PARAMETERS
+    return workers if pays and not traits.on_gpu and not draws_elsewhere() else 1

@@ -1,0 +1,27 @@
+"""All replicas of any network in one pass, through ``torch.func``."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sfl_env.learning.executors.gradients import Forward
+from sfl_env.learning.weights import Weights
+
+
+def vmapped(chain: nn.Module) -> Forward:
+    """Return the forward pass of any network over stacked weights, through ``torch.func``."""
+
+    def one(parameters: Weights, buffers: Weights, inputs: Tensor) -> Tensor:
+        logits: Tensor = functional_call(chain, (parameters, buffers), (inputs,))
+        return logits
+
+    over_replicas = torch.vmap(one, randomness="different")
+
+    def forward(parameters: Weights, buffers: Weights, inputs: Tensor) -> Tensor:
+        # The fused attention kernels have no batching rule; the plain matrix products do.
+        with sdpa_kernel(SDPBackend.MATH):
+            logits: Tensor = over_replicas(parameters, buffers, inputs)
+        return logits
+
+    return forward

@@ -1,0 +1,185 @@
+"""A user's own parts of the system, tried once before the first episode, with a generator of their own."""
+
+from typing import Any
+
+import numpy as np
+
+from sfl_env.checks import Range, called, require_array, require_instance, require_methods
+from sfl_env.devices.population import DeviceBatch
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.errors import ScenarioError
+from sfl_env.learning.protocol import Score
+from sfl_env.simulation.states import replace_rows
+
+PROBE_SEED = 0
+
+ABOVE_ZERO = Range(0.0, low_open=True)
+FRACTION = Range(0.0, 1.0, low_open=True)
+
+DEVICE_RANGES = {
+    "type_index": Range(0, whole=True),
+    "compute_flops_per_s": ABOVE_ZERO,
+    "backward_slowdown": ABOVE_ZERO,
+    "transmit_power_w": ABOVE_ZERO,
+    "energy_j_per_flop": Range(0.0),
+    "memory_bytes": ABOVE_ZERO,
+}
+"""Of each field of a :class:`~sfl_env.devices.DeviceBatch`."""
+
+
+def probe_profile(profile: object) -> None:
+    """Raise unless a user's profile is one.
+
+    Raises
+    ------
+    ScenarioError
+        Saying how to get one from what was passed.
+    """
+    if isinstance(profile, str):
+        mend = f"name a network by model={profile!r}"
+    elif hasattr(profile, "named_parameters"):
+        mend = "sfl_env.profile(module, input_shape) makes one of your network"
+    else:
+        mend = "sfl_env.profile makes one of a network, sfl_env.DNNProfile.from_json reads one"
+    require_instance("profile", profile, DNNProfile, f"an sfl_env.DNNProfile: {mend}")
+
+
+def probe_channel(channel: Any, num_devices: int) -> None:
+    """Raise unless a user's channel gives states with gains of links, at the start and a round later.
+
+    Raises
+    ------
+    ScenarioError
+        Naming method, shape or range.
+    """
+    _probe_process(
+        "channel",
+        channel,
+        "sfl_env.channel.ChannelModel",
+        num_devices,
+        (
+            "gain",
+            FRACTION,
+            "each device's linear power gain, received over sent power; a loss in dB is none",
+        ),
+    )
+
+
+def probe_availability(availability: Any, num_devices: int) -> None:
+    """Raise unless a user's availability gives states with fractions, at the start and a round later.
+
+    Raises
+    ------
+    ScenarioError
+        Naming method, shape or range.
+    """
+    _probe_process(
+        "availability",
+        availability,
+        "sfl_env.devices.Availability",
+        num_devices,
+        ("fraction", FRACTION, "the share of its speed that each device has free"),
+    )
+
+
+def probe_population(population: Any, num_devices: int) -> None:
+    """Raise unless a user's population gives devices.
+
+    Raises
+    ------
+    ScenarioError
+        Naming field, shape or range.
+    """
+    require_methods("population", population, ["sample"], "sfl_env.devices.DeviceSampler")
+    n = probed_episodes(num_devices)
+    where = f"population.sample(rng, {n}, {num_devices})"
+    devices = called(where, population.sample, np.random.default_rng(PROBE_SEED), n, num_devices)
+    require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
+    for name, allowed in DEVICE_RANGES.items():
+        values = getattr(devices, name)
+        if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs
+        require_array(f"{where}.{name}", values, (n, num_devices), allowed, "(environments, devices)")
+
+
+def probe_learner(learner: Any) -> None:
+    """Raise unless a user's learner tells what its network costs, and how well it does at the start.
+
+    Raises
+    ------
+    ScenarioError
+        Naming method or range.
+    """
+    methods = ["reset", "run_round", "state_dict", "load_state_dict"]
+    require_methods("learner", learner, methods, "sfl_env.learning.protocol.Learner")
+    profile = called("learner.profile", lambda: learner.profile)
+    require_instance("learner.profile", profile, DNNProfile, "an sfl_env.DNNProfile of its network")
+    score = called("learner.reset(0)", learner.reset, PROBE_SEED)
+    require_instance("learner.reset(0)", score, Score, "a Score of sfl_env.learning.protocol")
+    Range(0.0, 1.0).require("learner.reset(0).accuracy", score.accuracy)
+    Range().require("learner.reset(0).loss", score.loss)
+
+
+def probed_episodes(num_devices: int) -> int:
+    """Return a number of episodes that no axis of devices is taken for.
+
+    Examples
+    --------
+    >>> probed_episodes(10), probed_episodes(2)
+    (2, 3)
+    """
+    return 3 if num_devices == 2 else 2
+
+
+def _probe_process(part: str, process: Any, protocol: str, num_devices: int, told: tuple[str, Range, str]) -> None:
+    """Start a time-varying part, let one round pass and start one episode afresh."""
+    require_methods(part, process, ["initial", "step"], protocol)
+    n, rng = probed_episodes(num_devices), np.random.default_rng(PROBE_SEED)
+    start = f"{part}.initial(rng, {n}, {num_devices})"
+    state = called(start, process.initial, rng, n, num_devices)
+    _check_state(start, state, n, num_devices, told)
+    before = _copied(state)
+    later = called(f"{part}.step(state, rng)", process.step, state, rng)
+    _check_state(f"{part}.step(state, rng)", later, n, num_devices, told)
+    if not _equal(before, state):
+        raise ScenarioError(
+            f"{part}.step(state, rng) has changed the state that it was given; it has to return another one."
+        )
+    once = f"{part}.initial(rng, 1, {num_devices})"
+    fresh = called(once, process.initial, rng, 1, num_devices)
+    _check_state(once, fresh, 1, num_devices, told)
+    called(f"Replacing one environment of {part}'s state", replace_rows, later, np.array([0]), fresh)
+
+
+def _check_state(where: str, state: Any, n: int, num_devices: int, told: tuple[str, Range, str]) -> None:
+    _check_layout(where, state, n)
+    name, allowed, meaning = told
+    if not hasattr(state, name):
+        raise ScenarioError(f"{where} has no {name}; the state has to have it, {(n, num_devices)}: {meaning}.")
+    require_array(f"{where}.{name}", getattr(state, name), (n, num_devices), allowed, meaning)
+
+
+def _check_layout(where: str, state: Any, n: int) -> None:
+    if isinstance(state, tuple) and hasattr(state, "_fields"):
+        for name, part in zip(state._fields, state, strict=True):
+            _check_layout(f"{where}.{name}", part, n)
+    elif not isinstance(state, np.ndarray):
+        raise ScenarioError(
+            f"{where} is of type {type(state).__name__}; a state has to be a NamedTuple of NumPy arrays, or "
+            "of such NamedTuples."
+        )
+    elif state.shape[:1] != (n,):
+        raise ScenarioError(
+            f"{where} has shape {state.shape}; the first axis of every array of a state has to be the "
+            f"environment, here {n}."
+        )
+
+
+def _copied(state: Any) -> Any:
+    return [_copied(part) for part in state] if isinstance(state, tuple) else state.copy()
+
+
+def _equal(before: Any, state: Any) -> bool:
+    if isinstance(state, tuple):
+        return all(_equal(old, new) for old, new in zip(before, state, strict=True))
+    return bool(np.array_equal(before, state, equal_nan=state.dtype.kind == "f"))

@@ -1,0 +1,146 @@
+"""A user's own encoders and reward, tried once before the first episode."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from sfl_env.checks import Range, called, require_array, require_instance, require_methods, shown
+from sfl_env.errors import DecisionError, ScenarioError
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.outcome import Outcome
+from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.spaces.view import View
+
+POSITIVE_CONDITIONS = (
+    "uplink_snr_hz",
+    "compute_flops_per_s",
+    "backward_slowdown",
+    "samples",
+)
+"""Fields of conditions that lengths of rounds are divided by, or multiplied with."""
+
+
+def probe_observation(encoder: Any, view: View) -> None:
+    """Raise unless a user's observation encoder turns a view into rows of its space.
+
+    Raises
+    ------
+    ScenarioError
+        Naming method, shape or range.
+    """
+    methods = ["space", "per_episode", "per_round"]  # the way back is for solvers alone, and they say so
+    require_methods("observation", encoder, methods, "sfl_env.spaces.observation.ObservationEncoder")
+    n, num_devices = view.conditions.samples.shape
+    space = called(f"observation.space({num_devices})", encoder.space, num_devices)
+    require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
+    shape = (n, *space.shape)
+    kept = called("observation.per_episode(view)", encoder.per_episode, view)
+    require_array("observation.per_episode(view)", kept, shape)
+    rows = called("observation.per_round(view, rows)", encoder.per_round, view, kept.copy())
+    require_array("observation.per_round(view, rows)", rows, shape)
+    for values in rows:
+        if values.dtype != space.dtype or not space.contains(values):
+            raise ScenarioError(
+                f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
+                f"observation.space({num_devices}), {space}."
+            )
+    told = _way_back("observation.decode(rows)", encoder, "decode", rows)
+    if told is not None:
+        _check_conditions(told, n, num_devices)
+
+
+def _way_back(where: str, encoder: Any, name: str, value: Any) -> Any | None:
+    """Return what a method gives that solvers alone need; ``None`` where an encoder does without."""
+    method = getattr(encoder, name, None)
+    if method is None:
+        return None
+    try:
+        return called(where, method, value)
+    except ScenarioError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return None
+        raise
+
+
+def _check_conditions(told: Any, n: int, num_devices: int) -> None:
+    where, shape = "observation.decode(rows)", (n, num_devices)
+    wanted = "Conditions of sfl_env.rounds, or to raise NotImplementedError where the features do not tell them"
+    require_instance(where, told, Conditions, wanted)
+    for name in POSITIVE_CONDITIONS:
+        require_array(f"{where}.{name}", getattr(told, name), shape, Range(0.0, low_open=True))
+    require_array(f"{where}.downlink_full_rate_bps", told.downlink_full_rate_bps, shape)
+    require_array(f"{where}.deepest_cut", told.deepest_cut, shape, Range(0, whole=True))
+
+
+def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: RoundProblem) -> None:
+    """Raise unless a user's action encoder takes decisions into its space and actions out of it.
+
+    Parameters
+    ----------
+    encoder : ActionEncoder
+        The user's.
+    decision : Decision
+        One that can be carried out.
+    seen : Conditions
+        The observed conditions.
+    problem : RoundProblem
+        Which decisions can be carried out.
+
+    Raises
+    ------
+    ScenarioError, DecisionError
+        Naming method, shape or range.
+    """
+    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
+    n, num_devices = decision.cut.shape
+    space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
+    kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    require_instance(f"action.space({num_devices})", space, kinds, "a Box, Discrete, MultiDiscrete or MultiBinary")
+    actions = _way_back("action.encode(decision)", encoder, "encode", decision)
+    if actions is not None:
+        _check_encoded(actions, n, space)
+        _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
+    space.seed(0)
+    sampled = np.stack([space.sample() for _ in range(n)])
+    _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
+
+
+def _check_encoded(actions: Any, n: int, space: Any) -> None:
+    require_array("action.encode(decision)", actions, (n, *space.shape))
+    for action in actions:
+        if not space.contains(action):
+            raise ScenarioError(f"action.encode(decision) is {shown(action)}, which is not in {space}.")
+
+
+def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
+    decision = called(where, encoder.decode, actions, seen)
+    require_instance(where, decision, Decision, "an sfl_env.Decision")
+    shape = seen.samples.shape
+    require_array(f"{where}.cut", decision.cut, shape, Range(0, problem.fixed_s.shape[-1] - 1, whole=True))
+    require_array(f"{where}.bandwidth_share", decision.bandwidth_share, shape)
+    try:
+        problem.check(decision._replace(cut=np.minimum(decision.cut, seen.deepest_cut)))
+    except DecisionError as error:
+        raise DecisionError(f"{where} cannot be carried out: {error}") from error
+
+
+def probe_reward(reward: Any, outcome: Outcome) -> None:
+    """Raise unless a user's reward turns an outcome into named numbers.
+
+    Raises
+    ------
+    ScenarioError
+        Naming term, shape or range.
+    """
+    require_methods("reward", reward, ["terms"], "sfl_env.spaces.reward.Reward")
+    terms = called("reward.terms(outcome)", reward.terms, outcome)
+    wanted = "a mapping from names to arrays, one number for each environment"
+    require_instance("reward.terms(outcome)", terms, Mapping, wanted)
+    n = outcome.latency_s.shape[0]
+    for name, values in terms.items():
+        if not isinstance(name, str):
+            raise ScenarioError(f"reward.terms(outcome) has the name {name!r}; names have to be strings.")
+        require_array(f"reward.terms(outcome)[{name!r}]", values, (n,), Range(), "one number for each environment")

@@ -1,0 +1,183 @@
+"""Scenarios over the ends of all documented ranges: made, reset and stepped twice, or refused when made."""
+
+import dataclasses
+import re
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from sfl_env import Scenario
+from sfl_env.devices import catalogue as devices
+from sfl_env.dnn import catalogue
+from sfl_env.errors import SFLError, TrainingError
+from sfl_env.presets import PRESETS
+from sfl_env.scenario import describe_fields
+from tests.fuzz.cases import Kind, require
+from tests.fuzz.numbers import require_finite, require_finite_infos
+
+RANGES = {name: text for name, _, _, text, _ in describe_fields()}
+"""Every field's range as documented."""
+
+HINTS = typing.get_type_hints(Scenario)
+NOT_OF_A_RANGE = ("model", "dataset_path", "device_types", "device_weights", "availability_levels")
+
+MOST_DELAYED = 200_000
+"""Devices times rounds of delay; more is memory, not a case of its own."""
+
+LEARNT = {"num_devices": 6, "batch_size": 32, "local_iterations": 2, "shards_per_device": 20}
+"""Where networks are trained, work is kept to what a case may take."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scenario to make."""
+
+    env_id: str
+    num_envs: int  # 0: a single environment
+    action_mode: str
+    fields: dict[str, Any]
+    is_wrong: bool  # a field is out of its documented range
+    seed: int
+
+
+def draw(rng: np.random.Generator) -> Drawn:
+    """Draw a scenario; a few of them have a value out of its range."""
+    env_id = str(rng.choice(list(PRESETS)))
+    names = list(RANGES) if rng.random() < 0.03 else rng.choice(list(RANGES), rng.integers(1, 9), replace=False)
+    fields = {str(name): _value(str(name), rng) for name in names if name not in NOT_OF_A_RANGE}
+    fields |= _others(rng, [str(name) for name in names])
+    if "mode" in fields and rng.random() < 0.8:
+        del fields["mode"]
+    _bound(fields, env_id, rng)
+    is_wrong = rng.random() < 0.05
+    if is_wrong:
+        name = str(rng.choice([name for name in RANGES if name not in NOT_OF_A_RANGE]))
+        fields[name] = _wrong(name, rng)
+    modes = ("continuous", "cut", "discrete")
+    learns = fields.get("mode", PRESETS[env_id].fields.get("mode")) == "accuracy"
+    num_envs = 0 if learns else int(rng.integers(0, 4))
+    return Drawn(env_id, num_envs, str(rng.choice(modes)), fields, is_wrong, int(rng.integers(2**31)))
+
+
+def check(drawn: Drawn, folder: Path) -> None:
+    """Make, reset and step twice."""
+    fields = {**drawn.fields}
+    if "dataset_path" in fields:
+        fields["dataset_path"] = str(folder / "nothing")
+    try:
+        if drawn.num_envs:
+            env: Any = gym.make_vec(drawn.env_id, num_envs=drawn.num_envs, action_mode=drawn.action_mode, **fields)
+        else:
+            env = gym.make(drawn.env_id, action_mode=drawn.action_mode, **fields)
+    except SFLError as error:
+        require("\n" not in str(error), f"the message has several lines: {error}")
+        return
+    require(not drawn.is_wrong, "a value out of its documented range is taken")
+    try:
+        _play(env, drawn.seed)
+    finally:
+        env.close()
+
+
+def _play(env: Any, seed: int) -> None:
+    observation, _ = env.reset(seed=seed)
+    env.action_space.seed(seed)
+    for _ in range(2):
+        try:
+            observation, reward, terminated, truncated, infos = env.step(env.action_space.sample())
+        except TrainingError:  # step sizes up to 1000 are allowed, and may throw the weights out of all bounds
+            return
+        require(np.abs(observation).max() <= 1.0, "an observation leaves its space")
+        require_finite("observation", observation)
+        require_finite("reward", reward)
+        require_finite_infos(infos)
+        if np.any(terminated | truncated) and not hasattr(env, "num_envs"):
+            env.reset()
+
+
+def _value(name: str, rng: np.random.Generator) -> Any:
+    text, hint = RANGES[name], HINTS[name]
+    if hint is bool:
+        return bool(rng.integers(2))
+    if type(None) in typing.get_args(hint) and rng.random() < 0.15:
+        return None
+    ends = _ends(text)
+    if ends is None:
+        return str(rng.choice(text.split(", ")))
+    low, high = ends
+    at = rng.random()
+    whole = int in (hint, *typing.get_args(hint))
+    if at < 0.35:
+        value = low
+    elif at < 0.7:
+        value = high
+    elif at < 0.85 and low > 0.0:
+        value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    else:
+        value = float(rng.uniform(low, high))
+    return round(value) if whole else value
+
+
+def _ends(text: str) -> tuple[float, float] | None:
+    """Return both ends of a documented range, if it is one of numbers."""
+    if found := re.search(r"(\S+) to (\S+)", text):
+        return float(found[1]), float(found[2])
+    if found := re.search(r"at least (\S+)", text):
+        return float(found[1]), 1e3
+    return None
+
+
+def _wrong(name: str, rng: np.random.Generator) -> Any:
+    """Draw a value that is out of a field's documented range."""
+    ends = _ends(RANGES[name])
+    anything: list[Any] = ["", "fast", b"3", 1j, [], {}, (3,), float("nan"), object(), np.array([1, 2])]
+    if ends is not None:
+        low, high = ends
+        anything += [low - abs(low) * 0.01 - 1e-9, high * 1.01 + 1e-9, -np.inf, np.inf, True, 10**400, "3"]
+        if int in (HINTS[name], *typing.get_args(HINTS[name])):
+            anything += [low + 0.5]
+    return anything[int(rng.integers(len(anything)))]
+
+
+def _others(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
+    """Draw values of the fields whose ranges are no interval."""
+    fields: dict[str, Any] = {}
+    if "model" in names:
+        fields["model"] = str(rng.choice(["auto", *catalogue.names()]))
+    if "device_types" in names or "device_weights" in names:
+        types = rng.choice(list(devices.names()), rng.integers(1, 5), replace=False)
+        fields["device_types"] = tuple(str(name) for name in types)
+        fields["device_weights"] = tuple(rng.choice([0.0, 1e-300, 1e-9, 1.0, 1e9, 1e300], len(types)).tolist())
+    if "availability_levels" in names:
+        fields["availability_levels"] = tuple(
+            rng.choice([1e-6, 1e-3, 0.5, 0.75, 1.0], rng.integers(1, 4)).tolist()
+        )
+    if "dataset_path" in names:
+        fields["dataset_path"] = "nothing"
+    return fields
+
+
+def _bound(fields: dict[str, Any], env_id: str, rng: np.random.Generator) -> None:
+    """Keep a case's memory and time within what 4,000 of them may take."""
+    devices = fields.get("num_devices", 10)
+    if devices > 2000 and rng.random() < 0.9:
+        devices = fields["num_devices"] = 2000
+    if fields.get("csi_delay_rounds", 0) * devices > MOST_DELAYED:
+        fields["csi_delay_rounds"] = MOST_DELAYED // devices
+    if fields.get("mode", PRESETS[env_id].fields.get("mode")) == "accuracy":
+        for name, most in LEARNT.items():
+            fields[name] = min(fields.get(name, most), most)
+        fields["batch_size_spread"] = 1.0
+        if fields.get("dataset", "digits") != "digits":
+            fields["dataset_path"] = "nothing"  # nothing is downloaded
+        if fields.get("model", "auto") not in ("auto", "digits-cnn", "lenet5"):
+            fields["model"] = "auto"
+
+
+SCENARIOS = Kind("scenarios", 4000, draw, check)
+
+assert {item.name for item in dataclasses.fields(Scenario)} == set(RANGES)

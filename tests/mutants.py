@@ -1,0 +1,224 @@
+"""Put faults into a package of sfl_env, one at a time, and see whether a test notices: ``make mutants``.
+
+The faults are mutmut's (an operator swapped, a number one higher, an argument left out), at the places that a
+seeded sample picks. Each is tried in a process of its own, forked from one that has the large libraries loaded,
+which reads the faulty module instead of the file: nothing on the disk changes. A fault has first the package's own
+tests and examples against it; what these miss meets tests of what is built on the package.
+"""
+
+import argparse
+import difflib
+import importlib.util
+import json
+import multiprocessing
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, Literal
+
+ROOT = Path(__file__).parents[1]
+LOADED = ("numpy", "scipy.optimize", "scipy.special", "torch", "gymnasium", "hypothesis", "pytest")
+"""What every trial needs and no fault is in."""
+
+WIDER = {
+    "rounds": ("tests/sfl_env/optimum", "tests/sfl_env/simulation"),
+    "optimum": ("tests/sfl_baselines",),
+    "learning": ("tests/sfl_env/test_accuracy_mode.py",),
+    "simulation": ("tests/sfl_env/test_env.py", "tests/project/figures"),
+}
+"""The tests that a fault meets after those of its own package: of what is built on it."""
+
+TOO_LONG = 10.0
+"""A trial that takes so many times as long as the tests without a fault hangs, which a person would notice."""
+
+Verdict = Literal["own tests", "wider tests", "hangs", "survives"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A module with one thing changed."""
+
+    module: str
+    path: str
+    line: int
+    change: str
+    """The lines that differ, as a diff has them."""
+
+    code: str
+
+
+def faults_of(package: str) -> list[Fault]:
+    """Return all faults of a package, in the order of its files and their lines."""
+    paths = sorted((ROOT / "sfl_env" / package).rglob("*.py"))
+    return [fault for path in paths for fault in _faults_in(path)]
+
+
+def _faults_in(path: Path) -> list[Fault]:
+    from mutmut.mutation.file_mutation import create_mutations
+
+    before = path.read_text(encoding="utf-8")
+    tree, mutations, _, _ = create_mutations(str(path), before)
+    relative = path.relative_to(ROOT)
+    module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+    found = {}
+    for mutation in mutations:
+        if not _only_words(mutation):
+            after = tree.deep_replace(mutation.original_node, mutation.mutated_node).code
+            line, change = _difference(before, after)
+            found[after] = Fault(module, str(relative), line, change, after)
+    return sorted(found.values(), key=lambda fault: (fault.line, fault.change))
+
+
+def _only_words(mutation: Any) -> bool:
+    """Tell whether a mutation changes the wording of a message, or a name in a list of exports."""
+    text = getattr(mutation.original_node, "value", None)
+    is_string = type(mutation.original_node).__name__ == "SimpleString"
+    return is_string and (" " in str(text) or mutation.contained_by_top_level_function is None)
+
+
+def _difference(before: str, after: str) -> tuple[int, str]:
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))
+    first = int(lines[2].split()[1].removeprefix("-").split(",")[0])
+    return first, "\n".join(line for line in lines[3:] if not line.startswith("@@"))
+
+
+class Instead(MetaPathFinder, SourceFileLoader):
+    """Loads one module from other code than its file's."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.module, str(ROOT / fault.path))
+        self.fault = fault
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the one module."""
+        if fullname != self.fault.module:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.path, loader=self)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the other code."""
+        return compile(self.fault.code, self.path, "exec", dont_inherit=True)
+
+
+def _try(fault: Fault | None, tests: Sequence[str]) -> None:
+    """Run tests with a fault in place, and leave with pytest's exit status."""
+    import hypothesis
+    import pytest
+
+    os.chdir(ROOT)
+    sys.path[:0] = [str(ROOT / folder) for folder in (".", "baselines", "agents", "lab")]
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    # The same examples each time, however busy the machine is.
+    hypothesis.settings.register_profile("mutants", deadline=None, database=None, derandomize=True)
+    hypothesis.settings.load_profile("mutants")
+    if fault is not None:
+        sys.meta_path.insert(0, Instead(fault))
+    loaded_early = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *loaded_early, *tests])))
+
+
+class Trials:
+    """Tries faults against two circles of tests.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package in ``sfl_env`` that the faults are in.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(LOADED))
+        self.own = [f"tests/sfl_env/{package}", f"sfl_env/{package}"]
+        self.own_s = self._without_fault(self.own)
+        self.wider = WIDER[package]
+        self.wider_s = self._without_fault(self.wider)
+
+    def judge(self, fault: Fault) -> Verdict:
+        """Tell what notices a fault."""
+        circles: tuple[tuple[Verdict, Sequence[str], float], ...] = (
+            ("own tests", self.own, self.own_s),
+            ("wider tests", self.wider, self.wider_s),
+        )
+        for noticed, tests, usual_s in circles:
+            status = self._run(fault, tests, TOO_LONG * usual_s)
+            if status is None:
+                return "hangs"
+            if status != 0:
+                return noticed
+        return "survives"
+
+    def _without_fault(self, tests: Sequence[str]) -> float:
+        begin = time.perf_counter()
+        status = self._run(None, tests, None)
+        if status != 0:
+            raise SystemExit(f"pytest {' '.join(tests)} ends with {status} without any fault: mend that first.")
+        return time.perf_counter() - begin
+
+    def _run(self, fault: Fault | None, tests: Sequence[str], limit_s: float | None) -> int | None:
+        process = self._context.Process(target=_try, args=(fault, tuple(tests)))
+        process.start()
+        process.join(limit_s)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return None
+        return process.exitcode
+
+
+def main() -> None:
+    """Try a sample of a package's faults, list what survives, and write it as JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
+    parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    faults = faults_of(arguments.package)
+    chosen = faults
+    if 0 < arguments.sample < len(faults):
+        chosen = [
+            faults[i] for i in sorted(random.Random(arguments.seed).sample(range(len(faults)), arguments.sample))
+        ]
+    trials = Trials(arguments.package)
+    print(
+        f"{len(chosen)} of {len(faults)} faults of sfl_env.{arguments.package}; without any, its own tests take "
+        f"{trials.own_s:.0f} s and the wider ones {trials.wider_s:.0f} s",
+        flush=True,
+    )
+    verdicts: list[Verdict] = []
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        for fault, verdict in zip(chosen, pool.map(trials.judge, chosen), strict=True):
+            verdicts.append(verdict)
+            if verdict == "survives":
+                print(f"\n{fault.path}:{fault.line}\n{fault.change}", flush=True)
+    count = Counter(verdicts)
+    noticed = 1.0 - count["survives"] / len(chosen)
+    print(f"\nnoticed: {noticed:.1%} ({', '.join(f'{name}: {number}' for name, number in count.most_common())})")
+    if arguments.out:
+        survivors = [
+            {name: value for name, value in asdict(fault).items() if name != "code"}
+            for fault, verdict in zip(chosen, verdicts, strict=True)
+            if verdict == "survives"
+        ]
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        found = {"faults": len(faults), "tried": len(chosen), "seed": arguments.seed, "noticed": noticed}
+        arguments.out.write_text(json.dumps(found | {"verdicts": count, "survivors": survivors}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,465 @@
+"""A user's own part that breaks its protocol is refused when the environment is made, by part and reason."""
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLError, SFLVectorEnv
+from sfl_env.devices import AlwaysAvailable, DeviceBatch, Population
+from sfl_env.dnn import catalogue
+from sfl_env.learning.protocol import Score
+from sfl_env.simulation.simulator import Simulator
+from sfl_env.spaces.action import ContinuousAction
+from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.reward import WeightedReward
+
+C = catalogue.load("resnet18").device_parameters.size
+
+
+class Gains(NamedTuple):
+    gain: np.ndarray
+
+
+class Losses(NamedTuple):
+    loss_db: np.ndarray
+
+
+class Fractions(NamedTuple):
+    fraction: np.ndarray
+
+
+class OwnChannel:
+    """The same for all, unless something is broken."""
+
+    def __init__(self, value: Any = 1e-9, state: Any = Gains, shape: Any = None, later: Any = None) -> None:
+        self.value, self.state, self.shape, self.later = value, state, shape, later
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+        return self.state(np.full(self.shape or (n, num_devices), self.value))
+
+    def step(self, state: Any, rng: np.random.Generator) -> Any:
+        return state if self.later is None else self.later(state)
+
+
+class HalfAChannel:
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Gains:
+        return Gains(np.full((n, num_devices), 1e-9))
+
+
+class Overwriting(OwnChannel):
+    def step(self, state: Any, rng: np.random.Generator) -> Any:
+        state.gain[:] *= 0.5
+        return state
+
+
+class Failing(OwnChannel):
+    def step(self, state: Any, rng: np.random.Generator) -> Any:
+        raise IndexError("no such round in the trace")
+
+
+class OneForAll(OwnChannel):
+    """Keeps an array whose first axis is not the environment."""
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+        class State(NamedTuple):
+            trace: np.ndarray
+            gain: np.ndarray
+
+        return State(np.zeros(7), np.full((n, num_devices), 1e-9))
+
+
+CHANNELS: list[tuple[Any, str]] = [
+    (OwnChannel, r"channel is the class OwnChannel; pass an object of it, OwnChannel\(...\)"),
+    (len, "channel is of type builtin_function_or_method, without a method initial; .*ChannelModel"),
+    ("macro", "channel is of type str, without a method initial"),
+    (HalfAChannel(), "channel is of type HalfAChannel, without a method step; it has to have initial, step"),
+    (OwnChannel(shape=(2, 8)), r"channel\.initial\(rng, 2, 10\)\.gain has shape \(2, 8\); it has to be \(2, 10\)"),
+    (OwnChannel(shape=(10, 2)), r"gain has shape \(10, 2\); the first axis .* has to be the environment, here 2"),
+    (OwnChannel(shape=(10,)), r"has shape \(10,\); the first axis"),
+    (OwnChannel(100.0), r"gain holds 100\.0; .*above 0 and at most 1: .*linear power gain.*a loss in dB is none"),
+    (OwnChannel(-1e-9), r"gain holds -1e-09; each entry has to be a number above 0"),
+    (OwnChannel(0.0), r"gain holds 0\.0; each entry has to be a number above 0"),
+    (OwnChannel(np.nan), "gain holds nan; each entry has to be a number above 0"),
+    (OwnChannel(1e-9 + 1e-9j), "gain holds entries of type complex128; it has to hold numbers"),
+    (OwnChannel("1e-9"), "gain holds entries of type <U4; it has to hold numbers"),
+    (OwnChannel(state=Losses), r"channel\.initial\(rng, 2, 10\) has no gain; the state has to have it, \(2, 10\)"),
+    (OwnChannel(state=dict), "channel.initial.* raised "),
+    (
+        OwnChannel(state=lambda gain: {"gain": gain}),
+        "is of type dict; a state has to be a NamedTuple",
+    ),
+    (OwnChannel(state=lambda gain: Gains(gain.tolist())), "gain is of type list; a state has to be a NamedTuple"),
+    (OwnChannel(later=lambda state: Gains(state.gain[:, :3])), r"step\(state, rng\)\.gain has shape \(2, 3\)"),
+    (OwnChannel(later=lambda state: Gains(state.gain * 1e10)), r"channel\.step\(state, rng\)\.gain holds 10\.0"),
+    (OwnChannel(later=lambda state: None), r"channel\.step\(state, rng\) is of type NoneType"),
+    (Overwriting(), "has changed the state that it was given; it has to return another one"),
+    (Failing(), r"channel\.step\(state, rng\) raised IndexError: no such round in the trace"),
+    (OneForAll(), r"trace has shape \(7,\); the first axis of every array of a state has to be the environment"),
+]
+
+
+@pytest.mark.parametrize(("channel", "message"), CHANNELS)
+@pytest.mark.parametrize("make", [SFLEnv, SFLVectorEnv], ids=["single", "batched"])
+def test_a_broken_channel_is_named_when_the_environment_is_made(make: Any, channel: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        make(channel=channel)
+
+
+def test_a_channel_of_two_devices_may_not_swap_its_axes() -> None:
+    with pytest.raises(ScenarioError, match="has to be the environment, here 3"):
+        SFLEnv(channel=OwnChannel(shape=(2, 3)), num_devices=2)
+
+
+class OwnDevices:
+    def __init__(self, **broken: Any) -> None:
+        self.broken = broken
+
+    def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+        shape = (n, num_devices)
+        fields: dict[str, Any] = {
+            "type_index": np.zeros(shape, np.intp),
+            "compute_flops_per_s": np.full(shape, 1e10),
+            "backward_slowdown": np.full(shape, 2.0),
+            "transmit_power_w": np.full(shape, 0.1),
+            "energy_j_per_flop": np.full(shape, 1e-9),
+            "memory_bytes": np.full(shape, 4e9),
+        }
+        for name, change in self.broken.items():
+            fields[name] = change(fields[name])
+        return DeviceBatch(**fields)
+
+
+class Dictionaries(OwnDevices):
+    def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+        return super().sample(rng, n, num_devices)._asdict()
+
+
+POPULATIONS: list[tuple[Any, str]] = [
+    (Population, "population is the class Population"),
+    (("laptop",), "population is of type tuple, without a method sample; .*DeviceSampler"),
+    (
+        Dictionaries(),
+        r"population\.sample\(rng, 2, 10\) is of type dict; .*devices\.DeviceBatch",
+    ),
+    (OwnDevices(compute_flops_per_s=np.negative), r"compute_flops_per_s holds -1.*each entry .* above 0"),
+    (OwnDevices(compute_flops_per_s=lambda x: x[:, :4]), r"compute_flops_per_s has shape \(2, 4\); .*\(2, 10\)"),
+    (OwnDevices(compute_flops_per_s=list), "compute_flops_per_s is of type list; it has to be a NumPy array"),
+    (OwnDevices(compute_flops_per_s=lambda x: x * np.inf), "compute_flops_per_s holds inf"),
+    (OwnDevices(memory_bytes=lambda x: x * np.nan), "memory_bytes holds nan"),
+    (OwnDevices(memory_bytes=lambda x: x * 1e-9), "Device 0 has 4 bytes of memory, too little"),
+    (OwnDevices(transmit_power_w=lambda x: x * 0.0), r"transmit_power_w holds 0\.0"),
+    (OwnDevices(backward_slowdown=lambda x: x.astype(str)), "backward_slowdown holds entries of type <U32"),
+    (OwnDevices(type_index=lambda x: x + 0.5), "type_index holds entries of type float64; .* whole numbers"),
+    (OwnDevices(type_index=lambda x: x - 1), "type_index holds -1"),
+]
+
+
+@pytest.mark.parametrize(("population", "message"), POPULATIONS)
+def test_a_broken_population_is_named(population: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        SFLEnv(population=population)
+
+
+def test_memory_without_end_is_memory_enough() -> None:
+    env = SFLEnv(population=OwnDevices(memory_bytes=lambda x: x * np.inf))
+    env.reset(seed=0)
+    assert (env.episodes.now.true.deepest_cut == C - 1).all()
+
+
+class OwnAvailability(OwnChannel):
+    def __init__(self, value: float) -> None:
+        super().__init__(value, Fractions)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.5, np.nan, -0.5])
+def test_a_broken_availability_is_named(fraction: float) -> None:
+    with pytest.raises(ScenarioError, match=rf"availability\.initial\(rng, 2, 10\)\.fraction holds {fraction}"):
+        SFLEnv(availability=OwnAvailability(fraction))
+
+
+def test_an_own_availability_slows_the_devices() -> None:
+    env = SFLEnv(availability=OwnAvailability(0.25))
+    env.reset(seed=0)
+    nominal = env.episodes.now.state.setup.devices.compute_flops_per_s
+    np.testing.assert_array_equal(env.episodes.now.true.compute_flops_per_s, 0.25 * nominal)
+
+
+def test_what_is_no_profile_is_told_with_the_way_to_one() -> None:
+    from torch import nn
+
+    for profile, mend in (
+        (nn.Linear(3, 2), r"profile is of type Linear; .*sfl_env\.profile\(module, input_shape\)"),
+        ("vgg11", "profile is of type str; .*model='vgg11'"),
+        ({"cut_names": []}, r"profile is of type dict; .*DNNProfile\.from_json"),
+    ):
+        with pytest.raises(ScenarioError, match=mend):
+            SFLEnv(profile=profile)
+
+
+class OwnLearner:
+    profile: Any = catalogue.load("lenet5")
+
+    def __init__(self, score: Any = None) -> None:
+        self.score = Score(0.1, 2.3) if score is None else score
+
+    def reset(self, seed: int) -> Any:
+        return self.score
+
+    def run_round(self, cut: Any, takes_part: Any) -> Any:
+        return self.score
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Unprofiled(OwnLearner):
+    profile = "lenet5"
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        (OwnLearner, "learner is the class OwnLearner"),
+        (print, "learner is of type builtin_function_or_method, without a method reset"),
+        (Unprofiled(), r"learner\.profile is of type str; it has to be an sfl_env\.DNNProfile"),
+        (OwnLearner((0.1, 2.3)), r"learner\.reset\(0\) is of type tuple; it has to be a Score"),
+        (OwnLearner(Score(95.0, 1.0)), r"learner\.reset\(0\)\.accuracy is 95\.0; .* from 0 to 1"),
+        (OwnLearner(Score(0.1, np.nan)), r"learner\.reset\(0\)\.loss is nan"),
+    ],
+)
+def test_a_broken_learner_is_named(learner: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        SFLEnv(mode="accuracy", learner=learner)
+
+
+class Terms:
+    def __init__(self, terms: Any) -> None:
+        self.told = terms
+
+    def terms(self, outcome: Any) -> Any:
+        return self.told(outcome)
+
+
+REWARDS: list[tuple[Any, str]] = [
+    (
+        lambda outcome: -outcome.latency_s,
+        "reward is of type function, without a method terms; .*Reward",
+    ),
+    (WeightedReward, "reward is the class WeightedReward; pass an object"),
+    (1, "reward is of type int, without a method terms"),
+    (Terms(lambda o: -o.latency_s), r"reward\.terms\(outcome\) is of type ndarray; it has to be a mapping"),
+    (
+        Terms(lambda o: {"x": -o.device_latency_s}),
+        r"\['x'\] has shape \(2, 10\); it has to be \(2,\)",
+    ),
+    (Terms(lambda o: {"x": -1.0}), r"\['x'\] is of type float; it has to be a NumPy array of shape \(2,\)"),
+    (Terms(lambda o: {"x": o.latency_s * np.nan}), r"\['x'\] holds nan"),
+    (Terms(lambda o: {"x": o.latency_s > 1.0}), r"\['x'\] holds entries of type bool"),
+    (Terms(lambda o: {0: -o.latency_s}), "has the name 0; names have to be strings"),
+    (Terms(lambda o: o.no_such_thing), "raised AttributeError: .*no_such_thing"),
+]
+
+
+@pytest.mark.parametrize(("reward", "message"), REWARDS)
+def test_a_broken_reward_is_named(reward: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        SFLEnv(reward=reward)
+
+
+class OwnRows(DeviceRows):
+    """The default encoder with something broken."""
+
+    def __init__(self, **broken: Any) -> None:
+        super().__init__(C, False)
+        object.__setattr__(self, "broken", broken)
+
+    def space(self, num_devices: int) -> Any:
+        return self.broken.get("space", lambda space: space)(super().space(num_devices))
+
+    def per_episode(self, view: Any) -> Any:
+        return self.broken.get("per_episode", lambda rows: rows)(super().per_episode(view))
+
+    def per_round(self, view: Any, episode_rows: Any) -> Any:
+        return self.broken.get("per_round", lambda rows: rows)(super().per_round(view, episode_rows))
+
+    def decode(self, observation: Any) -> Any:
+        return self.broken.get("decode", lambda told: told)(super().decode(observation))
+
+
+def cannot(told: Any) -> Any:
+    raise NotImplementedError("these features do not tell")
+
+
+OBSERVATIONS: list[tuple[Any, str]] = [
+    (DeviceRows, "observation is the class DeviceRows"),
+    (object(), "observation is of type object, without a method space"),
+    (OwnRows(space=lambda s: spaces.Discrete(3)), r"observation\.space\(10\) is of type Discrete; .*Box"),
+    (OwnRows(space=lambda s: spaces.Box(-1, 1, (10, 8), np.float32)), r"per_episode.* has shape \(2, 10, 7\)"),
+    (OwnRows(per_episode=lambda r: r[0]), r"per_episode\(view\) has shape \(10, 7\); it has to be \(2, 10, 7\)"),
+    (OwnRows(per_round=lambda r: r[..., :3]), r"per_round\(view, rows\) has shape \(2, 10, 3\)"),
+    (OwnRows(per_round=lambda r: r * 5), r"per_round\(view, rows\).* is not in observation\.space\(10\)"),
+    (OwnRows(per_round=lambda r: r.astype(np.float64)), "of type float64, .* is not in"),
+    (OwnRows(per_round=lambda r: r * np.float32(np.nan)), "is not in"),
+    (OwnRows(decode=lambda c: tuple(c)), "decode.* is of type tuple; it has to be Conditions"),
+    (OwnRows(decode=lambda c: c._replace(samples=-c.samples)), r"decode\(rows\)\.samples holds -128"),
+    (OwnRows(decode=lambda c: c._replace(uplink_snr_hz=c.uplink_snr_hz[0])), r"uplink_snr_hz has shape \(10,\)"),
+]
+
+
+@pytest.mark.parametrize(("observation", "message"), OBSERVATIONS)
+def test_a_broken_observation_encoder_is_named(observation: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        SFLEnv(observation=observation)
+
+
+def test_an_observation_encoder_need_not_decode() -> None:
+    env = gym.make("SFL-v0", observation=OwnRows(decode=cannot))
+    env.reset(seed=0)
+
+
+class OwnAction(ContinuousAction):
+    """The default encoder with something broken."""
+
+    def __init__(self, **broken: Any) -> None:
+        super().__init__(C)
+        object.__setattr__(self, "broken", broken)
+
+    def space(self, num_devices: int) -> Any:
+        return self.broken.get("space", lambda space: space)(super().space(num_devices))
+
+    def decode(self, action: Any, seen: Any) -> Any:
+        return self.broken.get("decode", lambda decision: decision)(super().decode(action, seen))
+
+    def encode(self, decision: Any) -> Any:
+        return self.broken.get("encode", lambda action: action)(super().encode(decision))
+
+
+ACTIONS: list[tuple[Any, str]] = [
+    (ContinuousAction, "action is the class ContinuousAction"),
+    (np.tanh, "action is of type ufunc, without a method space"),
+    (OwnAction(space=lambda s: spaces.Dict()), r"action\.space\(10\) is of type Dict; it has to be a Box"),
+    (OwnAction(space=lambda s: (10, 2)), r"action\.space\(10\) is of type tuple"),
+    (
+        OwnAction(encode=lambda a: a[0]),
+        r"encode\(decision\) has shape \(10, 2\); it has to be \(2, 10, 2\)",
+    ),
+    (OwnAction(encode=lambda a: a * 9), "which is not in Box"),
+    (OwnAction(encode=lambda a: a.tolist()), r"encode\(decision\) is of type list"),
+    (OwnAction(decode=lambda d: tuple(d)), "is of type tuple; it has to be an sfl_env.Decision"),
+    (OwnAction(decode=lambda d: d.cut), "is of type ndarray; it has to be an sfl_env.Decision"),
+    (OwnAction(decode=lambda d: Decision(d.cut + C, d.bandwidth_share)), f"cut holds {C}; .* from 0 to {C - 1}"),
+    (OwnAction(decode=lambda d: Decision(d.cut * 1.0, d.bandwidth_share)), "cut holds entries of type float64"),
+    (OwnAction(decode=lambda d: Decision(d.cut[:1], d.bandwidth_share)), r"cut has shape \(1, 10\)"),
+    (OwnAction(decode=lambda d: Decision(d.cut, d.bandwidth_share[..., 0])), r"bandwidth_share has shape \(2,\)"),
+    (OwnAction(decode=lambda d: Decision(d.cut, d.bandwidth_share * 2)), "cannot be carried out: .* sum to 2"),
+]
+
+
+@pytest.mark.parametrize(("action", "message"), ACTIONS)
+def test_a_broken_action_encoder_is_named(action: Any, message: str) -> None:
+    with pytest.raises((ScenarioError, DecisionError), match=message):
+        SFLEnv(action=action)
+
+
+class OneWayAction:
+    """An action encoder that agents can use and solvers cannot."""
+
+    def __init__(self) -> None:
+        inner = ContinuousAction(C)
+        self.space, self.decode = inner.space, inner.decode
+
+
+def test_an_action_encoder_need_not_encode_in_a_single_environment() -> None:
+    env = gym.make("SFL-v0", action=OneWayAction())
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    with pytest.raises(ScenarioError, match="action is of type OneWayAction, without a method encode"):
+        SFLVectorEnv(2, action=OneWayAction())
+
+
+class OneNumber(OneWayAction):
+    """The same cut for every device, as one number."""
+
+    def __init__(self) -> None:
+        self.space = lambda num_devices: spaces.Discrete(C)
+
+    def decode(self, action: Any, seen: Any) -> Decision:
+        shape = seen.samples.shape
+        return Decision(np.broadcast_to(action[:, None], shape).astype(np.intp), np.full(shape, 1.0 / shape[1]))
+
+    def encode(self, decision: Decision) -> Any:
+        raise NotImplementedError("decisions may differ between devices")
+
+
+def test_an_action_may_be_one_number() -> None:
+    env = gym.make("SFL-v0", action=OneNumber())
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+
+
+# What a probe leaves behind
+
+
+class Counting(OwnChannel):
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+        self.asked += 1
+        return Gains(rng.uniform(1e-9, 2e-9, (n, num_devices)))
+
+
+def test_a_probe_draws_from_a_generator_of_its_own() -> None:
+    plain = Simulator(Scenario())
+    own = Simulator(
+        Scenario(), channel=plain.channel, population=plain.population, availability=plain.availability
+    )
+    one, other = (simulator.initial(np.random.default_rng(3), 2) for simulator in (plain, own))
+    np.testing.assert_array_equal(one.channel.gain, other.channel.gain)
+    np.testing.assert_array_equal(one.setup.samples, other.setup.samples)
+
+
+def test_the_packages_own_parts_are_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwanted(*args: Any) -> None:
+        raise AssertionError("probed")
+
+    for name in ("channel", "population", "availability", "profile"):
+        monkeypatch.setattr(f"sfl_env.simulation.simulator.probe_{name}", unwanted)
+    for name in ("observation", "action", "reward", "learner"):
+        monkeypatch.setattr(f"sfl_env.episodes.probe_{name}", unwanted)
+    SFLEnv()
+    with pytest.raises(AssertionError, match="probed"):
+        SFLEnv(availability=AlwaysAvailable())
+
+
+def test_a_part_that_is_empty_is_a_part_all_the_same() -> None:
+    class Empty(Counting):
+        def __len__(self) -> int:
+            return 0
+
+    own = Empty()
+    env = SFLEnv(channel=own)
+    assert env.episodes.simulator.channel is own
+
+
+def test_all_refusals_are_errors_of_this_package() -> None:
+    parts = {
+        "channel": CHANNELS,
+        "population": POPULATIONS,
+        "reward": REWARDS,
+        "observation": OBSERVATIONS,
+        "action": ACTIONS,
+    }
+    for part, cases in parts.items():
+        for value, _ in cases:
+            with pytest.raises(SFLError) as error:
+                SFLEnv(**{part: value})
+            assert "\n" not in str(error.value)

@@ -1,0 +1,141 @@
+"""A benchmark compares policies on identical conditions, honestly, and survives interruptions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed, training_seed
+from sfl_env.errors import PolicyError, RunError, ScenarioError
+from sfl_lab.compare.contest import CENTRALISED, compare
+from sfl_lab.compare.rounds.contest import POLICIES, RoundContest, RoundResults
+from tests.ids import BATCHED_IDS
+from tests.sfl_lab.compare.watchers import Recorder, StopError, stopping_after
+
+SMALL: dict[str, Any] = {"num_devices": 4, "max_rounds": 5}
+
+
+def benchmark(env_id: str = "SFL-v0", **options: Any) -> RoundResults:
+    contest = RoundContest(env_id=env_id, **{"episodes": 4, "fields": SMALL, **options})
+    return compare(contest, contest.lineup())
+
+
+@pytest.mark.parametrize("env_id", sorted(BATCHED_IDS))
+def test_every_environment_can_be_benchmarked(env_id: str) -> None:
+    results = benchmark(env_id, fields={"max_rounds": 3}, episodes=2)
+    assert {entry.policy for entry in results.scores} == set(POLICIES)
+    for entry in results.scores:
+        assert np.isfinite(entry.ratio.mean), entry
+        assert entry.ratio.low <= entry.ratio.mean <= entry.ratio.high, entry
+
+
+def test_nothing_beats_exact_in_the_sanity_tier_and_alternating_equals_it() -> None:
+    results = benchmark(episodes=8)
+    ratio = {entry.policy: entry.ratio.mean for entry in results.scores}
+    assert [entry.policy for entry in results.scores][:3] == ["oracle", "exact", "alternating"]
+    assert min(ratio.values()) >= 1.0 - 1e-9
+    assert max(ratio[name] for name in ("exact", "oracle", "alternating")) < 1.0 + 1e-5
+    assert min(ratio[name] for name in ("equal-bandwidth", "common-cut", "federated", "random")) > 1.01
+
+
+def test_the_oracle_leads_where_the_observed_channel_is_old() -> None:
+    results = benchmark("SFL-StaleCSI-v0")
+    ratio = {entry.policy: entry.ratio for entry in results.scores}
+    assert results.scores[0].policy == "oracle"
+    assert ratio["oracle"].high < ratio["exact"].low
+
+
+def test_devices_that_take_turns_are_compared_with_their_own_optimum() -> None:
+    results = benchmark(policies=("exact", "sequential", "common-cut"), fields=SMALL | {"schedule": "sequence"})
+    assert (results.yardstick, results.systems) == ("optimum", {})
+    ratio = {entry.policy: entry.ratio.mean for entry in results.scores}
+    assert ratio["sequential"] == pytest.approx(1.0, abs=1e-5)
+    assert ratio["common-cut"] >= 1.0 - 1e-9
+    assert ratio["exact"] > 1.01  # splits a band that nobody has to share
+
+
+def test_split_learning_takes_turns_wherever_it_competes() -> None:
+    beside = benchmark(policies=("exact", "sequential"))
+    among_its_kind = benchmark(policies=("sequential",), fields=SMALL | {"schedule": "sequence"})
+    ours, theirs = beside.rollouts["sequential"], among_its_kind.rollouts["sequential"]
+    np.testing.assert_array_equal(ours.latency_s, theirs.latency_s)
+    # On the same channels and devices as the others, and beside the same optimum.
+    np.testing.assert_array_equal(ours.conditions, beside.rollouts["exact"].conditions)
+    np.testing.assert_array_equal(ours.yardstick_s, beside.rollouts["exact"].yardstick_s)
+    assert beside.systems == beside.summary()["other_systems"] == {"sequential": {"schedule": "sequence"}}
+    assert beside.notes()[0].startswith("* sequential plays with schedule='sequence', another system")
+
+
+def test_the_return_of_split_learning_is_in_the_units_of_the_others() -> None:
+    results = benchmark(policies=("exact", "sequential"), fields=SMALL | {"energy_weight": 0.0})
+    exact, sequential = results.rollouts["exact"], results.rollouts["sequential"]
+    np.testing.assert_allclose(
+        sequential.reward / sequential.latency_s, exact.reward / exact.latency_s, rtol=1e-12
+    )
+
+
+def test_split_learning_may_be_faster_than_the_others_optimum() -> None:
+    # A slow server, and mini-batches of all sizes: in its turn the largest has all of the server, not its part.
+    uneven = SMALL | {"server_flops_per_s": 1e11, "batch_size_spread": 16.0}
+    results = benchmark(policies=("exact", "sequential"), fields=uneven)
+    assert [entry.policy for entry in results.scores] == ["sequential", "exact"]
+    assert results.scores[0].ratio.mean < 0.9
+    assert results.scores[1].ratio.mean == pytest.approx(1.0, abs=1e-5)
+
+
+def test_split_learning_does_not_compete_where_there_is_no_such_system() -> None:
+    with pytest.raises(PolicyError, match=r"'sequential' plays with schedule='sequence', which is not possible"):
+        RoundContest(env_id="SFL-Barrier-v0", policies=("sequential",)).lineup()
+
+
+def test_centralised_training_has_no_rounds_to_be_compared() -> None:
+    with pytest.raises(PolicyError, match=r"'centralised' is training at one place.*mode='accuracy'"):
+        RoundContest(policies=("exact", CENTRALISED))
+
+
+def test_rounds_that_leave_devices_out_are_not_compared_by_their_length() -> None:
+    with pytest.raises(ScenarioError, match=r"deadline_s is 5\.0.*mode='accuracy'"):
+        RoundContest(fields={"deadline_s": 5.0}).lineup()
+
+
+def test_equal_seeds_give_equal_results_and_other_seeds_others() -> None:
+    first, again, other = benchmark(seed=3), benchmark(seed=3), benchmark(seed=4)
+    assert first.scores == again.scores
+    assert first.scores != other.scores
+
+
+def test_held_out_seeds_are_no_training_seeds() -> None:
+    assert held_out_seed(0) == HELD_OUT_SEED > training_seed(HELD_OUT_SEED - 1)
+    for wrong in (-1, HELD_OUT_SEED):
+        with pytest.raises(ScenarioError, match="seed is"):
+            held_out_seed(wrong)
+
+
+def test_an_interrupted_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    contest = RoundContest(policies=("exact", "federated", "random"), episodes=3, fields=SMALL)
+    with pytest.raises(StopError):
+        compare(contest, contest.lineup(), store=tmp_path, watcher=stopping_after(SMALL["max_rounds"] + 2))
+    assert [path.name for path in tmp_path.iterdir()] == [f"0-{HELD_OUT_SEED}.npz"]
+    watcher = Recorder()
+    resumed = compare(contest, contest.lineup(), store=tmp_path, watcher=watcher)
+    assert watcher.rounds == 2 * SMALL["max_rounds"]
+    assert watcher.problems == []
+    assert resumed.scores == compare(contest, contest.lineup()).scores
+
+
+def test_a_contest_knows_what_it_can_compare() -> None:
+    with pytest.raises(PolicyError, match="Unknown baseline"):
+        RoundContest(policies=("best",))
+    with pytest.raises(RunError, match="at least 2"):
+        RoundContest(episodes=1)
+    with pytest.raises(PolicyError, match="Nothing is to be compared"):
+        RoundContest(policies=())
+
+
+def test_a_summary_says_how_rough_its_intervals_are() -> None:
+    assert benchmark(episodes=2, policies=("exact",)).summary()["coverage"] == 0.5
+    few = benchmark(episodes=3, policies=("exact",)).table().caption
+    assert "rough, since 3 episodes are few: about 75 % of such intervals hold the true mean" in str(few)
+    enough = benchmark(episodes=10, policies=("exact",), fields=SMALL | {"max_rounds": 1}).table().caption
+    assert str(enough) == "mean [95 % interval over episodes]"
