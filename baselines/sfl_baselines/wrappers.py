@@ -107,6 +107,8 @@ def _layers(env: Any) -> Iterator[Any]:
 def _may_transform(layer: Any) -> bool:
     if _name(type(layer)) == "stable_baselines3.common.vec_env.vec_normalize.VecNormalize":
         return bool(layer.norm_obs)
+    if any(method in vars(layer) for method in TRANSFORMING):  # put on the object itself
+        return True
     for kind in type(layer).__mro__:
         if _name(kind) in HARMLESS:
             return _has_own_spaces(layer)

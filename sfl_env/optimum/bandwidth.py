@@ -156,8 +156,7 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
     (array([[0.5, 0.5]]), array([2.]))
     """
     problem.require_parallel("allocate_bandwidth")
-    problem.check_cut(cut)
-    cut = np.asarray(cut)
+    cut = problem.check_cut(cut)
     fixed, up, down, _ = problem.at_cut(cut)
     split = split_band(
         fixed,

@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.checks import require_choice
-from sfl_env.errors import DecisionError, ProblemError, SFLError
+from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.given import as_indices, as_numbers
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
-SMALLEST, LARGEST = 1e-60, 1e60
-"""Between these lies every number of a problem that is not 0 or infinite: then shares, quotients of them, are
-numbers too."""
+SMALLEST, LARGEST = 1e-40, 1e40
+"""Between these lies every number of a problem that is not 0 or infinite: then nothing that solvers compute leaves
+the range of floats, and the least share that a device may need, around 1e-163, does not vanish."""
 
 ARRAYS = (
     "fixed_s",
@@ -122,7 +123,9 @@ class RoundProblem:
     def __post_init__(self) -> None:
         require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
         for name in ARRAYS:
-            object.__setattr__(self, name, real_numbers(name, getattr(self, name), ProblemError))
+            object.__setattr__(
+                self, name, np.asarray(as_numbers(getattr(self, name), name, ProblemError), order="C")
+            )
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
@@ -239,7 +242,7 @@ class RoundProblem:
         DecisionError
             For a wrong shape or a cut that is not there.
         """
-        cut, share = self._checked_cut(decision.cut), self._checked_share(decision.bandwidth_share)
+        cut, share = self._taken(decision)
         fixed, up, down, needs = self.at_cut(cut)
         rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
         usable = np.where(share > 0.0, share, 1.0)
@@ -260,15 +263,15 @@ class RoundProblem:
             For the other systems, whose rounds do not follow from these numbers.
         """
         if self.system == "sequence":
-            self.check_cut(decision.cut)
-            alone = self.device_latency_s(Decision(decision.cut, np.ones(self.fixed_s.shape[:2])))
+            cut = self.check_cut(self._taken(decision)[0])
+            alone = self.device_latency_s(Decision(cut, np.ones(self.fixed_s.shape[:2])))
             return np.asarray(alone.sum(axis=-1))
         self.require_parallel("latency_s")
         self.check(decision)
         return row_maxima(self.device_latency_s(decision))
 
-    def check_cut(self, cut: NDArray[np.intp]) -> None:
-        """Raise :class:`DecisionError` unless every device can take its cut.
+    def check_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the cuts as indices if every device can take its own.
 
         Raises
         ------
@@ -278,9 +281,16 @@ class RoundProblem:
         known = self._checked_cut(cut)
         fits = np.isfinite(np.take_along_axis(self.fixed_s, known[..., None], axis=-1)[..., 0])
         _reject(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
+        return known
+
+    def _taken(self, decision: Decision) -> tuple[NDArray[np.intp], Array]:
+        """Return a decision's cuts and shares as arrays that devices can be looked at with."""
+        if not isinstance(decision, Decision):
+            raise DecisionError(f"{type(decision).__name__} is no decision; write Decision(cut, bandwidth_share).")
+        return self._checked_cut(decision.cut), self._checked_share(decision.bandwidth_share)
 
     def _checked_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
-        known = _integers(cut)
+        known = as_indices(cut, "cut", DecisionError)
         self._check_shape("cut", known)
         num_cuts = self.fixed_s.shape[-1]
         bad = (known < 0) | (known >= num_cuts)
@@ -288,12 +298,12 @@ class RoundProblem:
         return known.astype(np.intp, copy=False)
 
     def _checked_share(self, share: Array) -> Array:
-        known = real_numbers("bandwidth_share", share, DecisionError)
+        known = as_numbers(share, "bandwidth_share", DecisionError)
         self._check_shape("bandwidth_share", known)
         _reject(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
         return known
 
-    def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
+    def _check_shape(self, name: str, values: NDArray[Any]) -> None:
         wanted = self.fixed_s.shape[:2]
         if values.shape != wanted:
             raise DecisionError(f"{name} has shape {values.shape}; it has to be {wanted}.")
@@ -307,8 +317,8 @@ class RoundProblem:
             For a wrong shape or type, a cut that is not there or does not fit, a share that is negative or not
             finite, shares that sum above 1, or no share for a device whose cut needs the band.
         """
-        self.check_cut(decision.cut)
-        share = self._checked_share(decision.bandwidth_share)
+        cut, share = self._taken(decision)
+        self.check_cut(cut)
         total = share.sum(axis=-1)
         if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
@@ -316,43 +326,11 @@ class RoundProblem:
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "
                 "most. Divide them by their sum."
             )
-        _, _, _, needs = self.at_cut(self._checked_cut(decision.cut))
+        _, _, _, needs = self.at_cut(cut)
         _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
 
 
-def real_numbers(name: str, values: object, error: type[SFLError]) -> Array:
-    """Return what was given as an array of real numbers in double precision.
-
-    Raises
-    ------
-    SFLError
-        Of the class ``error``, if it is none: texts, objects, truth values, complex numbers, ragged rows.
-
-    Examples
-    --------
-    >>> real_numbers("start", [[1, 2]], DecisionError)
-    array([[1., 2.]])
-    """
-    try:
-        found = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as reason:
-        raise error(f"{name} is no array of numbers: {reason}.") from reason
-    if found.dtype.kind not in "fiu":
-        raise error(f"{name} has type {found.dtype}; it has to hold real numbers.")
-    return np.asarray(found, np.float64, order="C")
-
-
-def _integers(cut: object) -> NDArray[Any]:
-    try:
-        found = np.asarray(cut)
-    except (ValueError, TypeError, RuntimeError) as reason:
-        raise DecisionError(f"cut is no array of whole numbers: {reason}.") from reason
-    if found.dtype.kind not in "iu":
-        raise DecisionError(f"cut has type {found.dtype}; it has to hold integers, counted from 0.")
-    return found
-
-
-def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
+def _reject(bad: NDArray[np.bool_], values: NDArray[Any], name: str, why: str) -> None:
     if bad.any():
         env, device = (int(i) for i in np.argwhere(bad)[0])
         raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")

@@ -66,13 +66,15 @@ def write_problem(path: Path, problem: RoundProblem) -> None:
     Raises
     ------
     ProblemError
-        For another ending.
+        For another ending, or for no rounds at all in JSON, whose empty lists have no shape.
     """
     arrays = {name: getattr(problem, name) for name in ARRAYS}
     if path.suffix == ".npz":
         with atomic_output(path) as partial:
             np.savez_compressed(partial, **arrays, system=np.array(problem.system))
     elif path.suffix == ".json":
+        if not problem.shape[0]:
+            raise ProblemError(f"{path} cannot hold a problem of no rounds, whose shape JSON loses; take .npz.")
         plain = {name: _finite_lists(array.tolist()) for name, array in arrays.items()}
         text = json.dumps({**plain, "system": problem.system}, allow_nan=False)
         with atomic_output(path) as partial:

@@ -111,6 +111,15 @@ def test_spaces_that_a_wrapper_declares_anew_are_refused() -> None:
         sfl_baselines.make("exact", env)
 
 
+@pytest.mark.parametrize("method", ["step", "reset"])
+def test_methods_put_on_a_wrapper_or_an_environment_are_refused(method: str) -> None:
+    for env in (Nothing(gym.make("SFL-v0")), gym.make("SFL-v0").unwrapped):
+        sfl_baselines.make("exact", env)
+        setattr(env, method, lambda *given, **options: None)
+        with pytest.raises(PolicyError, match=rf"{type(env).__name__} changes, or may change"):
+            sfl_baselines.make("exact", env)
+
+
 def test_the_environment_inside_is_decided_as_before() -> None:
     env = wrappers.NormalizeObservation(gym.make("SFL-v0", info_optimum=True))
     env.reset(seed=0)

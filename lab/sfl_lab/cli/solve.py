@@ -41,6 +41,7 @@ class Solve:
 
     def run(self) -> None:
         """Solve, print and write."""
+        from sfl_env.errors import ProblemError
         from sfl_env.rounds.problem_files import read_problem, write_problem
         from sfl_env.storage.runs import write_json
 
@@ -49,6 +50,8 @@ class Solve:
         names: Sequence[str] = ()
         if self.problem is not None:
             problem = read_problem(self.problem)
+            if not problem.shape[0]:
+                raise ProblemError(f"{self.problem} holds no rounds; there is nothing to solve.")
         else:
             envs = self._envs()
             problem, names = envs.true_problem(), envs.profile.cut_names

@@ -20,6 +20,8 @@ def extreme_problems(draw: Any) -> RoundProblem:
 
     def numbers(shape: tuple[int, ...], rare: float | None = None) -> Any:
         values = 10.0 ** (rng.uniform(LOW, HIGH, shape) * narrow)
+        if narrow == 1.0:  # the ends themselves, which meet in the least share and the longest round
+            values = np.where(rng.random(shape) < 0.7, rng.choice([SMALLEST, 1.0, LARGEST], shape), values)
         return values if rare is None else np.where(rng.random(shape) < 0.2, rare, values)
 
     fixed = numbers((n, k, c), np.inf)
@@ -42,6 +44,23 @@ def test_solutions_hold_what_they_say(problem: RoundProblem) -> None:
         problem.check(solution.decision)
         latency = problem.latency_s(solution.decision)
         np.testing.assert_allclose(latency, solution.latency_s, rtol=1e-9)
+        assert np.isfinite(solution.lower_bound_s).all()
         assert (solution.lower_bound_s <= latency * (1 + 1e-12)).all()
     exact, shallowest = solve_exact(problem), allocate_bandwidth(problem, shallow)
     assert (exact.latency_s <= shallowest.latency_s * (1 + 1e-9)).all()
+
+
+def test_a_device_that_hardly_needs_the_band_gets_a_share_all_the_same() -> None:
+    """The other one takes 1e120 s, and the first is done by then with a share of 1e-163."""
+    problem = RoundProblem(
+        fixed_s=np.array([[[0.0], [1.0]]]),
+        uplink_bits=np.array([[[SMALLEST], [LARGEST]]]),
+        downlink_bits=np.array([[[0.0], [LARGEST]]]),
+        uplink_snr_hz=np.array([[LARGEST, SMALLEST]]),
+        downlink_full_rate_bps=np.array([[np.inf, SMALLEST]]),
+        uplink_bandwidth_hz=np.array([LARGEST]),
+    )
+    for solution in (solve_exact(problem), solve_alternating(problem)):
+        problem.check(solution.decision)
+        assert 0.0 < solution.decision.bandwidth_share[0, 0] < 1e-100
+        np.testing.assert_allclose(problem.latency_s(solution.decision), solution.latency_s, rtol=1e-9)

@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import sfl_env
 from sfl_baselines import allocate_bandwidth, solve_alternating, solve_exact, solve_in_turn
@@ -81,6 +82,16 @@ def test_an_unknown_system_finds_its_nearest() -> None:
         RoundProblem(**arrays(), system="sequenc")  # type: ignore[arg-type]
 
 
+class Unreadable:
+    """Fails to become an array in a way of its own."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, *options: Any, **more: Any) -> Any:
+        raise LookupError("not here")
+
+
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize(
     "change",
@@ -97,6 +108,11 @@ def test_an_unknown_system_finds_its_nearest() -> None:
         lambda values: values * 1e-300,
         lambda values: values * 0.0 + 1e300,
         lambda values: values * 0.0 + 5e-324,
+        lambda values: values * 0.0 + 1e-41,
+        lambda values: values * 0.0 + 1e41,
+        lambda values: np.ma.masked_array(values, mask=True),
+        lambda values: torch.tensor(values, requires_grad=True),
+        Unreadable,
     ],
 )
 def test_what_is_no_number_in_range_is_refused_by_its_field(name: str, change: Any) -> None:
@@ -128,6 +144,25 @@ def test_what_is_no_decision_is_refused(cut: Any, share: Any) -> None:
     for ask in (problem.check, problem.latency_s, problem.device_latency_s):
         with pytest.raises(DecisionError):
             ask(Decision(cut, share))
+
+
+def test_a_pair_is_no_decision_and_masked_entries_are_none() -> None:
+    for system in ("parallel", "sequence"):
+        problem = RoundProblem(**arrays(), system=system)
+        pair: Any = ([[0, 1]], [[0.5, 0.5]])
+        masked = Decision(np.array([[0, 1]]), np.ma.masked_array([[0.5, 0.5]], mask=[[True, False]]))
+        for ask in (problem.check, problem.latency_s, problem.device_latency_s):
+            with pytest.raises(DecisionError, match="tuple is no decision"):
+                ask(pair)
+            with pytest.raises(DecisionError, match="masked"):
+                ask(masked)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.uint64])
+def test_cuts_of_any_whole_numbers_are_allocated_alike(kind: type) -> None:
+    problem, cut = RoundProblem(**arrays()), np.array([[0, 1]])
+    wanted, found = (allocate_bandwidth(problem, given) for given in (cut, cut.astype(kind)))
+    np.testing.assert_array_equal(found.latency_s, wanted.latency_s)
 
 
 def test_decisions_in_lists_and_narrow_types_are_taken() -> None:

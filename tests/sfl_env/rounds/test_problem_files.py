@@ -32,6 +32,14 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str, system: System) ->
         np.testing.assert_array_equal(getattr(again, name), getattr(problem, name))
 
 
+def test_no_rounds_come_back_from_npz_and_have_no_json(tmp_path: Path) -> None:
+    none = RoundProblem(**arrays()).rows(slice(0, 0))
+    write_problem(tmp_path / "none.npz", none)
+    assert read_problem(tmp_path / "none.npz").shape == none.shape
+    with pytest.raises(ProblemError, match="no rounds"):
+        write_problem(tmp_path / "none.json", none)
+
+
 @pytest.mark.parametrize("suffix", [".json", ".npz"])
 def test_files_without_a_system_are_of_devices_that_work_at_once(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"old{suffix}"

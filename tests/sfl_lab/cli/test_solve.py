@@ -102,6 +102,14 @@ def test_broken_or_strange_files_and_names_are_refused(tmp_path: Path, problem: 
             use(tmp_path / "round.txt")
 
 
+def test_a_file_without_rounds_has_nothing_to_solve(
+    problem: RoundProblem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_problem(tmp_path / "none.npz", problem.rows(slice(0, 0)))
+    assert main(["solve", "--problem", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz holds no rounds" in " ".join(capsys.readouterr().err.split())
+
+
 def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "solution.json"
     out.write_text("precious")
