@@ -8,7 +8,8 @@ from sfl_env.arrays import Array
 from sfl_env.checks import is_number, require_whole
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
-from sfl_env.rounds.problem import Decision, RoundProblem, real_numbers
+from sfl_env.rounds.numbers import real_numbers
+from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)

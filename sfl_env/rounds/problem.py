@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.checks import require_choice
-from sfl_env.errors import DecisionError, ProblemError, SFLError
+from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
-SMALLEST, LARGEST = 1e-60, 1e60
+SMALLEST, LARGEST = 1e-40, 1e40
 """Between these lies every number of a problem that is not 0 or infinite: then shares, quotients of them, are
 numbers too."""
 
@@ -277,20 +278,20 @@ class RoundProblem:
         """
         known = self._checked_cut(cut)
         fits = np.isfinite(np.take_along_axis(self.fixed_s, known[..., None], axis=-1)[..., 0])
-        _reject(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
+        reject_devices(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
 
     def _checked_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
-        known = _integers(cut)
+        known = cut_indices(cut)
         self._check_shape("cut", known)
         num_cuts = self.fixed_s.shape[-1]
         bad = (known < 0) | (known >= num_cuts)
-        _reject(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        reject_devices(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
         return known.astype(np.intp, copy=False)
 
     def _checked_share(self, share: Array) -> Array:
         known = real_numbers("bandwidth_share", share, DecisionError)
         self._check_shape("bandwidth_share", known)
-        _reject(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
+        reject_devices(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
         return known
 
     def _check_shape(self, name: str, values: Array | NDArray[np.intp]) -> None:
@@ -317,42 +318,4 @@ class RoundProblem:
                 "most. Divide them by their sum."
             )
         _, _, _, needs = self.at_cut(self._checked_cut(decision.cut))
-        _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
-
-
-def real_numbers(name: str, values: object, error: type[SFLError]) -> Array:
-    """Return what was given as an array of real numbers in double precision.
-
-    Raises
-    ------
-    SFLError
-        Of the class ``error``, if it is none: texts, objects, truth values, complex numbers, ragged rows.
-
-    Examples
-    --------
-    >>> real_numbers("start", [[1, 2]], DecisionError)
-    array([[1., 2.]])
-    """
-    try:
-        found = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as reason:
-        raise error(f"{name} is no array of numbers: {reason}.") from reason
-    if found.dtype.kind not in "fiu":
-        raise error(f"{name} has type {found.dtype}; it has to hold real numbers.")
-    return np.asarray(found, np.float64, order="C")
-
-
-def _integers(cut: object) -> NDArray[Any]:
-    try:
-        found = np.asarray(cut)
-    except (ValueError, TypeError, RuntimeError) as reason:
-        raise DecisionError(f"cut is no array of whole numbers: {reason}.") from reason
-    if found.dtype.kind not in "iu":
-        raise DecisionError(f"cut has type {found.dtype}; it has to hold integers, counted from 0.")
-    return found
-
-
-def _reject(bad: NDArray[np.bool_], values: Array | NDArray[np.intp], name: str, why: str) -> None:
-    if bad.any():
-        env, device = (int(i) for i in np.argwhere(bad)[0])
-        raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")
+        reject_devices(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
