@@ -8,7 +8,7 @@ from sfl_env.arrays import Array
 from sfl_env.checks import is_number, require_whole
 from sfl_env.errors import DecisionError, SolverError
 from sfl_env.optimum import Solution, allocate_bandwidth, best_cuts
-from sfl_env.rounds.given import as_numbers
+from sfl_env.rounds.numbers import real_numbers
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 
@@ -112,7 +112,7 @@ def solve_alternating(
 
 
 def _scaled(start: Array, shape: tuple[int, int]) -> Array:
-    share = as_numbers(start, "start", DecisionError)
+    share = real_numbers("start", start, DecisionError)
     if share.shape != shape:
         raise DecisionError(f"start has shape {share.shape}; it has to be {shape}.")
     bad = ~((share > 0.0) & np.isfinite(share))

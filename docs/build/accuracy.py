@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sfl_env.dnn.networks import build
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, load_data, scheme
-from sfl_env.learning.plan import Schedule, Server
+from sfl_env.scenario import Schedule, Server
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import caution, mean_interval
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.checks import require_choice
 from sfl_env.errors import DecisionError, ProblemError
-from sfl_env.rounds.given import as_indices, as_numbers
+from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
@@ -123,9 +123,7 @@ class RoundProblem:
     def __post_init__(self) -> None:
         require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
         for name in ARRAYS:
-            object.__setattr__(
-                self, name, np.asarray(as_numbers(getattr(self, name), name, ProblemError), order="C")
-            )
+            object.__setattr__(self, name, real_numbers(name, getattr(self, name), ProblemError))
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")
@@ -282,7 +280,7 @@ class RoundProblem:
         """
         known = self._checked_cut(cut)
         fits = np.isfinite(np.take_along_axis(self.fixed_s, known[..., None], axis=-1)[..., 0])
-        _reject(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
+        reject_devices(~fits, known, "cut", "it does not fit into the device's memory; take a shallower one")
         return known
 
     def _taken(self, decision: Decision) -> tuple[NDArray[np.intp], Array]:
@@ -292,17 +290,17 @@ class RoundProblem:
         return self._checked_cut(decision.cut), self._checked_share(decision.bandwidth_share)
 
     def _checked_cut(self, cut: NDArray[np.intp]) -> NDArray[np.intp]:
-        known = as_indices(cut, "cut", DecisionError)
+        known = cut_indices(cut)
         self._check_shape("cut", known)
         num_cuts = self.fixed_s.shape[-1]
         bad = (known < 0) | (known >= num_cuts)
-        _reject(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
+        reject_devices(bad, known, "cut", f"it has to be an index from 0 to {num_cuts - 1}")
         return known.astype(np.intp, copy=False)
 
     def _checked_share(self, share: Array) -> Array:
-        known = as_numbers(share, "bandwidth_share", DecisionError)
+        known = real_numbers("bandwidth_share", share, DecisionError)
         self._check_shape("bandwidth_share", known)
-        _reject(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
+        reject_devices(~((known >= 0.0) & (known < np.inf)), known, "bandwidth_share", "it has to be from 0 to 1")
         return known
 
     def _check_shape(self, name: str, values: NDArray[Any]) -> None:
@@ -329,10 +327,4 @@ class RoundProblem:
                 "most. Divide them by their sum."
             )
         _, _, _, needs = self.at_cut(cut)
-        _reject(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")
-
-
-def _reject(bad: NDArray[np.bool_], values: NDArray[Any], name: str, why: str) -> None:
-    if bad.any():
-        env, device = (int(i) for i in np.argwhere(bad)[0])
-        raise DecisionError(f"{name} of device {device} (environment {env}) is {values[env, device]}; {why}.")
+        reject_devices(needs & (share == 0.0), share, "bandwidth_share", "but the device's cut needs the band")

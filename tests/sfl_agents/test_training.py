@@ -115,7 +115,7 @@ def test_unknown_hyperparameters_are_told():
 def test_unknown_fields_and_seeds_are_told():
     with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
         Job("ppo", "SFL-v0", TINY, {"num_device": 3})
-    with pytest.raises(ScenarioError, match="--seed is -1"):
+    with pytest.raises(ScenarioError, match="seed is -1"):
         Job("ppo", "SFL-v0", TINY, seed=-1)
 
 
@@ -327,7 +327,7 @@ def test_the_command_trains_and_says_where(tmp_path, capsys):
         (["--total-steps", "0"], "total_steps is 0"),
         (["--num-envs", "0"], "num_envs is 0"),
         (["--threads", "0"], "--threads is 0"),
-        (["--seed", "-1"], "--seed is -1"),
+        (["--seed", "-1"], "seed is -1"),
         (["--resume", "--overwrite"], "exclude each other"),
     ],
 )

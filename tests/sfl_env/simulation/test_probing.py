@@ -434,7 +434,7 @@ def test_the_packages_own_parts_are_not_probed(monkeypatch: pytest.MonkeyPatch) 
     for name in ("channel", "population", "availability", "profile"):
         monkeypatch.setattr(f"sfl_env.simulation.simulator.probe_{name}", unwanted)
     for name in ("observation", "action", "reward", "learner"):
-        monkeypatch.setattr(f"sfl_env.episodes.probe_{name}", unwanted)
+        monkeypatch.setattr(f"sfl_env.episodes.making.probe_{name}", unwanted)
     SFLEnv()
     with pytest.raises(AssertionError, match="probed"):
         SFLEnv(availability=AlwaysAvailable())

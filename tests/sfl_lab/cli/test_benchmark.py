@@ -62,7 +62,7 @@ def test_the_command_writes_everything_and_never_over_an_old_run(
         (["--env-id", "CartPole-v1"], "CartPole-v1 cannot be made as an environment of sfl_env's"),
         (["--env-id", "no_such_module:SFL-v0"], "no_such_module:SFL-v0 cannot be made"),
         (["--fields", "num_device=3"], "did you mean 'num_devices'?"),
-        (["--fields", "num_devices=0"], "num_devices is 0; it has to be from 1"),
+        (["--fields", "num_devices=0"], "num_devices is 0; it has to be a whole number from 1"),
         (["--fields", "num_devices"], "has to be written as name=value"),
         (["--fields", "num_devices=3", "num_devices=4"], "given twice"),
         (["--episodes", "1"], "episodes is 1; intervals need at least 2"),

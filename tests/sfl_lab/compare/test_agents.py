@@ -42,7 +42,7 @@ def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(
     fields = ["--fields", "num_devices=3", "max_rounds=2", "local_iterations=1"]
     assert main([*train, *fields, "--out", str(tmp_path / "agent")]) == 2
     error = capsys.readouterr().err
-    assert "mode=latency model=digits-cnn" in error
+    assert "mode=latency and model=digits-cnn" in error
     assert not (tmp_path / "agent").exists()
 
     alone = ["mode=latency", "model=digits-cnn"]

@@ -10,8 +10,9 @@ import sfl_baselines
 from sfl_baselines import Policy, RulePolicy, allocate_bandwidth
 from sfl_baselines.environments import HELD_OUT_SEED, make_batch
 from sfl_baselines.rollouts import play_to_the_end
-from sfl_baselines.rules import alone_s, deepest_fitting, equal_shares
+from sfl_baselines.rules import deepest_fitting, equal_shares
 from sfl_env import Decision, SFLVectorEnv
+from sfl_env.optimum import alone_s
 from sfl_env.rounds.problem import RoundProblem
 from tests.ids import BATCHED_IDS
 
@@ -61,7 +62,7 @@ def burning_together(envs: SFLVectorEnv) -> Policy:
         deepest = seconds.shape[-1] - 1 - within[..., ::-1].argmax(axis=-1)
         charge = envs.episodes.now.state.charge
         full = charge >= charge.max(axis=-1, keepdims=True) - TOGETHER
-        return allocate_bandwidth(problem, np.where(full & within.any(axis=-1), deepest, 0)).decision
+        return allocate_bandwidth(problem.as_parallel(), np.where(full & within.any(axis=-1), deepest, 0)).decision
 
     return RulePolicy(envs, rule)
 

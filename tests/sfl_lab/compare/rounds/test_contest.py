@@ -77,7 +77,7 @@ def test_the_return_of_split_learning_is_in_the_units_of_the_others() -> None:
 
 def test_split_learning_may_be_faster_than_the_others_optimum() -> None:
     # A slow server, and mini-batches of all sizes: in its turn the largest has all of the server, not its part.
-    uneven = SMALL | {"server_flops_per_s": 1e11, "batch_size_spread": 16.0}
+    uneven = SMALL | {"server_flops_per_s": 1e11, "batch_size": 16, "batch_size_spread": 16.0}
     results = benchmark(policies=("exact", "sequential"), fields=uneven)
     assert [entry.policy for entry in results.scores] == ["sequential", "exact"]
     assert results.scores[0].ratio.mean < 0.9

@@ -8,21 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import DecisionError, ScenarioError, StateError
+from sfl_env.episodes.making import make
+from sfl_env.episodes.seeing import Seen, see
+from sfl_env.errors import DecisionError, StateError
 from sfl_env.learning.protocol import Progress, Score
-from sfl_env.optimum.bandwidth import split_band
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.rounds.latency import band_demand, round_problem
+from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
-from sfl_env.simulation import parts
-from sfl_env.simulation.arguments import sort
-from sfl_env.simulation.nominal import nominal_round_latency_s
-from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
-from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
-from sfl_env.simulation.simulator import Simulator, State
+from sfl_env.simulation.simulator import State
 from sfl_env.simulation.states import replace_rows, to_nested
 from sfl_env.simulation.stored import (
     require_entries,
@@ -31,17 +26,10 @@ from sfl_env.simulation.stored import (
     restored_progress,
     restored_state,
 )
-from sfl_env.spaces.action import ActionEncoder, Actions
+from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
-from sfl_env.spaces.observation import DeviceRows, ObservationEncoder, Rows
-from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
-from sfl_env.spaces.parts import action_encoder
-from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
-from sfl_env.spaces.reward import Reward, WeightedReward
-from sfl_env.spaces.view import View, progress_steps
-
-OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
-"""Keywords besides fields and parts."""
+from sfl_env.spaces.observation import Rows
+from sfl_env.spaces.view import progress_steps
 
 
 class Now(NamedTuple):
@@ -97,69 +85,22 @@ class Episodes:
         preset: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        made = make(n, scenario, preset, options)
         self.n = n
-        self.scenario, given = sort(scenario, preset, options, {**SYSTEM_PARTS, **AGENT_PARTS}, OPTIONS)
-        if self.scenario.mode == "accuracy" and n != 1:
-            raise ScenarioError(
-                "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
-                "vectorization_mode='sync'."
-            )
-        self.learner = parts.learner(self.scenario, given)
-        if "learner" in given:
-            probe_learner(given["learner"])
-        profile = given.get("profile") if self.learner is None else self.learner.profile
-        own = {name: given.get(name) for name in ("channel", "population", "availability")}
-        self.simulator = Simulator(self.scenario, profile=profile, **own)
+        self.scenario = made.scenario
+        self.learner = made.learner
+        self.simulator = made.simulator
+        self.info_optimum = made.info_optimum
+        self.observation_encoder = made.observation_encoder
+        self.action_encoder = made.action_encoder
+        self.reference_latency_s = made.reference_latency_s
+        self.reward = made.reward
+        # The package's own encoders only give decisions that are possible; others' are checked.
+        self._check_decisions = made.has_own_actions
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
         self._now: Now | None = None
         self._term_names: tuple[str, ...] | None = None
-        self.info_optimum = given.get("info_optimum", False)
-        if self.info_optimum and not self.scenario.optimum_is_known:
-            raise ScenarioError(
-                "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
-                "solver here is optimal for them."
-            )
-        self._touched_by_agents(given)
-
-    def _touched_by_agents(self, given: Mapping[str, Any]) -> None:
-        """Make encoders and reward, and try those that are a user's own."""
-        num_cuts = self.simulator.workload.num_cuts
-        rows = DeviceRows(
-            num_cuts, with_battery=self.simulator.has_batteries, with_learning=self.learner is not None
-        )
-        self.observation_encoder: ObservationEncoder = given.get("observation", rows)
-        encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, self.optimal_shares)
-        self.action_encoder: ActionEncoder = given.get("action", encoder)
-        # The package's own encoders only give decisions that are possible; others' are checked.
-        self._check_decisions = "action" in given
-        self.reference_latency_s = self.scenario.reference_latency_s or nominal_round_latency_s(self.simulator)
-        weighted = WeightedReward.of(self.scenario, self.reference_latency_s)
-        self.reward: Reward = given.get("reward", weighted)
-        if given.keys() & AGENT_PARTS:
-            self._probe(given)
-
-    def _probe(self, given: Mapping[str, Any]) -> None:
-        """Try a user's own encoders and reward on a round of episodes that are thrown away."""
-        shape = (probed_episodes(self.scenario.num_devices), self.scenario.num_devices)
-        state = self.simulator.initial(np.random.default_rng(PROBE_SEED), shape[0])
-        learning = None if self.learner is None else Progress(*np.full((3, shape[0]), 0.5))
-        true, seen, view = self._seen(state, learning)
-        shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
-        if "observation" in given:
-            probe_observation(self.observation_encoder, view)
-        if "action" in given:
-            problem = round_problem(self.simulator.workload, self.simulator.resources, true)
-            probe_action(self.action_encoder, shallow, seen, problem)
-        if "reward" in given:
-            carried_out, _ = self.simulator.carried_out(state, shallow)
-            probe_reward(self.reward, self.simulator.outcome(state, true, carried_out))
-
-    def optimal_shares(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
-        """Return the shares (N, K) that are best for the cuts under the conditions."""
-        demand = band_demand(self.simulator.workload, self.simulator.resources, seen, cut)
-        band_hz = np.full(cut.shape[0], self.simulator.resources.uplink_bandwidth_hz)
-        return split_band(*demand, seen.uplink_snr_hz, seen.downlink_full_rate_bps, band_hz).share
 
     @property
     def now(self) -> Now:
@@ -207,13 +148,8 @@ class Episodes:
             return None
         return _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
-    def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
-        """Return the conditions of a state, true and observed, and the view that agents have of it."""
-        true = self.simulator.conditions(state)
-        observed = self.simulator.observed_conditions(state, true)
-        # A single environment may be stepped past its last round, where the progress stays 1.
-        progress = self._progress.take(state.round, mode="clip")
-        return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
+    def _seen(self, state: State, learning: Progress | None) -> Seen:
+        return see(self.simulator, self._progress, state, learning)
 
     def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
         """Return where episodes stand in a state that no round of theirs has led to, and their observations."""
@@ -379,27 +315,3 @@ class Episodes:
 
 def _progress(score: Score, elapsed_s: Array) -> Progress:
     return Progress(np.array([score.accuracy]), np.array([score.loss]), elapsed_s)
-
-
-class ProblemAccess:
-    """What both environments show of their episodes besides Gymnasium's interface."""
-
-    episodes: Episodes
-
-    @property
-    def scenario(self) -> Scenario:
-        """The scenario that is simulated."""
-        return self.episodes.scenario
-
-    @property
-    def profile(self) -> DNNProfile:
-        """The network's costs at each cut."""
-        return self.episodes.simulator.profile
-
-    def observed_problem(self) -> RoundProblem:
-        """Return the coming round's joint problem as far as it is observed."""
-        return self.episodes.observed_problem()
-
-    def true_problem(self) -> RoundProblem:
-        """Return the coming round's joint problem under the true conditions."""
-        return self.episodes.true_problem()

@@ -1,0 +1,136 @@
+"""How episodes are made of what a user says: fields, options and own parts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_env.arrays import Array
+from sfl_env.episodes.seeing import see
+from sfl_env.errors import ScenarioError
+from sfl_env.learning.protocol import Learner, Progress
+from sfl_env.optimum.bandwidth import split_band
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.latency import band_demand, round_problem
+from sfl_env.rounds.problem import Decision
+from sfl_env.scenario import Scenario
+from sfl_env.simulation import parts
+from sfl_env.simulation.arguments import sort
+from sfl_env.simulation.nominal import nominal_round_latency_s
+from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
+from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
+from sfl_env.simulation.simulator import Simulator
+from sfl_env.spaces.action import ActionEncoder
+from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
+from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
+from sfl_env.spaces.parts import action_encoder
+from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
+from sfl_env.spaces.reward import Reward, WeightedReward
+from sfl_env.spaces.view import progress_steps
+
+OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
+"""Keywords besides fields and parts."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything about episodes that stays the same from one to the next."""
+
+    scenario: Scenario
+    learner: Learner | None  # in accuracy mode
+    simulator: Simulator
+    info_optimum: bool
+    observation_encoder: ObservationEncoder
+    action_encoder: ActionEncoder
+    has_own_actions: bool  # the encoder is a user's
+    reference_latency_s: float
+    reward: Reward
+
+
+@dataclass(frozen=True)
+class OptimalShares:
+    """The shares that are best for given cuts, for actions that are cuts alone."""
+
+    simulator: Simulator
+
+    def __call__(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
+        """Return the shares (N, K) that are best for the cuts under the conditions."""
+        demand = band_demand(self.simulator.workload, self.simulator.resources, seen, cut)
+        band_hz = np.full(cut.shape[0], self.simulator.resources.uplink_bandwidth_hz)
+        return split_band(*demand, seen.uplink_snr_hz, seen.downlink_full_rate_bps, band_hz).share
+
+
+def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Made:
+    """Make the parts of N episodes; those that are a user's own are tried once.
+
+    Raises
+    ------
+    ScenarioError
+        As :class:`~sfl_env.episodes.Episodes` says.
+    """
+    scenario, given = sort(scenario, preset, options, {**SYSTEM_PARTS, **AGENT_PARTS}, OPTIONS)
+    if scenario.mode == "accuracy" and n != 1:
+        raise ScenarioError(
+            "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "
+            "vectorization_mode='sync'."
+        )
+    learner = parts.learner(scenario, given)
+    if "learner" in given:
+        probe_learner(given["learner"])
+    profile = given.get("profile") if learner is None else learner.profile
+    own = {name: given.get(name) for name in ("channel", "population", "availability")}
+    simulator = Simulator(scenario, profile=profile, **own)
+    info_optimum = given.get("info_optimum", False)
+    if info_optimum and not scenario.optimum_is_known:
+        raise ScenarioError(
+            "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
+            "solver here is optimal for them."
+        )
+    made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
+    if given.keys() & AGENT_PARTS:
+        _probe(made, given)
+    return made
+
+
+def _with_what_agents_touch(
+    scenario: Scenario,
+    learner: Learner | None,
+    simulator: Simulator,
+    info_optimum: bool,
+    given: Mapping[str, Any],
+) -> Made:
+    num_cuts = simulator.workload.num_cuts
+    rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
+    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, OptimalShares(simulator))
+    reference_latency_s = scenario.reference_latency_s or nominal_round_latency_s(simulator)
+    return Made(
+        scenario=scenario,
+        learner=learner,
+        simulator=simulator,
+        info_optimum=info_optimum,
+        observation_encoder=given.get("observation", rows),
+        action_encoder=given.get("action", encoder),
+        has_own_actions="action" in given,
+        reference_latency_s=reference_latency_s,
+        reward=given.get("reward", WeightedReward.of(scenario, reference_latency_s)),
+    )
+
+
+def _probe(made: Made, given: Mapping[str, Any]) -> None:
+    """Try a user's own encoders and reward on a round of episodes that are thrown away."""
+    simulator = made.simulator
+    shape = (probed_episodes(made.scenario.num_devices), made.scenario.num_devices)
+    state = simulator.initial(np.random.default_rng(PROBE_SEED), shape[0])
+    learning = None if made.learner is None else Progress(*np.full((3, shape[0]), 0.5))
+    true, seen, view = see(simulator, progress_steps(made.scenario.max_rounds), state, learning)
+    shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
+    if "observation" in given:
+        probe_observation(made.observation_encoder, view)
+    if "action" in given:
+        problem = round_problem(simulator.workload, simulator.resources, true)
+        probe_action(made.action_encoder, shallow, seen, problem)
+    if "reward" in given:
+        carried_out, _ = simulator.carried_out(state, shallow)
+        probe_reward(made.reward, simulator.outcome(state, true, carried_out))
