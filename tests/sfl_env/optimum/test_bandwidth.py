@@ -1,6 +1,7 @@
 """The split of the band for fixed cuts."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,7 +103,8 @@ def test_allocation_equals_a_general_optimiser() -> None:
     solution = allocate_bandwidth(problem, cut)
     for n in range(5):
         start = np.append(np.full(4, 0.25), max(device_time_s(problem, n, k, 0, 0.25) for k in range(4)))
-        found = minimize(
+        solve: Any = minimize
+        found = solve(
             lambda v: v[-1],
             start,
             method="SLSQP",
