@@ -129,8 +129,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         given = [number for number in seeds if number is not None]
         if len(seeds) != self.num_envs or len(given) not in (0, len(seeds)):
             raise ScenarioError(
-                f"seed is {shown(seeds)}; a list has to hold a number for each of the {self.num_envs} environments, "
-                "or None for each: they draw from one generator."
+                f"seed is {shown(seeds)}; a list has to hold a number for each of the {self.num_envs} "
+                "environments, or None for each: they draw from one generator."
             )
         for number in given:
             SEED.require("seed", number)
