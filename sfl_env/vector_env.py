@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from sfl_env.checks import require_methods
+from sfl_env.checks import Range, require_choice, require_instance, require_known, require_methods, shown
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
 from sfl_env.rounds.problem import Decision
@@ -17,6 +17,8 @@ from sfl_env.simulation.stored import require_entries, restored_generator
 from sfl_env.spaces.incoming import as_array
 
 BoolArray = NDArray[np.bool_]
+
+NUM_ENVS, SEED = Range(1, whole=True), Range(0, whole=True)
 
 
 class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
@@ -72,10 +74,11 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             raise ScenarioError(
                 f"render_mode is {render_mode!r}; the batched environment draws no pictures, gym.make's does."
             )
-        if num_envs < 1:
-            raise ScenarioError(f"num_envs is {num_envs}; it has to be at least 1.")
+        NUM_ENVS.require("num_envs", num_envs)
+        mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+        require_choice("autoreset_mode", mode, [one.value for one in AutoresetMode])
         if max_episode_steps is not None:
-            options["max_rounds"] = max_episode_steps
+            options = _with_length(options, max_episode_steps)
         self.episodes = Episodes(num_envs, **options)
         num_devices = self.episodes.scenario.num_devices
         self.num_envs = num_envs
@@ -98,13 +101,15 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         Raises
         ------
         ScenarioError
-            If the mask is not a boolean array of that shape with at least one entry set.
+            If the mask is not a boolean array of that shape with at least one entry set, another option is given,
+            or a list of seeds has not one for each environment.
         """
-        if isinstance(seed, list):
-            given = [number for number in seed if number is not None]
-            seed = int(np.random.SeedSequence(given).generate_state(1)[0]) if len(given) == len(seed) else None
-        super().reset(seed=seed)
-        mask = (options or {}).get("reset_mask")
+        options = {} if options is None else options
+        require_instance("options", options, dict, "a dictionary")
+        for name in options:
+            require_known("option of reset", name, ["reset_mask"])
+        super().reset(seed=self._one_seed(seed) if isinstance(seed, list) else seed)
+        mask = options.get("reset_mask")
         if mask is None:
             observations = self.episodes.reset(self.np_random)
             self._over[:] = False
@@ -118,6 +123,18 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         observations = self.episodes.restart(mask, self.np_random)
         self._over[mask] = False
         return observations, self._start_infos()
+
+    def _one_seed(self, seeds: list[int | None]) -> int | None:
+        """Return the seed of the batch's one generator: of all the seeds, or none where all are ``None``."""
+        given = [number for number in seeds if number is not None]
+        if len(seeds) != self.num_envs or len(given) not in (0, len(seeds)):
+            raise ScenarioError(
+                f"seed is {shown(seeds)}; a list has to hold a number for each of the {self.num_envs} "
+                "environments, or None for each: they draw from one generator."
+            )
+        for number in given:
+            SEED.require("seed", number)
+        return int(np.random.SeedSequence(given).generate_state(1)[0]) if given else None
 
     def step(
         self, actions: NDArray[Any]
@@ -216,6 +233,16 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
     def _everywhere(self) -> BoolArray:
         return np.ones(self.num_envs, dtype=np.bool_)
+
+
+def _with_length(options: dict[str, Any], max_episode_steps: int) -> dict[str, Any]:
+    """Return the options with the length of an episode as Gymnasium calls it."""
+    if options.get("max_rounds", max_episode_steps) != max_episode_steps:
+        raise ScenarioError(
+            f"max_episode_steps is {max_episode_steps!r} beside max_rounds={options['max_rounds']!r}; both say "
+            "how long an episode is: leave one of the two out."
+        )
+    return options | {"max_rounds": max_episode_steps}
 
 
 def _replaced(infos: dict[str, Any], which: BoolArray, others: dict[str, Any]) -> dict[str, Any]:

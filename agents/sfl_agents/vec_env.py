@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from sfl_env import RoundProblem, SFLVectorEnv
+from sfl_env.checks import require_instance
 from sfl_env.errors import ScenarioError
 
 Info = dict[str, Any]
@@ -56,6 +57,9 @@ class SFLVecEnv(VecEnv):
     """
 
     def __init__(self, envs: SFLVectorEnv) -> None:
+        require_instance(
+            "envs", envs, SFLVectorEnv, "the batched environment itself, without wrappers: envs.unwrapped"
+        )
         if envs.autoreset_mode != AutoresetMode.SAME_STEP:
             raise ScenarioError(
                 f"autoreset_mode is {envs.autoreset_mode.value!r}; Stable-Baselines3 resets in the step that ends "

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
-from sfl_env.errors import PolicyError
+from sfl_env.errors import DecisionError, PolicyError
 from sfl_env.rounds.problem import RoundProblem
+from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
 
@@ -161,9 +162,9 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
     kind = type(observation).__name__
     if not isinstance(observation, dict):
         try:
-            rows = np.asarray(observation)
-        except (ValueError, TypeError, RuntimeError):
-            kind = f"a {kind} that is no array"
+            rows = as_array(observation, "observation")
+        except DecisionError as error:
+            raise PolicyError(str(error)) from error
         else:
             if rows.dtype.kind in "fiu" and rows.ndim in (single_ndim, single_ndim + 1):
                 return rows

@@ -50,7 +50,17 @@ HARMLESS = frozenset(
 )
 """Classes that are known to hand observations and actions on as they are, by name: nothing is imported for it."""
 
-TRANSFORMING = ("reset", "step", "step_async", "step_wait", "observation", "observations", "action", "actions")
+TRANSFORMING = (
+    "reset",
+    "step",
+    "step_async",
+    "step_wait",
+    "observation",
+    "observations",
+    "action",
+    "actions",
+    "__getattribute__",
+)
 """Methods in which a wrapper can change what is seen or done."""
 
 
@@ -105,6 +115,8 @@ def _layers(env: Any) -> Iterator[Any]:
 
 
 def _may_transform(layer: Any) -> bool:
+    if any(callable(vars(layer).get(method)) for method in TRANSFORMING):
+        return True  # replaced on the object itself
     if _name(type(layer)) == "stable_baselines3.common.vec_env.vec_normalize.VecNormalize":
         return bool(layer.norm_obs)
     if any(method in vars(layer) for method in TRANSFORMING):  # put on the object itself

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
+from sfl_env.checks import as_declared
 from sfl_env.episodes.seeing import see
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner, Progress
@@ -44,7 +45,7 @@ class Made:
     info_optimum: bool
     observation_encoder: ObservationEncoder
     action_encoder: ActionEncoder
-    has_own_actions: bool  # the encoder is a user's
+    own: frozenset[str]  # keywords of the parts that are a user's
     reference_latency_s: float
     reward: Reward
 
@@ -82,7 +83,7 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     profile = given.get("profile") if learner is None else learner.profile
     own = {name: given.get(name) for name in ("channel", "population", "availability")}
     simulator = Simulator(scenario, profile=profile, **own)
-    info_optimum = given.get("info_optimum", False)
+    info_optimum = as_declared("info_optimum", given.get("info_optimum", False), bool)
     if info_optimum and not scenario.optimum_is_known:
         raise ScenarioError(
             "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
@@ -112,7 +113,7 @@ def _with_what_agents_touch(
         info_optimum=info_optimum,
         observation_encoder=given.get("observation", rows),
         action_encoder=given.get("action", encoder),
-        has_own_actions="action" in given,
+        own=frozenset(given.keys() & AGENT_PARTS.keys()),
         reference_latency_s=reference_latency_s,
         reward=given.get("reward", WeightedReward.of(scenario, reference_latency_s)),
     )

@@ -15,6 +15,7 @@ from sfl_env.learning.protocol import Progress, Score
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
+from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
 from sfl_env.simulation.simulator import State
@@ -29,7 +30,8 @@ from sfl_env.simulation.stored import (
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import Rows
-from sfl_env.spaces.view import progress_steps
+from sfl_env.spaces.probing import check_asked, check_rows, check_terms, read_only
+from sfl_env.spaces.view import View, progress_steps
 
 
 class Now(NamedTuple):
@@ -95,8 +97,9 @@ class Episodes:
         self.action_encoder = made.action_encoder
         self.reference_latency_s = made.reference_latency_s
         self.reward = made.reward
-        # The package's own encoders only give decisions that are possible; others' are checked.
-        self._check_decisions = made.has_own_actions
+        # The package's own parts only give what is possible; what others' give is checked in every round.
+        self._own = made.own
+        self._observation_space = self.observation_encoder.space(self.scenario.num_devices)
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
         self._now: Now | None = None
@@ -136,12 +139,39 @@ class Episodes:
         learning = self._start_learning(rng)
         _, _, view = self._seen(fresh, learning)
         rows = now.episode_rows.copy()
-        rows[which] = self.observation_encoder.per_episode(view)
+        rows[which] = self._per_episode(view)
         state = replace_rows(now.state, which, fresh)
         true, observed, view = self._seen(state, learning)
-        observations = self.observation_encoder.per_round(view, rows)
+        observations = self._per_round(view, rows)
         self._now = Now(state, true, observed, rows, learning)
         return observations
+
+    def _per_episode(self, view: View) -> Rows:
+        return self.observation_encoder.per_episode(read_only(view) if "observation" in self._own else view)
+
+    def _per_round(self, view: View, rows: Rows) -> Rows:
+        if "observation" not in self._own:
+            return self.observation_encoder.per_round(view, rows)
+        observations = self.observation_encoder.per_round(read_only(view), rows)
+        check_rows(observations, view.conditions.samples.shape[0], self._observation_space)
+        return observations
+
+    def _asked(self, action: Actions, seen: Conditions) -> Decision:
+        """Return the decision that actions stand for."""
+        if "action" not in self._own:
+            return self.action_encoder.decode(action, seen)
+        asked = self.action_encoder.decode(action, read_only(seen))
+        check_asked("action.decode(action, seen)", asked, seen.samples.shape, self.simulator.workload.num_cuts)
+        return asked
+
+    def _terms(self, outcome: Outcome) -> Mapping[str, Array]:
+        """Return the reward's terms."""
+        if "reward" not in self._own:
+            return self.reward.terms(outcome)
+        terms = self.reward.terms(read_only(outcome))
+        check_terms(terms, self.n, self._term_names)
+        # Copies, since a term may be an array of the outcome, and the rewards are the user's to change.
+        return {name: values.astype(np.float64) for name, values in terms.items()}
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
@@ -154,8 +184,8 @@ class Episodes:
     def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
         """Return where episodes stand in a state that no round of theirs has led to, and their observations."""
         true, observed, view = self._seen(state, learning)
-        rows = self.observation_encoder.per_episode(view)
-        return Now(state, true, observed, rows, learning), self.observation_encoder.per_round(view, rows)
+        rows = self._per_episode(view)
+        return Now(state, true, observed, rows, learning), self._per_round(view, rows)
 
     def start_infos(self) -> dict[str, Any]:
         """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
@@ -179,7 +209,7 @@ class Episodes:
             shape = now.true.samples.shape
             shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
             decision, _ = self.simulator.carried_out(now.state, shallow)
-            self._term_names = tuple(self.reward.terms(self.simulator.outcome(now.state, now.true, decision)))
+            self._term_names = tuple(self._terms(self.simulator.outcome(now.state, now.true, decision)))
         return self._term_names
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:
@@ -202,12 +232,12 @@ class Episodes:
         """
         now = self.now
         state, true, learning = now.state, now.true, now.learning
-        asked = self.action_encoder.decode(action, now.observed)
+        asked = self._asked(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
-        if self._check_decisions:
+        if "action" in self._own:
             self.true_problem().as_parallel().check(Decision(decision.cut, asked.bandwidth_share))
         outcome = self.simulator.outcome(state, true, decision)
-        terms = self.reward.terms(outcome)
+        terms = self._terms(outcome)
         infos = round_infos(decision, limited, outcome, terms)
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
@@ -218,7 +248,7 @@ class Episodes:
             learning = _progress(score, learning.elapsed_s + outcome.latency_s)
         state = self.simulator.step(state, outcome, rng)
         true, observed, view = self._seen(state, learning)
-        observation = self.observation_encoder.per_round(view, now.episode_rows)
+        observation = self._per_round(view, now.episode_rows)
         self._now = Now(state, true, observed, now.episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()

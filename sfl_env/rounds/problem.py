@@ -123,7 +123,10 @@ class RoundProblem:
     def __post_init__(self) -> None:
         require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
         for name in ARRAYS:
-            object.__setattr__(self, name, real_numbers(name, getattr(self, name), ProblemError))
+            values = real_numbers(name, getattr(self, name), ProblemError).view()
+            # It may share memory with an environment's state, or with what has been derived of it already.
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
         shape = self.fixed_s.shape
         if len(shape) != 3 or 0 in shape[1:]:
             raise ProblemError(f"fixed_s has shape {shape}; it has to be (N, K, C), K and C at least 1.")

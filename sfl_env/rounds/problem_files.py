@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sfl_env.checks import require_known
+from sfl_env.checks import require_known, shown
 from sfl_env.errors import ProblemError
 from sfl_env.rounds.problem import ARRAYS, MAY_BE_INFINITE, RoundProblem
 from sfl_env.storage.atomic import atomic_output
@@ -84,6 +84,8 @@ def write_problem(path: Path, problem: RoundProblem) -> None:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    if "\0" in str(path):
+        raise ProblemError(f"{shown(str(path))} cannot be read: no file is called so.")
     if path.suffix == ".npz":
         stored: dict[str, Any] = read_npz(path, ProblemError)
         return stored | {name: str(values) for name, values in stored.items() if values.dtype.kind == "U"}

@@ -66,6 +66,8 @@ def sort(
     ...
     sfl_env.errors.ScenarioError: model is given beside profile, which replaces it; leave one of the two out.
     """
+    if preset is not None:
+        require_instance("preset", preset, Mapping, "a mapping from fields to values")
     known = (*FIELDS, *replaced, *options)
     for name in keywords:
         if name not in known:

@@ -1,4 +1,4 @@
-"""A user's own parts of the system, tried once before the first episode, with a generator of their own."""
+"""A user's own parts of the system: tried once before the first episode, and looked at whenever they are asked."""
 
 from typing import Any
 
@@ -15,6 +15,13 @@ PROBE_SEED = 0
 
 ABOVE_ZERO = Range(0.0, low_open=True)
 FRACTION = Range(0.0, 1.0, low_open=True)
+
+GAIN = (
+    "gain",
+    FRACTION,
+    "each device's linear power gain, received over sent power; a loss in dB is none",
+)
+FREE = ("fraction", FRACTION, "the share of its speed that each device has free")
 
 DEVICE_RANGES = {
     "type_index": Range(0, whole=True),
@@ -52,17 +59,7 @@ def probe_channel(channel: Any, num_devices: int) -> None:
     ScenarioError
         Naming method, shape or range.
     """
-    _probe_process(
-        "channel",
-        channel,
-        "sfl_env.channel.ChannelModel",
-        num_devices,
-        (
-            "gain",
-            FRACTION,
-            "each device's linear power gain, received over sent power; a loss in dB is none",
-        ),
-    )
+    _probe_process("channel", channel, "sfl_env.channel.ChannelModel", num_devices, GAIN)
 
 
 def probe_availability(availability: Any, num_devices: int) -> None:
@@ -73,13 +70,7 @@ def probe_availability(availability: Any, num_devices: int) -> None:
     ScenarioError
         Naming method, shape or range.
     """
-    _probe_process(
-        "availability",
-        availability,
-        "sfl_env.devices.Availability",
-        num_devices,
-        ("fraction", FRACTION, "the share of its speed that each device has free"),
-    )
+    _probe_process("availability", availability, "sfl_env.devices.Availability", num_devices, FREE)
 
 
 def probe_population(population: Any, num_devices: int) -> None:
@@ -94,12 +85,23 @@ def probe_population(population: Any, num_devices: int) -> None:
     n = probed_episodes(num_devices)
     where = f"population.sample(rng, {n}, {num_devices})"
     devices = called(where, population.sample, np.random.default_rng(PROBE_SEED), n, num_devices)
+    check_devices(where, devices, (n, num_devices))
+
+
+def check_devices(where: str, devices: Any, shape: tuple[int, int]) -> None:
+    """Raise unless a user's population has given devices (N, K).
+
+    Raises
+    ------
+    ScenarioError
+        Naming field, shape or range.
+    """
     require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
     for name, allowed in DEVICE_RANGES.items():
         values = getattr(devices, name)
         if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
             values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs
-        require_array(f"{where}.{name}", values, (n, num_devices), allowed, "(environments, devices)")
+        require_array(f"{where}.{name}", values, shape, allowed, "(environments, devices)")
 
 
 def probe_learner(learner: Any) -> None:
@@ -137,26 +139,33 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     n, rng = probed_episodes(num_devices), np.random.default_rng(PROBE_SEED)
     start = f"{part}.initial(rng, {n}, {num_devices})"
     state = called(start, process.initial, rng, n, num_devices)
-    _check_state(start, state, n, num_devices, told)
+    check_state(start, state, (n, num_devices), told)
     before = _copied(state)
     later = called(f"{part}.step(state, rng)", process.step, state, rng)
-    _check_state(f"{part}.step(state, rng)", later, n, num_devices, told)
+    check_state(f"{part}.step(state, rng)", later, (n, num_devices), told)
     if not _equal(before, state):
         raise ScenarioError(
             f"{part}.step(state, rng) has changed the state that it was given; it has to return another one."
         )
     once = f"{part}.initial(rng, 1, {num_devices})"
     fresh = called(once, process.initial, rng, 1, num_devices)
-    _check_state(once, fresh, 1, num_devices, told)
+    check_state(once, fresh, (1, num_devices), told)
     called(f"Replacing one environment of {part}'s state", replace_rows, later, np.array([0]), fresh)
 
 
-def _check_state(where: str, state: Any, n: int, num_devices: int, told: tuple[str, Range, str]) -> None:
-    _check_layout(where, state, n)
+def check_state(where: str, state: Any, shape: tuple[int, int], told: tuple[str, Range, str]) -> None:
+    """Raise unless a user's time-varying part has given a state that tells of all devices (N, K).
+
+    Raises
+    ------
+    ScenarioError
+        Naming entry, shape or range.
+    """
+    _check_layout(where, state, shape[0])
     name, allowed, meaning = told
     if not hasattr(state, name):
-        raise ScenarioError(f"{where} has no {name}; the state has to have it, {(n, num_devices)}: {meaning}.")
-    require_array(f"{where}.{name}", getattr(state, name), (n, num_devices), allowed, meaning)
+        raise ScenarioError(f"{where} has no {name}; the state has to have it, {shape}: {meaning}.")
+    require_array(f"{where}.{name}", getattr(state, name), shape, allowed, meaning)
 
 
 def _check_layout(where: str, state: Any, n: int) -> None:

@@ -18,7 +18,16 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
-from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
+from sfl_env.simulation.probing import (
+    FREE,
+    GAIN,
+    check_devices,
+    check_state,
+    probe_availability,
+    probe_channel,
+    probe_population,
+    probe_profile,
+)
 
 ZERO = constant(0.0)
 
@@ -54,7 +63,8 @@ class Simulator:
     scenario : Scenario
         The system.
     profile, channel, population, availability
-        Replace the parts that the scenario describes; each is tried once, with a generator of its own.
+        Replace the parts that the scenario describes; each is tried once, with a generator of its own, and what
+        it gives is looked at in every round.
 
     Raises
     ------
@@ -91,6 +101,8 @@ class Simulator:
             probe_population(population, scenario.num_devices)
         if availability is not None:
             probe_availability(availability, scenario.num_devices)
+        self._own_channel, self._own_availability = channel is not None, availability is not None
+        self._own_population = population is not None
         self.profile = parts.profile(scenario) if profile is None else profile
         self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
         self.population: DeviceSampler = parts.population(scenario) if population is None else population
@@ -113,11 +125,16 @@ class Simulator:
         """
         scenario, shape = self.scenario, (n, self.scenario.num_devices)
         devices = self.population.sample(rng, *shape)
+        if self._own_population:
+            check_devices("population.sample(rng, n, num_devices)", devices, shape)
         batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
         check_memory(deepest_cut, devices, batch_size, self.profile.name)
         rounds_before = scenario.csi_delay_rounds if past_rounds is None else past_rounds
         channel, past = self._channel_with_past(rng, shape, rounds_before)
+        availability = self.availability.initial(rng, *shape)
+        if self._own_availability:
+            check_state("availability.initial(rng, n, num_devices)", availability, shape, FREE)
         samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
             setup=Setup(
@@ -129,7 +146,7 @@ class Simulator:
             ),
             channel=channel,
             past_gain=past,
-            availability=self.availability.initial(rng, *shape),
+            availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
         )
@@ -139,11 +156,25 @@ class Simulator:
     ) -> tuple[Any, Array]:
         """Draw channels (N, K), and the gains (N, rounds_before, K) of the rounds before."""
         channel = self.channel.initial(rng, *shape)
+        if self._own_channel:
+            check_state("channel.initial(rng, n, num_devices)", channel, shape, GAIN)
         past = np.empty((shape[0], rounds_before, shape[1]))
         for age in range(rounds_before):
             past[:, age] = channel.gain
-            channel = self.channel.step(channel, rng)
+            channel = self._next_channel(channel, rng, shape)
         return channel, past
+
+    def _next_channel(self, channel: Any, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+        later = self.channel.step(channel, rng)
+        if self._own_channel:
+            check_state("channel.step(state, rng)", later, shape, GAIN)
+        return later
+
+    def _next_availability(self, availability: Any, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+        later = self.availability.step(availability, rng)
+        if self._own_availability:
+            check_state("availability.step(state, rng)", later, shape, FREE)
+        return later
 
     def conditions(self, state: State) -> Conditions:
         """Return the true conditions of the round that comes next."""
@@ -224,11 +255,12 @@ class Simulator:
         past = state.past_gain
         if self.scenario.csi_delay_rounds:
             past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
+        shape = state.charge.shape
         return State(
             setup=state.setup,
-            channel=self.channel.step(state.channel, rng),
+            channel=self._next_channel(state.channel, rng, shape),
             past_gain=past,
-            availability=self.availability.step(state.availability, rng),
+            availability=self._next_availability(state.availability, rng, shape),
             charge=outcome.charge,
             round=state.round + 1,
         )

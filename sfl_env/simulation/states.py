@@ -49,7 +49,8 @@ def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
     if len(fresh) != len(index):
         # Without this check NumPy would repeat a single fresh environment over all rows.
         raise ValueError(f"{len(index)} environments are to be replaced but the fresh state has {len(fresh)}.")
-    mixed = value.copy()
+    # In a type that holds both: a fresh 0.5 among whole numbers would become 0.
+    mixed = value.astype(np.result_type(value, fresh))
     mixed[index] = fresh
     return mixed
 

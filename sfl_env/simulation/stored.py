@@ -127,7 +127,7 @@ def restored_generator(stored: object) -> np.random.Generator:
         taken = generator.bit_generator.state
         # An even increment is no generator's: its numbers would start to repeat early.
         possible = taken == stored and taken["state"]["inc"] % 2 == 1 and taken["has_uint32"] in (0, 1)
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
         raise StateError(f"The stored rng is no state of a PCG64 generator ({error!r}).") from error
     if not possible:
         raise StateError("The stored rng is no state of a PCG64 generator: some of its numbers cannot be.")

@@ -1,4 +1,4 @@
-"""A user's own encoders and reward, tried once before the first episode."""
+"""A user's own encoders and reward: tried once before the first episode, and looked at in every round."""
 
 import copy
 from collections.abc import Mapping
@@ -37,19 +37,30 @@ def probe_observation(encoder: Any, view: View) -> None:
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
     require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
     shape = (n, *space.shape)
-    kept = called("observation.per_episode(view)", encoder.per_episode, view)
+    kept = called("observation.per_episode(view)", encoder.per_episode, read_only(view))
     require_array("observation.per_episode(view)", kept, shape)
-    rows = called("observation.per_round(view, rows)", encoder.per_round, view, kept.copy())
-    require_array("observation.per_round(view, rows)", rows, shape)
-    for values in rows:
-        if values.dtype != space.dtype or not space.contains(values):
-            raise ScenarioError(
-                f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
-                f"observation.space({num_devices}), {space}."
-            )
+    rows = called("observation.per_round(view, rows)", encoder.per_round, read_only(view), kept.copy())
+    check_rows(rows, n, space)
     told = _way_back("observation.decode(rows)", encoder, "decode", rows)
     if told is not None:
         _check_conditions(told, n, num_devices)
+
+
+def check_rows(rows: Any, n: int, space: spaces.Box) -> None:
+    """Raise unless a user's observation encoder has given N observations of its space.
+
+    Raises
+    ------
+    ScenarioError
+        Naming shape, type or range.
+    """
+    require_array("observation.per_round(view, rows)", rows, (n, *space.shape))
+    inside = rows.dtype == space.dtype and bool(((rows >= space.low) & (rows <= space.high)).all())
+    if not inside:
+        raise ScenarioError(
+            f"observation.per_round(view, rows) of type {rows.dtype}, {rows.min()} to {rows.max()}, is not in "
+            f"observation.space(num_devices), {space}."
+        )
 
 
 def _way_back(where: str, encoder: Any, name: str, value: Any) -> Any | None:
@@ -116,15 +127,25 @@ def _check_encoded(actions: Any, n: int, space: Any) -> None:
 
 
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
-    decision = called(where, encoder.decode, actions, seen)
-    require_instance(where, decision, Decision, "an sfl_env.Decision")
-    shape = seen.samples.shape
-    require_array(f"{where}.cut", decision.cut, shape, Range(0, problem.fixed_s.shape[-1] - 1, whole=True))
-    require_array(f"{where}.bandwidth_share", decision.bandwidth_share, shape)
+    decision = called(where, encoder.decode, actions, read_only(seen))
+    check_asked(where, decision, seen.samples.shape, problem.fixed_s.shape[-1])
     try:
         problem.check(decision._replace(cut=np.minimum(decision.cut, seen.deepest_cut)))
     except DecisionError as error:
         raise DecisionError(f"{where} cannot be carried out: {error}") from error
+
+
+def check_asked(where: str, decision: Any, shape: tuple[int, ...], num_cuts: int) -> None:
+    """Raise unless a user's action encoder has given a decision (N, K) of cuts that are there.
+
+    Raises
+    ------
+    ScenarioError
+        Naming entry, shape or range.
+    """
+    require_instance(where, decision, Decision, "an sfl_env.Decision")
+    require_array(f"{where}.cut", decision.cut, shape, Range(0, num_cuts - 1, whole=True))
+    require_array(f"{where}.bandwidth_share", decision.bandwidth_share, shape)
 
 
 def probe_reward(reward: Any, outcome: Outcome) -> None:
@@ -136,11 +157,39 @@ def probe_reward(reward: Any, outcome: Outcome) -> None:
         Naming term, shape or range.
     """
     require_methods("reward", reward, ["terms"], "sfl_env.spaces.reward.Reward")
-    terms = called("reward.terms(outcome)", reward.terms, outcome)
+    terms = called("reward.terms(outcome)", reward.terms, read_only(outcome))
+    check_terms(terms, outcome.latency_s.shape[0])
+
+
+def check_terms(terms: Any, n: int, names: tuple[str, ...] | None = None) -> None:
+    """Raise unless a user's reward has given named numbers for N environments, by the names that it gave before.
+
+    Raises
+    ------
+    ScenarioError
+        Naming term, shape or range.
+    """
     wanted = "a mapping from names to arrays, one number for each environment"
     require_instance("reward.terms(outcome)", terms, Mapping, wanted)
-    n = outcome.latency_s.shape[0]
     for name, values in terms.items():
         if not isinstance(name, str):
             raise ScenarioError(f"reward.terms(outcome) has the name {name!r}; names have to be strings.")
         require_array(f"reward.terms(outcome)[{name!r}]", values, (n,), Range(), "one number for each environment")
+    if names is not None and set(terms) != set(names):
+        raise ScenarioError(
+            f"reward.terms(outcome) has the names {shown(list(terms))}, and had {shown(list(names))} before; "
+            "every round has to have the same."
+        )
+
+
+def read_only(value: Any) -> Any:
+    """Return a NamedTuple of arrays, nested or not, in which nothing can be written: it shares the memory.
+
+    What a user's part is shown belongs to the round; a part that changed it would change the round's numbers.
+    """
+    if isinstance(value, tuple):
+        return type(value)(*(read_only(part) for part in value))
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value

@@ -179,3 +179,9 @@ def test_lists_and_tensors_are_actions_as_arrays_are() -> None:
         results.append(env.step(given)[1])
     np.testing.assert_array_equal(results[1], results[0])
     np.testing.assert_array_equal(results[2], results[0])
+
+
+def test_wrapped_environments_are_refused() -> None:
+    wrapped: Any = gym.wrappers.vector.NormalizeObservation(sfl_env.SFLVectorEnv(2))
+    with pytest.raises(ScenarioError, match="without wrappers"):
+        SFLVecEnv(wrapped)

@@ -254,3 +254,9 @@ def test_the_catalogue_says_what_each_does() -> None:
     assert len({sfl_baselines.about(name) for name in sfl_baselines.names()}) == len(sfl_baselines.names())
     with pytest.raises(PolicyError, match="did you mean 'exact'"):
         sfl_baselines.about("exat")
+
+
+def test_masked_observations_are_refused() -> None:
+    policy = sfl_baselines.make("exact", gym.make("SFL-v0", num_devices=3))
+    with pytest.raises(PolicyError, match="masked"):
+        policy.predict(np.ma.masked_all((3, 7)))

@@ -127,3 +127,22 @@ def test_the_environment_inside_is_decided_as_before() -> None:
     action, _ = policy.predict(np.zeros((10, 7), np.float32))
     info = env.step(action)[4]
     assert info["latency_s"] == pytest.approx(info["optimal_latency_s"], rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["reset", "step"])
+@pytest.mark.parametrize("layer", ["wrapper", "environment"])
+def test_a_method_replaced_on_the_object_may_change_what_is_seen(method: str, layer: str) -> None:
+    env: Any = gym.make("SFL-v0", num_devices=3)
+    changed = env if layer == "wrapper" else env.unwrapped
+    setattr(changed, method, getattr(changed, method))
+    with pytest.raises(PolicyError, match="may change"):
+        sfl_baselines.make("exact", env)
+
+
+def test_a_wrapper_that_answers_for_every_attribute_may_change_what_is_seen() -> None:
+    class Everything(gym.Wrapper[Any, Any, Any, Any]):
+        def __getattribute__(self, name: str) -> Any:
+            return super().__getattribute__(name)
+
+    with pytest.raises(PolicyError, match="Everything"):
+        sfl_baselines.make("exact", Everything(gym.make("SFL-v0", num_devices=3)))

@@ -367,3 +367,40 @@ def test_replacing_an_environments_rows_leaves_the_others() -> None:
     mixed = replace_rows(envs.episodes.now.state, np.array([False, False, True]), fresh)
     np.testing.assert_array_equal(mixed.channel.gain[:2], envs.episodes.now.state.channel.gain[:2])
     np.testing.assert_array_equal(mixed.channel.gain[2], fresh.channel.gain[0])
+
+
+@pytest.mark.parametrize("num_envs", [0, -1, 2.5, "3", None, True])
+def test_a_number_of_environments_that_is_none_is_named(num_envs: Any) -> None:
+    with pytest.raises(ScenarioError, match="num_envs is"):
+        SFLVectorEnv(num_envs)
+
+
+@pytest.mark.parametrize("mode", ["zz", "next_step", 3, None])
+def test_an_unknown_autoreset_mode_is_named(mode: Any) -> None:
+    with pytest.raises(ScenarioError, match="autoreset_mode is"):
+        SFLVectorEnv(2, autoreset_mode=mode)
+
+
+def test_two_lengths_of_an_episode_contradict_each_other() -> None:
+    with pytest.raises(ScenarioError, match="max_episode_steps is 5 beside max_rounds=7"):
+        SFLVectorEnv(2, max_episode_steps=5, max_rounds=7)
+    assert SFLVectorEnv(2, max_episode_steps=5, max_rounds=5).episodes.scenario.max_rounds == 5
+
+
+@pytest.mark.parametrize("seed", [[1], [1, 2, 3], [None, 1], ["a", 1], [-1, 1], [1.5, 1], [True, 1]])
+def test_seeds_that_do_not_fix_the_batch_are_refused(seed: Any) -> None:
+    with pytest.raises(ScenarioError, match="seed is"):
+        SFLVectorEnv(2).reset(seed=seed)
+
+
+@pytest.mark.parametrize("options", [{"mask": 1}, {"reset_maks": 1}, [1], 3])
+def test_options_of_reset_that_nothing_heeds_are_refused(options: Any) -> None:
+    envs = SFLVectorEnv(2)
+    with pytest.raises(ScenarioError, match="option"):
+        envs.reset(seed=0, options=options)
+
+
+@pytest.mark.parametrize("options", [{"info_optimum": "no"}, {"info_optimum": 1}, {"preset": 3}])
+def test_arguments_of_another_type_are_named(options: Any) -> None:
+    with pytest.raises(ScenarioError, match=next(iter(options))):
+        SFLVectorEnv(2, **options)

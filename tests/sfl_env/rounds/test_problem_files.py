@@ -128,3 +128,9 @@ def test_endings_and_folders(tmp_path: Path) -> None:
             read_problem(tmp_path / name)
     with pytest.raises(ProblemError, match=r"has to end in \.json or \.npz"):
         write_problem(tmp_path / "problem.txt", RoundProblem(**arrays()))
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_name_that_no_file_can_have_is_refused(suffix: str) -> None:
+    with pytest.raises(ProblemError, match="no file is called so"):
+        read_problem(Path("a\0" + suffix))

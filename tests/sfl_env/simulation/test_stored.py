@@ -222,3 +222,13 @@ def test_a_scenario_of_numbers_that_are_equal_is_the_same() -> None:
     require_same_scenario({"num_devices": 3.0, "name": "x"}, {"num_devices": 3, "name": "x"})
     with pytest.raises(StateError, match="num_devices is array"):
         require_same_scenario({"num_devices": np.array([3, 3])}, {"num_devices": 3})
+
+
+@pytest.mark.parametrize("inner", [3, np.float64(3.0), [], "a", None])
+def test_a_generator_whose_inner_state_is_none_is_refused(inner: object) -> None:
+    env = SFLEnv(num_devices=2)
+    env.reset(seed=0)
+    stored = env.state_dict()
+    stored["rng"] = stored["rng"] | {"state": inner}
+    with pytest.raises(StateError, match="rng"):
+        env.load_state_dict(stored)

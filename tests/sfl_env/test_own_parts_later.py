@@ -1,0 +1,235 @@
+"""Own parts that are right when they are tried and wrong in a later round."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sfl_env import Decision, SFLEnv, SFLVectorEnv
+from sfl_env.devices.population import DeviceBatch, Population
+from sfl_env.errors import SFLError
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.outcome import Outcome
+from sfl_env.spaces.view import View
+
+Changed = Callable[[Any], Any]
+
+WRONG_FACTORS: dict[str, Changed] = {
+    "negative": lambda values: -values,
+    "zero": lambda values: values * 0.0,
+    "not a number": lambda values: values * np.nan,
+    "above one": lambda values: values * 1e12,
+    "one device short": lambda values: values[:, :-1],
+    "one axis": lambda values: values[0],
+    "complex": lambda values: values * 1j,
+    "objects": lambda values: values.astype(object),
+    "nothing": lambda values: None,
+}
+
+
+class Links(NamedTuple):
+    round: NDArray[np.int64]
+    gain: Any
+    fraction: Any
+
+
+class Late:
+    """A channel or an availability whose third round is another than it should be."""
+
+    def __init__(self, value: float, change: Changed) -> None:
+        self.value, self.change = value, change
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Links:
+        values = np.full((n, num_devices), self.value)
+        return Links(np.zeros(n, dtype=np.int64), values, values)
+
+    def step(self, state: Links, rng: np.random.Generator) -> Links:
+        values = state.gain if state.round.max() < 2 else self.change(state.gain)
+        return Links(state.round + 1, values, values)
+
+
+def play(n: int, **fields: Any) -> None:
+    env: Any = SFLEnv(num_devices=3, **fields) if n == 1 else SFLVectorEnv(n, num_devices=3, **fields)
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(np.zeros(env.action_space.shape, env.action_space.dtype))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("change", WRONG_FACTORS.values(), ids=WRONG_FACTORS)
+@pytest.mark.parametrize(("part", "value"), [("channel", 1e-9), ("availability", 1.0)])
+def test_a_process_that_goes_wrong_later_is_named(part: str, value: float, change: Changed, n: int) -> None:
+    with pytest.raises(SFLError, match=rf"{part}\.step"):
+        play(n, **{part: Late(value, change)})
+
+
+class LatePopulation:
+    """Its first devices, those of the trial and of the nominal round, are good ones."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.calls = name, 0
+
+    def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
+        self.calls += 1
+        good = Population(("laptop",), (1.0,), 1.0).sample(rng, n, num_devices)
+        if self.calls < 4:
+            return good
+        return good._replace(**{self.name: -getattr(good, self.name) - 1})
+
+
+@pytest.mark.parametrize("name", DeviceBatch._fields)
+def test_devices_that_are_wrong_later_are_named(name: str) -> None:
+    envs = SFLVectorEnv(2, num_devices=3, population=LatePopulation(name))
+    envs.episodes.simulator.population.calls = 4  # type: ignore[attr-defined]  # ours, and the good ones are over
+    with pytest.raises(SFLError, match=rf"population\.sample.*{name}"):
+        envs.reset(seed=0)
+
+
+class LateReward:
+    def __init__(self, late: Callable[[Outcome], Any]) -> None:
+        self.late, self.calls = late, 0
+
+    def terms(self, outcome: Outcome) -> Any:
+        self.calls += 1
+        return {"latency": -outcome.latency_s} if self.calls < 4 else self.late(outcome)
+
+
+WRONG_TERMS: dict[str, Callable[[Outcome], Any]] = {
+    "not a number": lambda outcome: {"latency": outcome.latency_s * np.nan},
+    "infinite": lambda outcome: {"latency": outcome.latency_s * np.inf},
+    "per device": lambda outcome: {"latency": outcome.device_latency_s},
+    "a column": lambda outcome: {"latency": outcome.latency_s[:, None]},
+    "complex": lambda outcome: {"latency": outcome.latency_s * 1j},
+    "a plain number": lambda outcome: {"latency": -1.0},
+    "another name": lambda outcome: {"seconds": outcome.latency_s},
+    "one more": lambda outcome: {"latency": outcome.latency_s, "more": outcome.latency_s},
+    "none": lambda outcome: {},
+    "nothing": lambda outcome: None,
+}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("late", WRONG_TERMS.values(), ids=WRONG_TERMS)
+def test_a_reward_that_goes_wrong_later_is_named(late: Callable[[Outcome], Any], n: int) -> None:
+    with pytest.raises(SFLError, match=r"reward\.terms"):
+        play(n, reward=LateReward(late))
+
+
+def test_a_reward_cannot_change_the_round() -> None:
+    def spoil(outcome: Outcome) -> dict[str, Any]:
+        outcome.latency_s[:] = 0.0
+        return {"latency": -outcome.latency_s}
+
+    with pytest.raises(ValueError, match="read-only"):
+        play(1, reward=LateReward(spoil))
+
+
+def test_rewards_are_arrays_of_their_own() -> None:
+    class Seconds:
+        def terms(self, outcome: Outcome) -> dict[str, Any]:
+            return {"seconds": outcome.latency_s}
+
+    envs = SFLVectorEnv(2, num_devices=3, reward=Seconds())
+    envs.reset(seed=0)
+    _, reward, _, _, infos = envs.step(np.zeros((2, 3, 2), np.float32))
+    reward *= 0.0
+    assert (infos["latency_s"] > 0.0).all()
+
+
+class LateActions:
+    def __init__(self, late: Callable[[Decision], Any]) -> None:
+        self.late, self.calls = late, 0
+
+    def space(self, num_devices: int) -> gym.spaces.Box:
+        return gym.spaces.Box(-1.0, 1.0, (num_devices,), np.float32)
+
+    def encode(self, decision: Decision) -> NDArray[np.float32]:
+        return np.zeros(decision.cut.shape, np.float32)
+
+    def decode(self, action: NDArray[Any], seen: Conditions) -> Any:
+        self.calls += 1
+        good = Decision(np.zeros(action.shape, np.intp), np.full(action.shape, 1.0 / action.shape[1]))
+        return good if self.calls < 4 else self.late(good)
+
+
+WRONG_DECISIONS: dict[str, Callable[[Decision], Any]] = {
+    "a cut that is not there": lambda decision: decision._replace(cut=decision.cut + 99),
+    "nothing": lambda decision: None,
+    "a plain tuple": tuple,
+    "lists": lambda decision: Decision(*(part.tolist() for part in decision)),
+    "one device": lambda decision: Decision(*(part[:, :1] for part in decision)),
+}
+
+
+@pytest.mark.parametrize("late", WRONG_DECISIONS.values(), ids=WRONG_DECISIONS)
+@pytest.mark.parametrize("fields", [{}, {"schedule": "sequence"}, {"synchronised_phases": True}], ids=str)
+def test_decisions_that_are_wrong_later_are_named(
+    late: Callable[[Decision], Any], fields: Mapping[str, Any]
+) -> None:
+    with pytest.raises(SFLError, match=r"action\.decode"):
+        play(1, action=LateActions(late), **fields)
+
+
+class LateRows:
+    def __init__(self, late: Changed) -> None:
+        self.late, self.calls = late, 0
+
+    def space(self, num_devices: int) -> gym.spaces.Box:
+        return gym.spaces.Box(-1.0, 1.0, (num_devices, 2), np.float32)
+
+    def per_episode(self, view: View) -> NDArray[np.float32]:
+        return np.zeros((*view.conditions.samples.shape, 2), np.float32)
+
+    def per_round(self, view: View, rows: NDArray[np.float32]) -> Any:
+        self.calls += 1
+        return rows if self.calls < 4 else self.late(rows)
+
+
+WRONG_ROWS: dict[str, Changed] = {
+    "not a number": lambda rows: rows * np.nan,
+    "out of the space": lambda rows: rows + 5,
+    "doubles": lambda rows: rows.astype(np.float64),
+    "lists": lambda rows: rows.tolist(),
+    "one device": lambda rows: rows[:, :1],
+    "nothing": lambda rows: None,
+}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("late", WRONG_ROWS.values(), ids=WRONG_ROWS)
+def test_observations_that_are_wrong_later_are_named(late: Changed, n: int) -> None:
+    with pytest.raises(SFLError, match=r"observation\.per_round"):
+        play(n, observation=LateRows(late))
+
+
+def test_an_observation_encoder_cannot_change_the_round() -> None:
+    class Spoiling(LateRows):
+        def per_round(self, view: View, rows: NDArray[np.float32]) -> Any:
+            self.calls += 1
+            if self.calls > 3:
+                view.conditions.uplink_snr_hz[:] = 1.0
+            return rows
+
+    with pytest.raises(ValueError, match="read-only"):
+        play(1, observation=Spoiling(lambda rows: rows))
+
+
+def test_whole_numbers_do_not_cut_off_what_starts_afresh() -> None:
+    channel = Late(1e-9, lambda gain: np.ones(gain.shape, dtype=np.int64))
+    envs = SFLVectorEnv(2, num_devices=3, max_rounds=4, channel=channel)
+    envs.reset(seed=0)
+    for _ in range(5):
+        envs.step(np.zeros((2, 3, 2), np.float32))
+    assert (envs.episodes.now.state.channel.gain == 1e-9).all()
+
+
+def test_a_problem_cannot_change_the_environment_that_it_is_of() -> None:
+    env = SFLEnv(num_devices=3)
+    env.reset(seed=0)
+    for problem in (env.true_problem(), env.observed_problem()):
+        for name in ("uplink_snr_hz", "downlink_full_rate_bps", "fixed_s", "uplink_bandwidth_hz"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(problem, name)[:] = 1.0
