@@ -50,7 +50,7 @@ HARMLESS = frozenset(
 )
 """Classes that are known to hand observations and actions on as they are, by name: nothing is imported for it."""
 
-TRANSFORMING = ("reset", "step", "step_async", "step_wait", "observation", "observations", "action", "actions")
+_TRANSFORMING = ("reset", "step", "step_async", "step_wait", "observation", "observations", "action", "actions")
 """Methods in which a wrapper can change what is seen or done."""
 
 
@@ -110,7 +110,7 @@ def _may_transform(layer: Any) -> bool:
     for kind in type(layer).__mro__:
         if _name(kind) in HARMLESS:
             return _has_own_spaces(layer)
-        if any(method in vars(kind) for method in TRANSFORMING):
+        if any(method in vars(kind) for method in _TRANSFORMING):
             return True
     return True
 

@@ -50,7 +50,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class OptimalShares:
+class _OptimalShares:
     """The shares that are best for given cuts, for actions that are cuts alone."""
 
     simulator: Simulator
@@ -103,7 +103,7 @@ def _with_what_agents_touch(
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
     rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
-    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, OptimalShares(simulator))
+    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, _OptimalShares(simulator))
     reference_latency_s = scenario.reference_latency_s or nominal_round_latency_s(simulator)
     return Made(
         scenario=scenario,

@@ -13,16 +13,16 @@ from sfl_env.simulation.states import replace_rows
 
 PROBE_SEED = 0
 
-ABOVE_ZERO = Range(0.0, low_open=True)
+_ABOVE_ZERO = Range(0.0, low_open=True)
 FRACTION = Range(0.0, 1.0, low_open=True)
 
-DEVICE_RANGES = {
+_DEVICE_RANGES = {
     "type_index": Range(0, whole=True),
-    "compute_flops_per_s": ABOVE_ZERO,
-    "backward_slowdown": ABOVE_ZERO,
-    "transmit_power_w": ABOVE_ZERO,
+    "compute_flops_per_s": _ABOVE_ZERO,
+    "backward_slowdown": _ABOVE_ZERO,
+    "transmit_power_w": _ABOVE_ZERO,
     "energy_j_per_flop": Range(0.0),
-    "memory_bytes": ABOVE_ZERO,
+    "memory_bytes": _ABOVE_ZERO,
 }
 """Of each field of a :class:`~sfl_env.devices.DeviceBatch`."""
 
@@ -95,7 +95,7 @@ def probe_population(population: Any, num_devices: int) -> None:
     where = f"population.sample(rng, {n}, {num_devices})"
     devices = called(where, population.sample, np.random.default_rng(PROBE_SEED), n, num_devices)
     require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
-    for name, allowed in DEVICE_RANGES.items():
+    for name, allowed in _DEVICE_RANGES.items():
         values = getattr(devices, name)
         if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
             values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs

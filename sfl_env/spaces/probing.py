@@ -14,7 +14,7 @@ from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.view import View
 
-POSITIVE_CONDITIONS = (
+_POSITIVE_CONDITIONS = (
     "uplink_snr_hz",
     "compute_flops_per_s",
     "backward_slowdown",
@@ -69,7 +69,7 @@ def _check_conditions(told: Any, n: int, num_devices: int) -> None:
     where, shape = "observation.decode(rows)", (n, num_devices)
     wanted = "Conditions of sfl_env.rounds, or to raise NotImplementedError where the features do not tell them"
     require_instance(where, told, Conditions, wanted)
-    for name in POSITIVE_CONDITIONS:
+    for name in _POSITIVE_CONDITIONS:
         require_array(f"{where}.{name}", getattr(told, name), shape, Range(0.0, low_open=True))
     require_array(f"{where}.downlink_full_rate_bps", told.downlink_full_rate_bps, shape)
     require_array(f"{where}.deepest_cut", told.deepest_cut, shape, Range(0, whole=True))
