@@ -141,14 +141,6 @@ HYPERPARAMETERS: Mapping[str, Check] = {
 }
 """Arguments of the algorithms' classes; which of them an algorithm takes, its signature says."""
 
-ELSEWHERE = (
-    *("policy", "env", "learning_rate", "seed", "device", "policy_kwargs", "action_noise", "verbose"),
-    *("tensorboard_log", "optimize_memory_usage", "replay_buffer_class", "replay_buffer_kwargs"),
-    *("rollout_buffer_class", "rollout_buffer_kwargs", "_init_setup_model"),
-)
-"""Arguments of the algorithms' classes that have entries of their own in the settings, or that the training of
-this package sets. ``optimize_memory_usage`` cannot tell a time limit from an end."""
-
 _SHARED_POLICY: dict[str, Check] = {
     "activation_fn": _activation,
     "log_std_init": _number(-20.0, 2.0),
