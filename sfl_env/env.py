@@ -112,7 +112,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     action_mode : {"continuous", "cut", "discrete"}
         The action space.
     info_optimum : bool
-        Adds the optimum of every round to the infos, at the price of solving it.
+        Adds the optimum of every round to the infos, at the price of solving it. Not with
+        ``synchronised_phases``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.
     scenario : Scenario, optional
         The system; fields given as keywords override it.
     preset : mapping, optional
@@ -131,6 +132,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     ScenarioError
         For an unknown field or argument, a value out of range, a part beside a field that it replaces, or a part
         that is not what its protocol says.
+    ProfileError
+        If the network's profile is broken, or a network of one's own cannot be measured.
+    DataError, TrainingError
+        In accuracy mode, for data that are not there or too few, and for what cannot be trained.
 
     ## Version History
 

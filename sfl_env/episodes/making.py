@@ -85,8 +85,8 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     info_optimum = given.get("info_optimum", False)
     if info_optimum and not scenario.optimum_is_known:
         raise ScenarioError(
-            "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
-            "solver here is optimal for them."
+            "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: the "
+            "optimum that infos tell of is that of devices which all work at once and are waited for."
         )
     made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
     if given.keys() & AGENT_PARTS:
