@@ -120,8 +120,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         Fields that a registered id stands for; its registration fills it in.
     profile, channel, population, availability, observation, action, reward
         Objects that replace single parts, each tried once; see ``docs/extending.md``.
+    learner
+        In accuracy mode: an object that trains in the package's place, a :class:`~sfl_env.learning.Learner`.
     network, data, torch_device, executor
-        In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.data.TensorData`, where
+        In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.TensorData`, where
         to train, and how; see :class:`~sfl_env.learning.scenario.ScenarioLearner`.
     **fields
         Fields of :class:`~sfl_env.scenario.Scenario`, such as ``num_devices``, ``model``, ``bandwidth_hz``;
