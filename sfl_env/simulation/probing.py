@@ -111,11 +111,11 @@ def probe_learner(learner: Any) -> None:
         Naming method or range.
     """
     methods = ["reset", "run_round", "state_dict", "load_state_dict"]
-    require_methods("learner", learner, methods, "sfl_env.learning.protocol.Learner")
+    require_methods("learner", learner, methods, "sfl_env.learning.Learner")
     profile = called("learner.profile", lambda: learner.profile)
     require_instance("learner.profile", profile, DNNProfile, "an sfl_env.DNNProfile of its network")
     score = called("learner.reset(0)", learner.reset, PROBE_SEED)
-    require_instance("learner.reset(0)", score, Score, "a Score of sfl_env.learning.protocol")
+    require_instance("learner.reset(0)", score, Score, "an sfl_env.learning.Score")
     Range(0.0, 1.0).require("learner.reset(0).accuracy", score.accuracy)
     Range().require("learner.reset(0).loss", score.loss)
 

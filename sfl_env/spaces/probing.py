@@ -32,7 +32,7 @@ def probe_observation(encoder: Any, view: View) -> None:
         Naming method, shape or range.
     """
     methods = ["space", "per_episode", "per_round"]  # the way back is for solvers alone, and they say so
-    require_methods("observation", encoder, methods, "sfl_env.spaces.observation.ObservationEncoder")
+    require_methods("observation", encoder, methods, "sfl_env.spaces.ObservationEncoder")
     n, num_devices = view.conditions.samples.shape
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
     require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
@@ -94,7 +94,7 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     ScenarioError, DecisionError
         Naming method, shape or range.
     """
-    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
+    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.ActionEncoder")
     n, num_devices = decision.cut.shape
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
     kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -135,7 +135,7 @@ def probe_reward(reward: Any, outcome: Outcome) -> None:
     ScenarioError
         Naming term, shape or range.
     """
-    require_methods("reward", reward, ["terms"], "sfl_env.spaces.reward.Reward")
+    require_methods("reward", reward, ["terms"], "sfl_env.spaces.Reward")
     terms = called("reward.terms(outcome)", reward.terms, outcome)
     wanted = "a mapping from names to arrays, one number for each environment"
     require_instance("reward.terms(outcome)", terms, Mapping, wanted)
