@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-REPEATED_SUMS = 16
+_REPEATED_SUMS = 16
 """Up to so many devices, repeating a sum for each of them costs less than broadcasting it later."""
 
 
@@ -54,7 +54,7 @@ def row_sums(num_devices: int) -> Array:
     array([[3., 3.],
            [7., 7.]])
     """
-    return np.ones((num_devices, num_devices if num_devices <= REPEATED_SUMS else 1))
+    return np.ones((num_devices, num_devices if num_devices <= _REPEATED_SUMS else 1))
 
 
 def row_maxima(values: Array) -> Array:

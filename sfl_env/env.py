@@ -112,15 +112,18 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     action_mode : {"continuous", "cut", "discrete"}
         The action space.
     info_optimum : bool
-        Adds the optimum of every round to the infos, at the price of solving it.
+        Adds the optimum of every round to the infos, at the price of solving it. Not with
+        ``synchronised_phases``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.
     scenario : Scenario, optional
         The system; fields given as keywords override it.
     preset : mapping, optional
         Fields that a registered id stands for; its registration fills it in.
     profile, channel, population, availability, observation, action, reward
         Objects that replace single parts, each tried once; see ``docs/extending.md``.
+    learner
+        In accuracy mode: an object that trains in the package's place, a :class:`~sfl_env.learning.Learner`.
     network, data, torch_device, executor
-        In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.data.TensorData`, where
+        In accuracy mode: a function that returns the network, a :class:`~sfl_env.learning.TensorData`, where
         to train, and how; see :class:`~sfl_env.learning.scenario.ScenarioLearner`.
     **fields
         Fields of :class:`~sfl_env.scenario.Scenario`, such as ``num_devices``, ``model``, ``bandwidth_hz``;
@@ -131,6 +134,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     ScenarioError
         For an unknown field or argument, a value out of range, a part beside a field that it replaces, or a part
         that is not what its protocol says.
+    ProfileError
+        If the network's profile is broken, or a network of one's own cannot be measured.
+    DataError, TrainingError
+        In accuracy mode, for data that are not there or too few, and for what cannot be trained.
 
     ## Version History
 

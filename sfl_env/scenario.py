@@ -36,7 +36,7 @@ def _plain(default: Any, about: str, each: Range | None = None) -> Any:
     return field(default=default, metadata={"about": about, "unit": "", "range": each})
 
 
-USUAL_NETWORK: typing.Mapping[DatasetName, str] = {
+_USUAL_NETWORK: typing.Mapping[DatasetName, str] = {
     "digits": "digits-cnn",
     "mnist": "lenet5",
     "fashion-mnist": "lenet5",
@@ -212,7 +212,7 @@ class Scenario:
         """The network's name or path, ``model`` unless that is ``"auto"``."""
         if self.model != "auto":
             return self.model
-        return USUAL_NETWORK[self.dataset] if self.mode == "accuracy" else "resnet18"
+        return _USUAL_NETWORK[self.dataset] if self.mode == "accuracy" else "resnet18"
 
     @property
     def slots_per_parameter(self) -> int:

@@ -90,7 +90,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
         shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
-        require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.action.ActionEncoder")
+        require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
         self._stand_in = self.episodes.action_encoder.encode(shallow)[0]
 
     def reset(

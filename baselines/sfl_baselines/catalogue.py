@@ -50,7 +50,7 @@ def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Ba
     return Baseline(name, about, partial(_by_rule, rule), schedule)
 
 
-CATALOGUE = (
+_CATALOGUE = (
     Baseline("oracle", "optimal cuts and shares for the true state, which agents cannot see", _oracle),
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
     _ruled("alternating", "alternating optimisation of cuts and shares (Xu et al., 2024)", rules.alternating),
@@ -73,7 +73,7 @@ CATALOGUE = (
 """The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
 decision is optimal for that surrogate and not for the round."""
 
-_BY_NAME = {entry.name: entry for entry in CATALOGUE}
+_BY_NAME = {entry.name: entry for entry in _CATALOGUE}
 
 
 def names() -> tuple[str, ...]:

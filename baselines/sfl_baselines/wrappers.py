@@ -50,7 +50,7 @@ HARMLESS = frozenset(
 )
 """Classes that are known to hand observations and actions on as they are, by name: nothing is imported for it."""
 
-TRANSFORMING = (
+_TRANSFORMING = (
     "reset",
     "step",
     "step_async",
@@ -115,16 +115,16 @@ def _layers(env: Any) -> Iterator[Any]:
 
 
 def _may_transform(layer: Any) -> bool:
-    if any(callable(vars(layer).get(method)) for method in TRANSFORMING):
+    if any(callable(vars(layer).get(method)) for method in _TRANSFORMING):
         return True  # replaced on the object itself
     if _name(type(layer)) == "stable_baselines3.common.vec_env.vec_normalize.VecNormalize":
         return bool(layer.norm_obs)
-    if any(method in vars(layer) for method in TRANSFORMING):  # put on the object itself
+    if any(method in vars(layer) for method in _TRANSFORMING):  # put on the object itself
         return True
     for kind in type(layer).__mro__:
         if _name(kind) in HARMLESS:
             return _has_own_spaces(layer)
-        if any(method in vars(kind) for method in TRANSFORMING):
+        if any(method in vars(kind) for method in _TRANSFORMING):
             return True
     return True
 

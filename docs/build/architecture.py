@@ -31,7 +31,7 @@ ABOUT = {
     "dnn": "networks and their costs",
     "scenario": "all fields, checked",
     "storage": "files, whole or not at all",
-    "checks": "ranges and names",
+    "checks": "names, ranges, own parts",
     "arrays": "NumPy idioms",
     "errors": "what users are told",
 }
@@ -40,6 +40,8 @@ PACKAGES = {
     "sfl_agents": "learned policies and their training",
     "sfl_baselines": "solvers and heuristics as policies",
 }
+AT_THE_RIM = ("presets", "env", "vector_env", "render", "episodes", "spaces")
+AT_THE_BASE = ("storage", "checks", "arrays", "errors")
 ABOVE, RIM, MIDDLE, BASE = "#fde8c8", "#d7e8f7", "#dcefdc", "#ececec"
 
 STEP = (
@@ -60,11 +62,11 @@ def layers() -> list[list[str]]:
     return [layer.split(" | ") for layer in inside["layers"]]
 
 
-def colour(layer: int, count: int) -> str:
-    """Return a layer's colour: the rim, the middle, or what all lean on."""
-    if layer < 4:
+def colour(name: str) -> str:
+    """Return a box's colour: the rim, the middle, or what all lean on."""
+    if name in AT_THE_RIM:
         return RIM
-    return BASE if layer >= count - 3 else MIDDLE
+    return BASE if name in AT_THE_BASE else MIDDLE
 
 
 def box(axes: Axes, at: tuple[float, float, float, float], text: tuple[str, str], fill: str) -> None:
@@ -97,11 +99,11 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def row_of(axes: Axes, names: Sequence[str], about: dict[str, str], bottom: float, fill: str) -> None:
+def row_of(axes: Axes, names: Sequence[str], about: dict[str, str], bottom: float, fills: Sequence[str]) -> None:
     """Draw boxes side by side over the whole width."""
     gap, left, right, height = 0.12, 0.35, 8.65, 0.52
     width = (right - left - gap * (len(names) - 1)) / len(names)
-    for index, name in enumerate(names):
+    for index, (name, fill) in enumerate(zip(names, fills, strict=True)):
         box(axes, (left + index * (width + gap), bottom, width, height), (name, about[name]), fill)
 
 
@@ -125,9 +127,9 @@ def draw_layers() -> Figure:
     axes.text(0.35, margin + inside - 0.24, "sfl_env", family="monospace", size=11, color="#2b5c8a", weight="bold")
     for index, names in enumerate(found):
         bottom = margin + (len(found) - 1 - index) * pitch + 0.02
-        row_of(axes, names, ABOUT, bottom, colour(index, len(found)))
+        row_of(axes, names, ABOUT, bottom, [colour(name) for name in names])
     for index, name in enumerate(PACKAGES):
-        row_of(axes, [name], PACKAGES, margin + inside + 0.2 + (len(PACKAGES) - 1 - index) * pitch, ABOVE)
+        row_of(axes, [name], PACKAGES, margin + inside + 0.2 + (len(PACKAGES) - 1 - index) * pitch, [ABOVE])
     return figure
 
 

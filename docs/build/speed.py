@@ -40,7 +40,7 @@ cuts; SCIP solves the joint problem, once for each size since it may take a minu
 
 PPO's two sides collect rollouts of the same size and train on them with the same `MlpPolicy` and the same
 sizes, epochs and discounts, those of `sfl train --algo ppo`; only where the rollouts come from differs. Eight
-single environments are what SB3's `make_vec_env` gives; the other side is `sfl_agents.vec_env.SFLVecEnv`.
+single environments are what SB3's `make_vec_env` gives; the other side is `sfl_agents.SFLVecEnv`.
 """
 
 NOTES = {

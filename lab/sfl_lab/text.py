@@ -1,6 +1,6 @@
 """Text of files and users as a terminal may show it: without control characters, errors on one line."""
 
-LONGEST_LINE = 2000
+_LONGEST_LINE = 2000
 """Characters of an error's line; what a user passed may be far longer."""
 
 
@@ -31,5 +31,5 @@ def one_line(text: object) -> str:
     'The file is broken:\\x07 no end.'
     """
     line = printable(" ".join(str(text).split()))
-    half = LONGEST_LINE // 2 - 3
-    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
+    half = _LONGEST_LINE // 2 - 3
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"

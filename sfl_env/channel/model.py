@@ -13,9 +13,9 @@ from sfl_env.channel.mobility import Mobility, distance_m
 from sfl_env.channel.path_loss import PathLoss
 from sfl_env.channel.shadowing import Shadowing, ShadowingState
 
-NEPER_PER_DB = math.log(10.0) / 10.0
+_NEPER_PER_DB = math.log(10.0) / 10.0
 
-SMALLEST_GAIN = 1e-200
+_SMALLEST_GAIN = 1e-200
 """Floor of the large-scale gain, which keeps it positive at any distance."""
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -166,5 +166,5 @@ class Channel:
         los = self._sees(distance, visibility)
         loss_db = self.path_loss.loss_db(distance, los)
         loss_db += self.path_loss.shadowing_std_db(los) * shadowing.latent
-        gain: Array = np.exp(loss_db * -NEPER_PER_DB)
-        return np.maximum(gain, SMALLEST_GAIN, out=gain)
+        gain: Array = np.exp(loss_db * -_NEPER_PER_DB)
+        return np.maximum(gain, _SMALLEST_GAIN, out=gain)

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array
 from sfl_env.checks import require_range
 
-PROPAGATION_M_PER_S = 3.0e8
+_PROPAGATION_M_PER_S = 3.0e8
 """Velocity of light as TR 38.901 rounds it in the breakpoint distance (note 1 of Table 7.4.1-1)."""
 
-EFFECTIVE_ENVIRONMENT_HEIGHT_M = 1.0
+_EFFECTIVE_ENVIRONMENT_HEIGHT_M = 1.0
 """h_E of note 1: 1 m in UMi, and in UMa with probability one for terminals below 13 m."""
 
-CLOSEST_M = 10.0
+_CLOSEST_M = 10.0
 """The models start at a horizontal distance of 10 m; anything closer is computed as 10 m."""
 
-SURELY_VISIBLE_M = 18.0
+_SURELY_VISIBLE_M = 18.0
 """Up to this horizontal distance the line of sight is always free (Table 7.4.2-1)."""
 
 
@@ -80,10 +80,10 @@ class _Urban:
     @property
     def breakpoint_m(self) -> float:
         """Horizontal distance at which the line-of-sight slope steepens, m: 4 h'_BS h'_UT f_c / c."""
-        effective_m2 = (self.base_station_height_m - EFFECTIVE_ENVIRONMENT_HEIGHT_M) * (
-            self.terminal_height_m - EFFECTIVE_ENVIRONMENT_HEIGHT_M
+        effective_m2 = (self.base_station_height_m - _EFFECTIVE_ENVIRONMENT_HEIGHT_M) * (
+            self.terminal_height_m - _EFFECTIVE_ENVIRONMENT_HEIGHT_M
         )
-        return 4.0 * effective_m2 * self.carrier_hz / PROPAGATION_M_PER_S
+        return 4.0 * effective_m2 * self.carrier_hz / _PROPAGATION_M_PER_S
 
     @cached_property
     def _height_difference_m(self) -> float:
@@ -103,7 +103,7 @@ class _Urban:
     def loss_db(self, distance_2d_m: Array, los: NDArray[np.bool_]) -> Array:
         """Mean path loss, dB. Closer than 10 m counts as 10 m; beyond 5 km the formula is extrapolated."""
         near_db, far_db, nlos_db = self._constants_db
-        distance = np.maximum(distance_2d_m, CLOSEST_M)
+        distance = np.maximum(distance_2d_m, _CLOSEST_M)
         log_3d = 0.5 * np.log10(distance * distance + self._height_difference_m**2)
         line = np.where(
             distance <= self.breakpoint_m, near_db + self._LOS_SLOPE_DB * log_3d, far_db + 40.0 * log_3d
@@ -113,8 +113,8 @@ class _Urban:
 
     def los_probability(self, distance_2d_m: Array) -> Array:
         """Probability of a free line of sight: 1 up to 18 m, then falling with the distance."""
-        distance = np.maximum(distance_2d_m, SURELY_VISIBLE_M)
-        visible = SURELY_VISIBLE_M / distance
+        distance = np.maximum(distance_2d_m, _SURELY_VISIBLE_M)
+        visible = _SURELY_VISIBLE_M / distance
         probability: Array = visible + np.exp(distance * (-1.0 / self._LOS_DECAY_M)) * (1.0 - visible)
         return probability
 
@@ -252,7 +252,7 @@ class ClassicMacro:
 
     def loss_db(self, distance_2d_m: Array, los: NDArray[np.bool_]) -> Array:
         """Mean path loss, dB."""
-        loss: Array = 128.1 + 37.6 * (np.log10(np.maximum(distance_2d_m, CLOSEST_M)) - 3.0)
+        loss: Array = 128.1 + 37.6 * (np.log10(np.maximum(distance_2d_m, _CLOSEST_M)) - 3.0)
         return loss
 
     def los_probability(self, distance_2d_m: Array) -> Array:

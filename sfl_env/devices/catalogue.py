@@ -22,7 +22,7 @@ from sfl_env.checks import look_up, require_positive
 SUSTAINED_OVER_PEAK = 0.29
 """Share of the peak FLOP/s that training sustains, from the Raspberry Pi 4: 13.9 / 48."""
 
-BACKWARD_OVER_FORWARD_FLOPS = 2.0
+_BACKWARD_OVER_FORWARD_FLOPS = 2.0
 """The backward pass computes gradients of inputs and of weights, each as many FLOPs as the forward pass."""
 
 
@@ -104,11 +104,11 @@ class DeviceType:
         >>> board.backward_slowdown, board.energy_j_per_flop
         (2.5, 1.2e-09)
         """
-        step_flops = 1.0 + BACKWARD_OVER_FORWARD_FLOPS
+        step_flops = 1.0 + _BACKWARD_OVER_FORWARD_FLOPS
         return cls(
             name=name,
             compute_flops_per_s=forward_flops_per_s,
-            backward_slowdown=backward_over_forward_time / BACKWARD_OVER_FORWARD_FLOPS,
+            backward_slowdown=backward_over_forward_time / _BACKWARD_OVER_FORWARD_FLOPS,
             transmit_power_w=transmit_power_w,
             energy_j_per_flop=computing_power_w
             * (1.0 + backward_over_forward_time)

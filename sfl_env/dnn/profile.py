@@ -17,13 +17,13 @@ from sfl_env.errors import ProfileError
 from sfl_env.storage.atomic import atomic_output
 from sfl_env.storage.json_text import read_json
 
-SCHEMA = "sfl-env/dnn-profile/1"
+_SCHEMA = "sfl-env/dnn-profile/1"
 """Names the layout of a stored profile; a file of another layout is refused."""
 
 MOST_BYTES = 2**24
 """The largest file that is read as a profile; one of ten thousand cuts has a tenth of it."""
 
-MOST_INPUT_AXES = 16
+_MOST_INPUT_AXES = 16
 """Axes of a sample; torch itself stops at 64."""
 
 MOST_INPUT_ELEMENTS = 10**9
@@ -100,7 +100,7 @@ class DNNProfile:
         _check_name(self.name)
         object.__setattr__(self, "input_shape", checked_shape(self.input_shape))
         object.__setattr__(self, "cut_names", _checked_cut_names(self.cut_names))
-        for field in ARRAY_FIELDS:
+        for field in _ARRAY_FIELDS:
             values = _checked_array(field, getattr(self, field), self.cut_names)
             object.__setattr__(self, field, values)
         self._check_last_cut()
@@ -121,12 +121,12 @@ class DNNProfile:
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`to_json` writes, as plain lists and numbers."""
         values: dict[str, Any] = {
-            "schema": SCHEMA,
+            "schema": _SCHEMA,
             "name": self.name,
             "input_shape": list(self.input_shape),
             "cut_names": list(self.cut_names),
         }
-        for field in ARRAY_FIELDS:
+        for field in _ARRAY_FIELDS:
             values[field] = [int(x) if x.is_integer() else x for x in getattr(self, field).tolist()]
         return values
 
@@ -220,7 +220,7 @@ class DNNProfile:
             )
 
 
-ARRAY_FIELDS = tuple(field.name for field in fields(DNNProfile) if field.type == Array)
+_ARRAY_FIELDS = tuple(field.name for field in fields(DNNProfile) if field.type == Array)
 """The fields that hold one number for each cut."""
 
 _GROWING = ("device_forward_flops", "device_backward_flops", "device_parameters", "device_buffers")
@@ -233,8 +233,8 @@ def _fields_of(content: object) -> dict[str, Any]:
         raise ProfileError("the file holds no JSON object; it has to be one with the fields of a DNNProfile.")
     known = [field.name for field in fields(DNNProfile)]
     schema = content.get("schema")
-    if schema != SCHEMA:
-        raise ProfileError(f"schema is {shown(schema)}; it has to be {SCHEMA!r}. Profile the network again.")
+    if schema != _SCHEMA:
+        raise ProfileError(f"schema is {shown(schema)}; it has to be {_SCHEMA!r}. Profile the network again.")
     for key in known:
         if key not in content:
             raise ProfileError(f"the field {key!r} is missing. Profile the network again.")
@@ -255,13 +255,13 @@ def checked_shape(shape: object) -> tuple[int, ...]:
     Raises
     ------
     ProfileError
-        If it is no list of whole numbers of at least 1, has more than :data:`MOST_INPUT_AXES` of them, or stands
+        If it is no list of whole numbers of at least 1, has more than :data:`_MOST_INPUT_AXES` of them, or stands
         for more than :data:`MOST_INPUT_ELEMENTS` elements.
     """
     sizes = tuple(shape) if isinstance(shape, list | tuple) else ()
-    if not 0 < len(sizes) <= MOST_INPUT_AXES or not all(_is_size(size) for size in sizes):
+    if not 0 < len(sizes) <= _MOST_INPUT_AXES or not all(_is_size(size) for size in sizes):
         raise ProfileError(
-            f"input_shape is {shown(shape)}; it has to be 1 to {MOST_INPUT_AXES} whole numbers of at least 1, "
+            f"input_shape is {shown(shape)}; it has to be 1 to {_MOST_INPUT_AXES} whole numbers of at least 1, "
             "such as (3, 32, 32)."
         )
     sizes = tuple(int(size) for size in sizes)

@@ -51,7 +51,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class OptimalShares:
+class _OptimalShares:
     """The shares that are best for given cuts, for actions that are cuts alone."""
 
     simulator: Simulator
@@ -86,8 +86,8 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     info_optimum = as_declared("info_optimum", given.get("info_optimum", False), bool)
     if info_optimum and not scenario.optimum_is_known:
         raise ScenarioError(
-            "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: no "
-            "solver here is optimal for them."
+            "info_optimum is not available with synchronised_phases, schedule='sequence' or deadline_s: the "
+            "optimum that infos tell of is that of devices which all work at once and are waited for."
         )
     made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
     if given.keys() & AGENT_PARTS:
@@ -104,7 +104,7 @@ def _with_what_agents_touch(
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
     rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
-    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, OptimalShares(simulator))
+    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, _OptimalShares(simulator))
     reference_latency_s = scenario.reference_latency_s or nominal_round_latency_s(simulator)
     return Made(
         scenario=scenario,

@@ -10,12 +10,12 @@ from sfl_env.learning.partition import Partition
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 
 
-def draw_batches(held: int, size: int, iterations: int, generator: torch.Generator) -> Tensor:
+def _draw_batches(held: int, size: int, iterations: int, generator: torch.Generator) -> Tensor:
     """Return (E, n) positions among a device's samples: passes in random order, whole batches only.
 
     Examples
     --------
-    >>> draw_batches(5, 2, 3, torch.Generator().manual_seed(0)).shape
+    >>> _draw_batches(5, 2, 3, torch.Generator().manual_seed(0)).shape
     torch.Size([3, 2])
     """
     batches_a_pass = held // size
@@ -51,7 +51,7 @@ def draw_plan(
     """
     sizes = local.batch_sizes(partition.num_devices)
     batches = tuple(
-        torch.as_tensor(held)[draw_batches(len(held), size, local.iterations, generator)].to(device)
+        torch.as_tensor(held)[_draw_batches(len(held), size, local.iterations, generator)].to(device)
         for held, size in zip(partition.indices, sizes, strict=True)
     )
     return RoundPlan(

@@ -35,7 +35,7 @@ from sfl_env.learning.stored import TrainingState
 from sfl_env.learning.weights import Weights
 from sfl_env.scenario import Schedule
 
-NOT_STARTED = "Training has not started; call reset(seed) or load_state_dict first."
+_NOT_STARTED = "Training has not started; call reset(seed) or load_state_dict first."
 
 
 class SplitFederatedTraining:
@@ -165,7 +165,7 @@ class SplitFederatedTraining:
     def partition(self) -> Partition:
         """Who holds which samples in this episode."""
         if self._partition is None:
-            raise TrainingError(NOT_STARTED)
+            raise TrainingError(_NOT_STARTED)
         return self._partition
 
     def weights(self) -> Weights:
@@ -269,7 +269,7 @@ class SplitFederatedTraining:
             If the training has not started, or the network fails.
         """
         if self._partition is None:
-            raise TrainingError(NOT_STARTED)
+            raise TrainingError(_NOT_STARTED)
         return evaluate(self._chain, self._weights, self.data, self._round)
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ DATA_DIRECTORY_VARIABLE = "SFL_DATA_DIR"
 
 
 @dataclass(frozen=True)
-class HubSource:
+class _HubSource:
     """Where a data set lies on the Hugging Face hub and how its columns are called."""
 
     repository: str
@@ -28,10 +28,10 @@ class HubSource:
 
 
 SOURCES = {
-    "mnist": HubSource("ylecun/mnist", "image", "label", 10),
-    "fashion-mnist": HubSource("zalando-datasets/fashion_mnist", "image", "label", 10),
-    "cifar10": HubSource("uoft-cs/cifar10", "img", "label", 10),
-    "cifar100": HubSource("uoft-cs/cifar100", "img", "fine_label", 100),
+    "mnist": _HubSource("ylecun/mnist", "image", "label", 10),
+    "fashion-mnist": _HubSource("zalando-datasets/fashion_mnist", "image", "label", 10),
+    "cifar10": _HubSource("uoft-cs/cifar10", "img", "label", 10),
+    "cifar100": _HubSource("uoft-cs/cifar100", "img", "fine_label", 100),
 }
 """Data sets by name."""
 
@@ -61,7 +61,7 @@ def read(name: str, path: str | os.PathLike[str] | None) -> dict[str, tuple[Tens
     return parts
 
 
-def _stored_or_downloaded(name: str, source: HubSource, path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
+def _stored_or_downloaded(name: str, source: _HubSource, path: str | os.PathLike[str] | None) -> Mapping[str, Any]:
     try:
         datasets = import_module("datasets")
     except ImportError as error:
@@ -120,7 +120,7 @@ def _read_folder(
     return stored
 
 
-def _images_and_labels(name: str, source: HubSource, split: Any) -> tuple[Tensor, Tensor]:
+def _images_and_labels(name: str, source: _HubSource, split: Any) -> tuple[Tensor, Tensor]:
     missing = {source.image, source.label} - set(split.column_names)
     if missing:
         raise DataError(

@@ -234,11 +234,6 @@ _SCHEMES: dict[str, tuple[Callable[..., Partition], frozenset[str]]] = {
 }
 
 
-def scheme_names() -> tuple[str, ...]:
-    """Names that :func:`scheme` knows."""
-    return tuple(_SCHEMES)
-
-
 def scheme(name: str, num_devices: int, **options: float) -> Partitioner:
     """Choose a scheme by name.
 

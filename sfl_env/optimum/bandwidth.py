@@ -13,7 +13,7 @@ from sfl_env.rounds.problem import Decision, RoundProblem
 
 
 @dataclass(frozen=True)
-class FixedCuts:
+class _FixedCuts:
     """Devices whose cuts are given, for :func:`~sfl_env.optimum.descent.descend`."""
 
     fixed_s: Array  # (N, K)
@@ -45,9 +45,9 @@ class FixedCuts:
         """Nothing was chosen."""
         return now.entry
 
-    def rows(self, index: Rows) -> "FixedCuts":
+    def rows(self, index: Rows) -> "_FixedCuts":
         """Some of the problems."""
-        return FixedCuts(
+        return _FixedCuts(
             self.fixed_s[index],
             self.uplink_bits[index],
             self.downlink_bits[index],
@@ -101,13 +101,13 @@ def split_band(
     entry = np.zeros(fixed_s.shape, dtype=np.intp)
     needs = (uplink_bits > 0.0) | (downlink_bits * link.downlink_s > 0.0)
     if np.count_nonzero(needs) == needs.size:
-        instance = FixedCuts(fixed_s, uplink_bits, downlink_bits, link, entry)
+        instance = _FixedCuts(fixed_s, uplink_bits, downlink_bits, link, entry)
         return descend(instance, link.equal_bits_shares())
     # Nobody waits for a device that is ready at once, so those without need of the band are never given any.
     computing = np.where(needs, fixed_s, 0.0)
     start = link.equal_bits_shares() * needs
     start /= np.where(needs.any(axis=1), start.sum(axis=1), 1.0)[:, None]
-    split = descend(FixedCuts(computing, uplink_bits, downlink_bits, link, entry), start)
+    split = descend(_FixedCuts(computing, uplink_bits, downlink_bits, link, entry), start)
     without = np.where(needs, 0.0, fixed_s)
     bound = np.where(needs.any(axis=1), split.lower_bound_s, 0.0)
     return split._replace(

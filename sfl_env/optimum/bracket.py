@@ -13,11 +13,11 @@ from sfl_env.arrays import Array
 Times = Callable[[Array], Array]
 """Maps shares (N, K) to each device's time (N, K), none of which may rise with its share."""
 
-SMALLEST_LOG_SHARE = np.log(1e-190)
-BISECTIONS = 80
+_SMALLEST_LOG_SHARE = np.log(1e-190)
+_BISECTIONS = 80
 
 
-def needed_shares(times: Times, target_s: Array, like: Array) -> Array:
+def _needed_shares(times: Times, target_s: Array, like: Array) -> Array:
     """Smallest shares, up to rounding upwards, with which each device finishes by the target.
 
     Parameters
@@ -35,11 +35,11 @@ def needed_shares(times: Times, target_s: Array, like: Array) -> Array:
         Shares; 0 where the device can do without the band, infinite where the whole band is not enough.
     """
     target = target_s[:, None]
-    low = np.full(like.shape, SMALLEST_LOG_SHARE)
+    low = np.full(like.shape, _SMALLEST_LOG_SHARE)
     high = np.zeros(like.shape)
     unreachable = times(np.exp(high)) > target
     idle = times(np.zeros(like.shape)) <= target
-    for _ in range(BISECTIONS):
+    for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
         enough = times(np.exp(middle)) <= target
         high = np.where(enough, middle, high)
@@ -67,16 +67,16 @@ def bracketed_shares(times: Times, share: Array) -> tuple[Array, Array]:
     high = times(share).max(axis=1)
     low = times(np.ones_like(share)).max(axis=1)
     best = share
-    at_low = needed_shares(times, low, share)
+    at_low = _needed_shares(times, low, share)
     reached = at_low.sum(axis=1) <= 1.0
     high = np.where(reached, low, high)
     best = np.where(reached[:, None], at_low, best)
-    for _ in range(BISECTIONS):
+    for _ in range(_BISECTIONS):
         # The geometric mean halves a bracket of many decades faster; times of zero fall back on the mean.
         geometric = np.sqrt(low) * np.sqrt(high)
         middle = np.where(high > 2.0 * low, geometric, low + 0.5 * (high - low))
         middle = np.where(middle > 0.0, middle, 0.5 * high)
-        needed = needed_shares(times, middle, share)
+        needed = _needed_shares(times, middle, share)
         reached = needed.sum(axis=1) <= 1.0
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle)

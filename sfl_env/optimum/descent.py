@@ -16,32 +16,32 @@ from sfl_env.optimum.bracket import bracketed_shares
 from sfl_env.optimum.equalise import next_shares, refined_shares
 from sfl_env.optimum.link import Rows, Toll
 
-RELATIVE_TOLERANCE = 1e-10
+_RELATIVE_TOLERANCE = 1e-10
 """The descent ends when slowest and fastest device differ by less than this."""
 
-ROUNDING = 1e-13
+_ROUNDING = 1e-13
 """Bounds are lowered by this share of themselves, which covers the rounding of their own evaluation."""
 
-MAX_ITERATIONS = 60
+_MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
 
-UNCHECKED_ITERATIONS = 3
+_UNCHECKED_ITERATIONS = 3
 """First iterations, in which hardly any problem settles: looking costs more than another one saves."""
 
-DISTANT_ITERATIONS = 2
+_DISTANT_ITERATIONS = 2
 """First iterations, in which devices do not yet nearly agree."""
 
-HASTY_ITERATIONS = 5
+_HASTY_ITERATIONS = 5
 """Iterations with a single Newton step for the common time, which nearly always are all."""
 
-PATIENT_INNER_STEPS = 20
+_PATIENT_INNER_STEPS = 20
 """Newton steps for the common time in later iterations, as many as make the descent monotone."""
 
-CHUNK_ENTRIES = 40_000
+_CHUNK_ENTRIES = 40_000
 """Table entries in work at once: the tables then stay in the processor's second-level cache."""
 
 
-_TOLERATED, _ROUNDED = constant(1.0 + RELATIVE_TOLERANCE), constant(1.0 - ROUNDING)
+_TOLERATED, _ROUNDED = constant(1.0 + _RELATIVE_TOLERANCE), constant(1.0 - _ROUNDING)
 
 
 class Evaluation(NamedTuple):
@@ -103,7 +103,7 @@ def descend(instance: Instance, start: Array) -> Optimum:
         With a bound that holds for every split of the band.
     """
     n = len(start)
-    chunk = max(CHUNK_ENTRIES // instance.entries_per_problem, 1)
+    chunk = max(_CHUNK_ENTRIES // instance.entries_per_problem, 1)
     # What goes wrong in floating point ends in NaN, which meets no tolerance and is left to bisection.
     with np.errstate(all="ignore"):
         if n <= chunk:
@@ -122,9 +122,9 @@ def descend(instance: Instance, start: Array) -> Optimum:
 def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Optimum:
     """Descend from the given shares; problems that settle early leave, so that the others go on alone."""
     n = len(share)
-    for iteration in range(done_before + 1, MAX_ITERATIONS + 1):
+    for iteration in range(done_before + 1, _MAX_ITERATIONS + 1):
         now = instance.evaluate(share)
-        if iteration <= UNCHECKED_ITERATIONS:
+        if iteration <= _UNCHECKED_ITERATIONS:
             share = _step(share, now.time_s, instance.slope_s(now), iteration)
             continue
         slowest = row_maxima(now.time_s)
@@ -148,9 +148,9 @@ def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Op
 
 
 def _step(share: Array, time_s: Array, slope_s: Array, iteration: int) -> Array:
-    if iteration > HASTY_ITERATIONS:
-        return next_shares(share, time_s, slope_s, PATIENT_INNER_STEPS)
-    refined = refined_shares(share, time_s, slope_s) if iteration > DISTANT_ITERATIONS else None
+    if iteration > _HASTY_ITERATIONS:
+        return next_shares(share, time_s, slope_s, _PATIENT_INNER_STEPS)
+    refined = refined_shares(share, time_s, slope_s) if iteration > _DISTANT_ITERATIONS else None
     return next_shares(share, time_s, slope_s, inner_steps=1) if refined is None else refined
 
 
@@ -179,4 +179,4 @@ def _bisect(instance: Instance, share: Array) -> Optimum:
     """Solve by bisection what the descent could not."""
     start = np.full(share.shape, 1.0 / share.shape[1])
     best, bound = bracketed_shares(lambda shares: instance.evaluate(shares).time_s, start)
-    return _optimum(instance, best, instance.evaluate(best), bound, MAX_ITERATIONS + 1)
+    return _optimum(instance, best, instance.evaluate(best), bound, _MAX_ITERATIONS + 1)

@@ -15,7 +15,7 @@ from sfl_env.rounds.radio import SMALLEST_SHARE
 
 
 @dataclass(frozen=True)
-class OwnCuts:
+class _OwnCuts:
     """Devices that each take their own best cut, for :func:`~sfl_env.optimum.descent.descend`."""
 
     fixed_s: Array  # (N, K, C)
@@ -48,9 +48,9 @@ class OwnCuts:
         """The cuts that the devices chose."""
         return now.entry - _first_entries(self.fixed_s.shape)
 
-    def rows(self, index: Rows) -> "OwnCuts":
+    def rows(self, index: Rows) -> "_OwnCuts":
         """Some of the problems."""
-        return OwnCuts(
+        return _OwnCuts(
             self.fixed_s[index], self.uplink_bits[index], self.downlink_bits[index], self.link.rows(index)
         )
 
@@ -62,9 +62,9 @@ def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
     return row_starts(n * k, c).reshape(n, k)
 
 
-def _instance(problem: RoundProblem) -> OwnCuts:
+def _instance(problem: RoundProblem) -> _OwnCuts:
     link = make_link(problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz)
-    return OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
+    return _OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
 
 
 def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Array]:

@@ -14,7 +14,7 @@ from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
-SHARE_SUM_TOLERANCE = 1e-9
+_SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
 SMALLEST, LARGEST = 1e-40, 1e40
@@ -31,7 +31,7 @@ ARRAYS = (
 )
 """The fields of a problem that are arrays."""
 
-MAY_BE_ZERO = frozenset({"fixed_s", "uplink_bits", "downlink_bits"})
+_MAY_BE_ZERO = frozenset({"fixed_s", "uplink_bits", "downlink_bits"})
 MAY_BE_INFINITE = frozenset({"fixed_s", "downlink_full_rate_bps"})
 
 SYSTEMS: dict[System, str] = {
@@ -151,14 +151,14 @@ class RoundProblem:
             good = (values >= SMALLEST) & (values <= LARGEST)
             if np.count_nonzero(good) == good.size:  # nearly always
                 continue
-            if name in MAY_BE_ZERO:
+            if name in _MAY_BE_ZERO:
                 good |= values == 0.0
             if name in MAY_BE_INFINITE:
                 good |= values == np.inf
             if not good.all():
                 where = tuple(int(i) for i in np.argwhere(~good)[0])
                 axes = ", ".join(("environment", "device", "cut")[: len(where)])
-                wanted = "0, or " * (name in MAY_BE_ZERO) + f"from {SMALLEST:g} to {LARGEST:g}"
+                wanted = "0, or " * (name in _MAY_BE_ZERO) + f"from {SMALLEST:g} to {LARGEST:g}"
                 wanted += ", or infinite" * (name in MAY_BE_INFINITE)
                 raise ProblemError(
                     f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
@@ -323,7 +323,7 @@ class RoundProblem:
         cut, share = self._taken(decision)
         self.check_cut(cut)
         total = share.sum(axis=-1)
-        if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
+        if (total > 1.0 + _SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
             raise DecisionError(
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "

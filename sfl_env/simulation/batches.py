@@ -9,7 +9,7 @@ from sfl_env.errors import ScenarioError
 from sfl_env.rounds.workload import Workload
 from sfl_env.scenario import Scenario
 
-MEND = "Take a smaller network or batch_size, or devices with more memory"
+_MEND = "Take a smaller network or batch_size, or devices with more memory"
 
 
 def batch_sizes(scenario: Scenario, rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -50,7 +50,7 @@ def check_types_memory(population: Population, scenario: Scenario, workload: Wor
         largest = f", the largest of batch_size_spread {spread:g}" if spread != 1.0 else ""
         raise ScenarioError(
             f"Device type {name!r} has {memory_bytes:.3g} bytes of memory, too little for the first cut of "
-            f"{network}, which needs {needed_bytes:.3g} at a mini-batch of {batch_size} samples{largest}. {MEND} "
+            f"{network}, which needs {needed_bytes:.3g} at a mini-batch of {batch_size} samples{largest}. {_MEND} "
             "in device_types."
         )
 
@@ -69,5 +69,5 @@ def check_memory(
         env, device = (int(i) for i in np.argwhere(deepest_cut < 0)[0])
         raise ScenarioError(
             f"Device {device} has {devices.memory_bytes[env, device]:.3g} bytes of memory, too little for the "
-            f"first cut of {network} at a mini-batch of {batch_size[env, device]} samples. {MEND}."
+            f"first cut of {network} at a mini-batch of {batch_size[env, device]} samples. {_MEND}."
         )

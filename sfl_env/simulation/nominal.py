@@ -7,14 +7,14 @@ from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
 from sfl_env.simulation.simulator import Simulator
 
-SAMPLE_EPISODES = 64
-SAMPLE_DEVICES = 64_000
+_SAMPLE_EPISODES = 64
+_SAMPLE_DEVICES = 64_000
 """Of many devices fewer episodes are drawn, since the average needs no more."""
 
-SAMPLE_PAST_ROUNDS = 10
+_SAMPLE_PAST_ROUNDS = 10
 """Of delayed CSI's past at most so many rounds are drawn: an old channel is as good a sample as a new one."""
 
-SAMPLE_SEED = 0
+_SAMPLE_SEED = 0
 
 
 def nominal_round_latency_s(simulator: Simulator) -> float:
@@ -31,9 +31,9 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
     True
     """
     scenario = simulator.scenario
-    episodes = min(SAMPLE_EPISODES, -(-SAMPLE_DEVICES // scenario.num_devices))
-    rounds_before = min(SAMPLE_PAST_ROUNDS, scenario.csi_delay_rounds)
-    state = simulator.initial(np.random.default_rng(SAMPLE_SEED), episodes, rounds_before)
+    episodes = min(_SAMPLE_EPISODES, -(-_SAMPLE_DEVICES // scenario.num_devices))
+    rounds_before = min(_SAMPLE_PAST_ROUNDS, scenario.csi_delay_rounds)
+    state = simulator.initial(np.random.default_rng(_SAMPLE_SEED), episodes, rounds_before)
     now = simulator.conditions(state)
 
     def everywhere(values: np.ndarray) -> np.ndarray:

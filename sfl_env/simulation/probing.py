@@ -13,7 +13,7 @@ from sfl_env.simulation.states import replace_rows
 
 PROBE_SEED = 0
 
-ABOVE_ZERO = Range(0.0, low_open=True)
+_ABOVE_ZERO = Range(0.0, low_open=True)
 FRACTION = Range(0.0, 1.0, low_open=True)
 
 GAIN = (
@@ -23,13 +23,13 @@ GAIN = (
 )
 FREE = ("fraction", FRACTION, "the share of its speed that each device has free")
 
-DEVICE_RANGES = {
+_DEVICE_RANGES = {
     "type_index": Range(0, whole=True),
-    "compute_flops_per_s": ABOVE_ZERO,
-    "backward_slowdown": ABOVE_ZERO,
-    "transmit_power_w": ABOVE_ZERO,
+    "compute_flops_per_s": _ABOVE_ZERO,
+    "backward_slowdown": _ABOVE_ZERO,
+    "transmit_power_w": _ABOVE_ZERO,
     "energy_j_per_flop": Range(0.0),
-    "memory_bytes": ABOVE_ZERO,
+    "memory_bytes": _ABOVE_ZERO,
 }
 """Of each field of a :class:`~sfl_env.devices.DeviceBatch`."""
 
@@ -97,7 +97,7 @@ def check_devices(where: str, devices: Any, shape: tuple[int, int]) -> None:
         Naming field, shape or range.
     """
     require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
-    for name, allowed in DEVICE_RANGES.items():
+    for name, allowed in _DEVICE_RANGES.items():
         values = getattr(devices, name)
         if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
             values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs
@@ -113,11 +113,11 @@ def probe_learner(learner: Any) -> None:
         Naming method or range.
     """
     methods = ["reset", "run_round", "state_dict", "load_state_dict"]
-    require_methods("learner", learner, methods, "sfl_env.learning.protocol.Learner")
+    require_methods("learner", learner, methods, "sfl_env.learning.Learner")
     profile = called("learner.profile", lambda: learner.profile)
     require_instance("learner.profile", profile, DNNProfile, "an sfl_env.DNNProfile of its network")
     score = called("learner.reset(0)", learner.reset, PROBE_SEED)
-    require_instance("learner.reset(0)", score, Score, "a Score of sfl_env.learning.protocol")
+    require_instance("learner.reset(0)", score, Score, "an sfl_env.learning.Score")
     Range(0.0, 1.0).require("learner.reset(0).accuracy", score.accuracy)
     Range().require("learner.reset(0).loss", score.loss)
 

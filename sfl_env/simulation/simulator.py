@@ -29,9 +29,9 @@ from sfl_env.simulation.probing import (
     probe_profile,
 )
 
-ZERO = constant(0.0)
+_ZERO = constant(0.0)
 
-ONE_PER_PHASE = np.ones(len(PHASES))
+_ONE_PER_PHASE = np.ones(len(PHASES))
 
 
 class Setup(NamedTuple):
@@ -193,7 +193,7 @@ class Simulator:
             backward_slowdown=setup.devices.backward_slowdown,
             samples=setup.samples,
             deepest_cut=setup.deepest_cut,
-            takes_part=state.charge > ZERO if self.has_batteries else None,
+            takes_part=state.charge > _ZERO if self.has_batteries else None,
         )
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
@@ -220,8 +220,8 @@ class Simulator:
             phases *= true.takes_part
             energy *= true.takes_part
             charge = charge - energy * self._charge_per_j
-            np.maximum(charge, ZERO, out=charge)
-        device_latency = ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
+            np.maximum(charge, _ZERO, out=charge)
+        device_latency = _ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self.scenario.synchronised_phases:
             latency = synchronised_latency_s(phases)
         elif self._in_turn:

@@ -32,7 +32,7 @@ SMALLEST = math.nextafter(0.0, 1.0)
 FINITE, NOT_NEGATIVE, POSITIVE = Bounds(-LARGEST, LARGEST), Bounds(0.0, LARGEST), Bounds(SMALLEST, LARGEST)
 FRACTION = Bounds(0.0, 1.0)
 
-BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
+_BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
     State: {"past_gain": POSITIVE, "charge": FRACTION},
     Setup: {"samples": POSITIVE, "snr_per_gain_hz": NOT_NEGATIVE, "j_per_sample_flop": NOT_NEGATIVE},
     DeviceBatch: {
@@ -172,7 +172,7 @@ def restored_progress(stored: object) -> Progress:
 
 def _check_bounds(part: Any, name: str, named: Mapping[str, Bounds]) -> None:
     """Check the arrays of the package's own states, however deep they lie; users' are left to them."""
-    bounds = BOUNDS.get(type(part))
+    bounds = _BOUNDS.get(type(part))
     for field, values in zip(getattr(part, "_fields", range(len(part))), part, strict=True):
         path = f"{name}.{field}"
         if isinstance(values, tuple):

@@ -17,7 +17,7 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.spaces.incoming import floats, indices, shaped
 
 Actions = NDArray[Any]
-SMALLEST_TOTAL = constant(1e-300)
+_SMALLEST_TOTAL = constant(1e-300)
 """Stands for the total weight where no device takes part, so that all shares are zero."""
 
 BandwidthSplitter = Callable[[NDArray[np.intp], Conditions], Array]
@@ -197,7 +197,7 @@ def _shares(weight: Array, seen: Conditions) -> Array:
         weight *= seen.takes_part
     total = weight.dot(row_sums(weight.shape[1]))
     if seen.takes_part is not None:
-        np.maximum(total, SMALLEST_TOTAL, out=total)
+        np.maximum(total, _SMALLEST_TOTAL, out=total)
     weight /= total
     return weight
 

@@ -67,7 +67,7 @@ def shaped(given: object, shape: tuple[int, ...], name: str, meaning: str) -> ND
     if values.shape == shape:
         return values
     if values.dtype.kind == "O":
-        raise not_numbers(values, name, "numbers", meaning)
+        raise _not_numbers(values, name, "numbers", meaning)
     raise DecisionError(
         f"The {name} has shape {values.shape[1:]}; it has to be {shape[1:]}: {meaning}."
         if values.shape[:1] == shape[:1]
@@ -95,7 +95,7 @@ def floats(values: NDArray[Any], name: str, meaning: str) -> NDArray[np.floating
         return values
     if kind in "iu":
         return values.astype(np.float64)
-    raise not_numbers(values, name, "real numbers", meaning)
+    raise _not_numbers(values, name, "real numbers", meaning)
 
 
 def indices(values: NDArray[Any], name: str, meaning: str) -> NDArray[np.integer[Any]]:
@@ -107,10 +107,10 @@ def indices(values: NDArray[Any], name: str, meaning: str) -> NDArray[np.integer
         If they are of another type, floats without a fraction included.
     """
     if values.dtype.kind not in "iu":
-        raise not_numbers(values, name, "whole numbers", meaning)
+        raise _not_numbers(values, name, "whole numbers", meaning)
     return values
 
 
-def not_numbers(values: NDArray[Any], name: str, wanted: str, meaning: str) -> DecisionError:
+def _not_numbers(values: NDArray[Any], name: str, wanted: str, meaning: str) -> DecisionError:
     """Return the error that says of which type an array is and what it should hold."""
     return DecisionError(f"The {name} is of type {values.dtype}; it has to hold {wanted}: {meaning}.")

@@ -11,7 +11,7 @@ from sfl_env.rounds.latency import PHASES
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 
-NO_CUT = -1
+_NO_CUT = -1
 """The cut that infos tell of before the first round; as an index it would be the last."""
 
 
@@ -81,7 +81,7 @@ def no_round_infos(
         charge=np.ones(shape),
         takes_part=np.zeros(shape, np.bool_) if with_takes_part else None,
     )
-    nothing = Decision(np.full(shape, NO_CUT, np.intp), np.full(shape, np.nan))
+    nothing = Decision(np.full(shape, _NO_CUT, np.intp), np.full(shape, np.nan))
     infos = round_infos(
         nothing, np.zeros(shape, np.bool_), outcome, {name: np.full(n, np.nan) for name in term_names}
     )

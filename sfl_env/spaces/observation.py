@@ -86,15 +86,15 @@ class LogScale:
         return np.exp(scaled * np.float64(self.half_length)) / np.float64(self.unit)
 
 
-UPLINK_SNR_HZ = LogScale(1.0, 1e15)
-DOWNLINK_FULL_RATE_BPS = LogScale(1e2, 1e13)
-COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
-BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
+_UPLINK_SNR_HZ = LogScale(1.0, 1e15)
+_DOWNLINK_FULL_RATE_BPS = LogScale(1e2, 1e13)
+_COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
+_BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
 SAMPLES = LogScale(1.0, 1e9)
-ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
-LOSS = LogScale(1e-4, 1e4)
-ELAPSED_S = LogScale(1e-3, 1e9)
-TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
+_ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
+_LOSS = LogScale(1e-4, 1e4)
+_ELAPSED_S = LogScale(1e-3, 1e9)
+_TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
 
 
 class LogScales:
@@ -133,10 +133,10 @@ class LogScales:
         ]
 
 
-LEARNING_SCALES = LogScales(LOSS, ELAPSED_S)
-ROUND_SCALES = LogScales(UPLINK_SNR_HZ, COMPUTE_FLOPS_PER_S, DOWNLINK_FULL_RATE_BPS)
-EPISODE_SCALES = LogScales(BACKWARD_SLOWDOWN, SAMPLES)
-ENERGY_SCALES = LogScales(ENERGY_J_PER_FLOP, TRANSMIT_POWER_W)
+_LEARNING_SCALES = LogScales(_LOSS, _ELAPSED_S)
+_ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _COMPUTE_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
+_EPISODE_SCALES = LogScales(_BACKWARD_SLOWDOWN, SAMPLES)
+_ENERGY_SCALES = LogScales(_ENERGY_J_PER_FLOP, _TRANSMIT_POWER_W)
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,10 @@ class DeviceRows:
         """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
         now = view.conditions
         rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
-        EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 4:6])
+        _EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 4:6])
         rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            ENERGY_SCALES.encode(
+            _ENERGY_SCALES.encode(
                 view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 9:11]
             )
         return rows
@@ -203,7 +203,7 @@ class DeviceRows:
         """Fill in channel, free speed, progress and battery."""
         now = view.conditions
         rows = episode_rows.copy()
-        ROUND_SCALES.encode(
+        _ROUND_SCALES.encode(
             now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
         )
         rows.T[3] = view.progress
@@ -213,7 +213,7 @@ class DeviceRows:
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
-            LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
+            _LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
         return rows
 
     def decode(self, observation: Rows) -> Conditions:
@@ -233,10 +233,10 @@ class DeviceRows:
         _check_scaled(rows)
         deepest = np.rint((rows[..., 6].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
         return Conditions(
-            uplink_snr_hz=UPLINK_SNR_HZ.decode(rows[..., 0]),
-            downlink_full_rate_bps=DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
-            compute_flops_per_s=COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
-            backward_slowdown=BACKWARD_SLOWDOWN.decode(rows[..., 4]),
+            uplink_snr_hz=_UPLINK_SNR_HZ.decode(rows[..., 0]),
+            downlink_full_rate_bps=_DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
+            compute_flops_per_s=_COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
+            backward_slowdown=_BACKWARD_SLOWDOWN.decode(rows[..., 4]),
             samples=SAMPLES.decode(rows[..., 5]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
             takes_part=rows[..., 7] > 0.0 if self.with_battery else None,

@@ -14,7 +14,7 @@ from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.view import View
 
-POSITIVE_CONDITIONS = (
+_POSITIVE_CONDITIONS = (
     "uplink_snr_hz",
     "compute_flops_per_s",
     "backward_slowdown",
@@ -32,7 +32,7 @@ def probe_observation(encoder: Any, view: View) -> None:
         Naming method, shape or range.
     """
     methods = ["space", "per_episode", "per_round"]  # the way back is for solvers alone, and they say so
-    require_methods("observation", encoder, methods, "sfl_env.spaces.observation.ObservationEncoder")
+    require_methods("observation", encoder, methods, "sfl_env.spaces.ObservationEncoder")
     n, num_devices = view.conditions.samples.shape
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
     require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
@@ -80,7 +80,7 @@ def _check_conditions(told: Any, n: int, num_devices: int) -> None:
     where, shape = "observation.decode(rows)", (n, num_devices)
     wanted = "Conditions of sfl_env.rounds, or to raise NotImplementedError where the features do not tell them"
     require_instance(where, told, Conditions, wanted)
-    for name in POSITIVE_CONDITIONS:
+    for name in _POSITIVE_CONDITIONS:
         require_array(f"{where}.{name}", getattr(told, name), shape, Range(0.0, low_open=True))
     require_array(f"{where}.downlink_full_rate_bps", told.downlink_full_rate_bps, shape)
     require_array(f"{where}.deepest_cut", told.deepest_cut, shape, Range(0, whole=True))
@@ -105,7 +105,7 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     ScenarioError, DecisionError
         Naming method, shape or range.
     """
-    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.action.ActionEncoder")
+    require_methods("action", encoder, ["space", "decode"], "sfl_env.spaces.ActionEncoder")
     n, num_devices = decision.cut.shape
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
     kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)

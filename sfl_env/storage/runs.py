@@ -33,7 +33,7 @@ FORMAT = 2
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
-LARGEST_CONFIG = 2**20
+_LARGEST_CONFIG = 2**20
 """Bytes of a ``config.json``; a run that was resumed a hundred times has a twentieth of it."""
 
 PACKAGES = ("sfl-env", "numpy", "scipy", "gymnasium", "torch", "stable-baselines3")
@@ -151,7 +151,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
     file = Path(path) / CONFIG
     if not file.is_file():
         raise RunError(f"{file} cannot be read: it is not there; name the folder of a run.")
-    config = read_json(file, RunError, most_bytes=LARGEST_CONFIG)
+    config = read_json(file, RunError, most_bytes=_LARGEST_CONFIG)
     if not isinstance(config, dict):
         raise RunError(f"{file} is not a run's configuration; name the folder of a run.")
     config.setdefault("format", 1)

@@ -259,4 +259,4 @@ def test_the_catalogue_says_what_each_does() -> None:
 def test_masked_observations_are_refused() -> None:
     policy = sfl_baselines.make("exact", gym.make("SFL-v0", num_devices=3))
     with pytest.raises(PolicyError, match="masked"):
-        policy.predict(np.ma.masked_all((3, 7)))
+        policy.predict(np.ma.MaskedArray(np.zeros((3, 7)), mask=True))

@@ -20,13 +20,13 @@ from sfl_env.errors import PolicyError, SFLError
 from sfl_env.storage.json_text import parse_json
 from sfl_env.storage.npz import read_npz
 
-HEADER = "header"
+_HEADER = "header"
 """Name of the array whose bytes are the header's text."""
 
-LONGEST_HEADER = 1_000_000
+_LONGEST_HEADER = 1_000_000
 """Bytes."""
 
-LARGEST_FILE = 8 * 2**30
+_LARGEST_FILE = 8 * 2**30
 """Bytes; the replay buffer of a million transitions of 30 devices has two thirds of it."""
 
 
@@ -59,7 +59,7 @@ def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, NDArray[An
     """
     text = json.dumps(header, indent=1, allow_nan=False).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in {HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
+        for name, array in {_HEADER: np.frombuffer(text, np.uint8), **arrays}.items():
             # A member without a time of its own is said to be of 1980.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
@@ -91,13 +91,13 @@ def read(path: Path) -> Archive:
     if not path.is_file():
         raise PolicyError(f"{path} is no file; name an agent's.")
     try:
-        arrays = read_npz(path, PolicyError, most_bytes=min(path.stat().st_size, LARGEST_FILE))
-        text = arrays.pop(HEADER)
+        arrays = read_npz(path, PolicyError, most_bytes=min(path.stat().st_size, _LARGEST_FILE))
+        text = arrays.pop(_HEADER)
     except SFLError as error:
         raise damaged(path, error) from error
     except (KeyError, ValueError, OverflowError, struct.error) as error:  # of names and offsets in the zip file
         raise damaged(path, error) from error
-    if text.dtype != np.uint8 or text.ndim != 1 or text.size > LONGEST_HEADER:
+    if text.dtype != np.uint8 or text.ndim != 1 or text.size > _LONGEST_HEADER:
         raise damaged(path, f"its header has {text.size} entries of {text.dtype}")
     for name, array in arrays.items():
         if array.dtype.kind not in "bfiu" or not array.dtype.isnative:

@@ -13,13 +13,13 @@ from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_agents.training.algorithms import algorithm
 from sfl_env.errors import PolicyError, RunError, SFLError
 
-PICKLED = "data"
+_PICKLED = "data"
 """The member of Stable-Baselines3's zip files that is code as much as data."""
 
 
 def is_foreign(path: Path) -> bool:
     """Whether a file is in Stable-Baselines3's own format; nothing in it is opened."""
-    return PICKLED in members(path)
+    return _PICKLED in members(path)
 
 
 def refusal(path: Path, version: str | None = None) -> RunError:

@@ -22,19 +22,19 @@ from sfl_env.errors import PolicyError
 
 Arrays = Mapping[str, NDArray[Any]]
 
-COUNTERS = {"num_timesteps": "steps", "_n_updates": "updates", "_episode_num": "episodes"}
+_COUNTERS = {"num_timesteps": "steps", "_n_updates": "updates", "_episode_num": "episodes"}
 """Attributes of an algorithm that its training goes on from, and their names in files."""
 
-BUFFERED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_BUFFERED = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 """Arrays of a replay buffer."""
 
-MOST_COUNTED = 2**53
-MOST_RECENT_EPISODES = 100_000
+_MOST_COUNTED = 2**53
+_MOST_RECENT_EPISODES = 100_000
 
 
 def counters(model: BaseAlgorithm) -> dict[str, Any]:
     """Return the counters, and return and length of the last episodes, which are logged."""
-    counted: dict[str, Any] = {name: int(getattr(model, attribute)) for attribute, name in COUNTERS.items()}
+    counted: dict[str, Any] = {name: int(getattr(model, attribute)) for attribute, name in _COUNTERS.items()}
     recent = model.ep_info_buffer or ()
     return counted | {"recent_episodes": [[float(episode[key]) for key in "rlt"] for episode in recent]}
 
@@ -47,15 +47,15 @@ def restore_counters(model: BaseAlgorithm, values: Any) -> None:
     PolicyError
         If one is missing or no count.
     """
-    if not isinstance(values, dict) or set(values) != {*COUNTERS.values(), "recent_episodes"}:
+    if not isinstance(values, dict) or set(values) != {*_COUNTERS.values(), "recent_episodes"}:
         raise PolicyError(f"its counters are {shown(values)}")
-    for name in COUNTERS.values():
-        if type(values[name]) is not int or not 0 <= values[name] <= MOST_COUNTED:
+    for name in _COUNTERS.values():
+        if type(values[name]) is not int or not 0 <= values[name] <= _MOST_COUNTED:
             raise PolicyError(f"its counter {name} is {shown(values[name])}")
     recent = values["recent_episodes"]
-    if not isinstance(recent, list) or len(recent) > MOST_RECENT_EPISODES or not all(map(_is_episode, recent)):
+    if not isinstance(recent, list) or len(recent) > _MOST_RECENT_EPISODES or not all(map(_is_episode, recent)):
         raise PolicyError(f"its recent_episodes are {shown(recent)}")
-    for attribute, name in COUNTERS.items():
+    for attribute, name in _COUNTERS.items():
         setattr(model, attribute, values[name])
     window = model._stats_window_size
     model.ep_info_buffer = deque((dict(zip("rlt", episode, strict=True)) for episode in recent), window)
@@ -132,7 +132,7 @@ def _check_part(owner: str, part: nn.Module | Optimizer | Tensor, found: Mapping
 def _moments(optimiser: Optimizer, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors in the shape of an optimiser's moments, for the weights that there are some of."""
     group = optimiser.param_groups[0]
-    kept = MOMENTS[type(optimiser).__name__]
+    kept = _MOMENTS[type(optimiser).__name__]
     if group.get("amsgrad"):
         kept = (*kept, "max_exp_avg_sq")
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
@@ -145,7 +145,7 @@ def _moments(optimiser: Optimizer, found: Mapping[str, Tensor]) -> dict[str, Ten
     }
 
 
-MOMENTS = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "RMSprop": ("step", "square_avg")}
+_MOMENTS = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "RMSprop": ("step", "square_avg")}
 """What an optimiser keeps of every weight; ``step`` is one number, the others are shaped like the weight."""
 
 
@@ -165,7 +165,7 @@ def _restore_part(part: nn.Module | Optimizer | Tensor, found: dict[str, Tensor]
 def transitions(buffer: ReplayBuffer) -> dict[str, NDArray[Any]]:
     """Return what a replay buffer has taken in, oldest place first, and the place that comes next."""
     filled = buffer.size()
-    arrays = {name: getattr(buffer, name)[:filled] for name in BUFFERED}
+    arrays = {name: getattr(buffer, name)[:filled] for name in _BUFFERED}
     return arrays | {"next_place": np.array(buffer.pos), "is_full": np.array(buffer.full)}
 
 
@@ -177,7 +177,7 @@ def restore_transitions(buffer: ReplayBuffer, arrays: Arrays) -> None:
     PolicyError
         If an array is missing, unknown, or of another shape or type.
     """
-    if set(arrays) != {*BUFFERED, "next_place", "is_full"}:
+    if set(arrays) != {*_BUFFERED, "next_place", "is_full"}:
         raise PolicyError(f"its parts are {', '.join(sorted(arrays))} instead of a replay buffer's")
     places, full = arrays["next_place"], arrays["is_full"]
     if places.shape != () or places.dtype.kind != "i" or full.shape != () or full.dtype.kind != "b":
@@ -185,7 +185,7 @@ def restore_transitions(buffer: ReplayBuffer, arrays: Arrays) -> None:
     place, filled = int(places), buffer.buffer_size if full else int(places)
     if not 0 <= place < buffer.buffer_size:
         raise PolicyError(f"its next_place is {place} of {buffer.buffer_size}")
-    for name in BUFFERED:
+    for name in _BUFFERED:
         own = getattr(buffer, name)
         if arrays[name].shape != (filled, *own.shape[1:]) or arrays[name].dtype != own.dtype:
             raise PolicyError(
@@ -194,6 +194,6 @@ def restore_transitions(buffer: ReplayBuffer, arrays: Arrays) -> None:
             )
         if not np.isfinite(arrays[name]).all():
             raise PolicyError(f"its {name} are not all finite")
-    for name in BUFFERED:
+    for name in _BUFFERED:
         getattr(buffer, name)[:filled] = arrays[name]
     buffer.pos, buffer.full = place, bool(full)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sfl_env.errors import TrainingError
 
-SHARE_SCALE = 0.2
+_SHARE_SCALE = 0.2
 """One unit of the network's output moves a share by this much of its action column."""
 
 
@@ -38,7 +38,7 @@ class DeviceDistribution(Distribution):
         return actions, self.log_prob(actions)
 
 
-class Categories:
+class _Categories:
     """Independent categorical variables.
 
     Parameters
@@ -86,10 +86,10 @@ class CutAndShare(DeviceDistribution):
 
     def proba_distribution(self, params: Tensor, log_std: Tensor) -> Self:
         """Take C logits and the log-share's mean for every device, and one deviation for all shares."""
-        self.cut = Categories(params[..., :-1])
+        self.cut = _Categories(params[..., :-1])
         mean = params[..., -1]
         # Shares do not change when all log-shares move together.
-        self.share_mean = (mean - mean.mean(dim=-1, keepdim=True)) * SHARE_SCALE
+        self.share_mean = (mean - mean.mean(dim=-1, keepdim=True)) * _SHARE_SCALE
         self.log_std = log_std
         return self
 
@@ -135,7 +135,7 @@ class Choices(DeviceDistribution):
     def proba_distribution(self, params: Tensor) -> Self:
         """Take the logits of all choices, one after another, for every device."""
         edges = [0, *itertools.accumulate(self.counts)]
-        self.choices = [Categories(params[..., i:j]) for i, j in itertools.pairwise(edges)]
+        self.choices = [_Categories(params[..., i:j]) for i, j in itertools.pairwise(edges)]
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:

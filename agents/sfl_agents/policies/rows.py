@@ -5,7 +5,7 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-SMALLEST_SPREAD = 1e-2
+_SMALLEST_SPREAD = 1e-2
 """A column that varies less than this over the fitted observations is hardly scaled up: it may be constant."""
 
 
@@ -35,7 +35,7 @@ class StandardisedRows(BaseFeaturesExtractor):
         """Take mean and spread of every column from observations (..., F)."""
         rows = observations.reshape(-1, observations.shape[-1])
         self.mean.copy_(rows.mean(dim=0))
-        self.spread.copy_(rows.std(dim=0).clamp_min(SMALLEST_SPREAD))
+        self.spread.copy_(rows.std(dim=0).clamp_min(_SMALLEST_SPREAD))
 
     def forward(self, observations: Tensor) -> Tensor:
         """Return the standardised rows (B, K, F)."""
@@ -50,7 +50,7 @@ class FlatRows(StandardisedRows):
         return super().forward(observations).flatten(start_dim=1)
 
 
-class EquivariantLayer(nn.Module):
+class _EquivariantLayer(nn.Module):
     """Each row through one shared layer, beside the mean and the maximum over all rows.
 
     Parameters
@@ -118,4 +118,4 @@ class RowNetworks(nn.Module):
 
 def _stack(columns: int, widths: list[int], activation: type[nn.Module]) -> nn.Sequential:
     sizes = [columns, *widths]
-    return nn.Sequential(*(EquivariantLayer(i, o, activation) for i, o in zip(sizes, widths, strict=False)))
+    return nn.Sequential(*(_EquivariantLayer(i, o, activation) for i, o in zip(sizes, widths, strict=False)))

@@ -28,9 +28,9 @@ from sfl_env.storage.json_text import read_json
 FOLDER = "checkpoints"
 MODEL = "model.zip"
 BEST = "best.zip"
-REWARD_SCALE = "reward_scale.json"
+_REWARD_SCALE = "reward_scale.json"
 REPLAY_BUFFER = "replay_buffer.zip"
-MILESTONES = "milestones.json"
+_MILESTONES = "milestones.json"
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def save(run: Path, model: BaseAlgorithm, job: Job, env: VecEnv, milestones: lis
     else:
         shutil.copy2(previous / BEST, partial / BEST)
     if isinstance(env, VecNormalize):
-        (partial / REWARD_SCALE).write_text(json.dumps(_scale(env.ret_rms)))
+        (partial / _REWARD_SCALE).write_text(json.dumps(_scale(env.ret_rms)))
     if isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         archive.write(partial / REPLAY_BUFFER, {}, state.transitions(model.replay_buffer))
-    (partial / MILESTONES).write_text(json.dumps([dataclasses.asdict(entry) for entry in milestones]))
+    (partial / _MILESTONES).write_text(json.dumps([dataclasses.asdict(entry) for entry in milestones]))
     target = folder / f"{model.num_timesteps:012d}"
     partial.rename(target)
     for old in folder.iterdir():
@@ -97,7 +97,7 @@ def restore(checkpoint: Path, model: BaseAlgorithm, job: Job, env: VecEnv) -> No
         raise RunError(f"{checkpoint / MODEL} is of another training than this one; start again (overwrite=True).")
     stored.restore(model)
     if isinstance(env, VecNormalize):
-        _set_scale(env.ret_rms, checkpoint / REWARD_SCALE)
+        _set_scale(env.ret_rms, checkpoint / _REWARD_SCALE)
     if isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         file = checkpoint / REPLAY_BUFFER
@@ -126,7 +126,7 @@ def milestones(checkpoint: Path) -> list[Milestone]:
     RunError
         If they are missing or damaged.
     """
-    file = checkpoint / MILESTONES
+    file = checkpoint / _MILESTONES
     entries = read_json(file, RunError)
     if not isinstance(entries, list) or not entries:
         raise RunError(

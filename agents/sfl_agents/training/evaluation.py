@@ -9,7 +9,7 @@ from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed
 from sfl_baselines.rollouts import play_to_the_end
 from sfl_env import SFLVectorEnv
 
-VALIDATION_SEED = held_out_seed(HELD_OUT_SEED - 1)
+_VALIDATION_SEED = held_out_seed(HELD_OUT_SEED - 1)
 """Seeds the episodes that choose among an agent's checkpoints; the last held-out one, far from the first
 ones, which comparisons are made on."""
 
@@ -33,7 +33,7 @@ class Evaluation:
     mean_ratio: float | None
 
 
-def evaluate(agent: Policy, batch: SFLVectorEnv, seed: int = VALIDATION_SEED) -> Evaluation:
+def evaluate(agent: Policy, batch: SFLVectorEnv, seed: int = _VALIDATION_SEED) -> Evaluation:
     """Play one episode in every environment of a batch, the agent acting deterministically.
 
     Parameters

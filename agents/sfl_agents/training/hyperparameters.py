@@ -12,10 +12,10 @@ from sfl_env.errors import TrainingError
 Check = Callable[[str, Any], None]
 """Takes the parameter's name in full and its value; raises :class:`~sfl_env.errors.TrainingError`."""
 
-MOST_UNITS = 4096
+_MOST_UNITS = 4096
 """Widest layer that a network may have."""
 
-MOST_LAYERS = 32
+_MOST_LAYERS = 32
 
 
 def _number(low: float = -math.inf, high: float = math.inf, **options: bool) -> Check:
@@ -67,12 +67,12 @@ def _activation(name: str, value: Any) -> None:
 
 
 def _widths(name: str, value: Any) -> None:
-    if not isinstance(value, list | tuple) or not 0 < len(value) <= MOST_LAYERS:
+    if not isinstance(value, list | tuple) or not 0 < len(value) <= _MOST_LAYERS:
         raise TrainingError(
-            f"{name} is {shown(value)}; it has to be a list of 1 to {MOST_LAYERS} widths, such as [64, 64]."
+            f"{name} is {shown(value)}; it has to be a list of 1 to {_MOST_LAYERS} widths, such as [64, 64]."
         )
     for number, width in enumerate(value):
-        _whole(1, MOST_UNITS)(f"{name}[{number}]", width)
+        _whole(1, _MOST_UNITS)(f"{name}[{number}]", width)
 
 
 def _network(name: str, value: Any) -> None:
@@ -91,7 +91,7 @@ def _betas(name: str, value: Any) -> None:
         _number(0.0, 1.0, high_open=True)(f"{name}[{number}]", beta)
 
 
-OPTIMISER: Mapping[str, Check] = {
+_OPTIMISER: Mapping[str, Check] = {
     "amsgrad": _flag,
     "betas": _betas,
     "eps": _number(0.0, 1.0, low_open=True),
@@ -103,7 +103,7 @@ OPTIMISER: Mapping[str, Check] = {
 
 
 def _optimiser(name: str, value: Any) -> None:
-    check_entries(name, value, OPTIMISER)
+    _check_entries(name, value, _OPTIMISER)
 
 
 _POSITIVE = _number(0.0, 1e9, low_open=True)
@@ -141,22 +141,14 @@ HYPERPARAMETERS: Mapping[str, Check] = {
 }
 """Arguments of the algorithms' classes; which of them an algorithm takes, its signature says."""
 
-ELSEWHERE = (
-    *("policy", "env", "learning_rate", "seed", "device", "policy_kwargs", "action_noise", "verbose"),
-    *("tensorboard_log", "optimize_memory_usage", "replay_buffer_class", "replay_buffer_kwargs"),
-    *("rollout_buffer_class", "rollout_buffer_kwargs", "_init_setup_model"),
-)
-"""Arguments of the algorithms' classes that have entries of their own in the settings, or that the training of
-this package sets. ``optimize_memory_usage`` cannot tell a time limit from an end."""
-
-SHARED_POLICY: dict[str, Check] = {
+_SHARED_POLICY: dict[str, Check] = {
     "activation_fn": _activation,
     "log_std_init": _number(-20.0, 2.0),
     "optimizer_kwargs": _optimiser,
 }
 POLICY_ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
-    "DevicePolicy": SHARED_POLICY | {"net_arch": _widths},
-    "on-policy MlpPolicy": SHARED_POLICY
+    "DevicePolicy": _SHARED_POLICY | {"net_arch": _widths},
+    "on-policy MlpPolicy": _SHARED_POLICY
     | {"full_std": _flag, "net_arch": _network, "ortho_init": _flag, "use_expln": _flag},
     "off-policy MlpPolicy": {
         "activation_fn": _activation,
@@ -200,7 +192,7 @@ def check_hyperparameters(algo: str, values: Mapping[str, Any]) -> None:
         ...
     sfl_env.errors.TrainingError: hyperparameters.n_epochs is 0; it has to be a whole number from 1 to 100000.
     """
-    check_entries("hyperparameters", values, hyperparameters_of(algo))
+    _check_entries("hyperparameters", values, hyperparameters_of(algo))
 
 
 def check_policy(policy: str, algo: str, values: Mapping[str, Any]) -> None:
@@ -214,11 +206,11 @@ def check_policy(policy: str, algo: str, values: Mapping[str, Any]) -> None:
     kind = policy if policy == "DevicePolicy" else f"{'on' if algo in ON_POLICY else 'off'}-policy {policy}"
     checks = dict(POLICY_ARGUMENTS[kind])
     if algo == "sac":
-        checks |= {"log_std_init": SHARED_POLICY["log_std_init"], "use_expln": _flag}
-    check_entries("policy_kwargs", values, checks)
+        checks |= {"log_std_init": _SHARED_POLICY["log_std_init"], "use_expln": _flag}
+    _check_entries("policy_kwargs", values, checks)
 
 
-def check_entries(where: str, values: Any, checks: Mapping[str, Check]) -> None:
+def _check_entries(where: str, values: Any, checks: Mapping[str, Check]) -> None:
     """Raise unless a mapping has known names alone, each with a value that passes its check."""
     if not isinstance(values, Mapping):
         raise TrainingError(f"{where} is {shown(values)}; it has to be a mapping of names to values.")

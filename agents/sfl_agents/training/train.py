@@ -22,8 +22,8 @@ from sfl_env.errors import SFLError, TrainingError
 from sfl_env.storage.atomic import atomic_output, writing
 from sfl_env.storage.runs import Run
 
-FITTING_ENVS = 64
-FITTING_ROUNDS = 50
+_FITTING_ENVS = 64
+_FITTING_ROUNDS = 50
 """Observations of so many environments and rounds set the scale of the features."""
 
 
@@ -101,10 +101,10 @@ def _learn(model: BaseAlgorithm, job: Job, watch: Watch, *, fresh: bool) -> None
 
 def _fit_rows(model: BaseAlgorithm, job: Job) -> None:
     """Set the scale of the features from rounds with random actions."""
-    batch = job.batch(FITTING_ENVS)
+    batch = job.batch(_FITTING_ENVS)
     batch.action_space.seed(job.hashed_seed(2))
     rows = [batch.reset(seed=job.hashed_seed(3))[0]]
-    for _ in range(min(FITTING_ROUNDS, batch.scenario.max_rounds) - 1):
+    for _ in range(min(_FITTING_ROUNDS, batch.scenario.max_rounds) - 1):
         rows.append(batch.step(batch.action_space.sample())[0])
     observations = torch.as_tensor(np.stack(rows))
     for module in model.policy.modules():

@@ -17,7 +17,7 @@ from sfl_env.errors import TrainingError
 from sfl_env.storage.atomic import atomic_output
 from sfl_env.storage.runs import Run
 
-EVALUATIONS = "evaluations.csv"
+_EVALUATIONS = "evaluations.csv"
 
 
 class Watch(BaseCallback):
@@ -86,7 +86,7 @@ class Watch(BaseCallback):
 
 
 def _write_evaluations(run: Run, milestones: list[Milestone]) -> None:
-    with atomic_output(run.file(EVALUATIONS)) as partial, partial.open("w", newline="") as file:
+    with atomic_output(run.file(_EVALUATIONS)) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, [item.name for item in dataclasses.fields(Milestone)])
         writer.writeheader()
         writer.writerows(dataclasses.asdict(entry) for entry in milestones)

@@ -32,7 +32,7 @@ COMMANDS = {
 arguments and their help, and its ``run`` does the work. All these modules are imported to show the help, so
 they import torch and other slow packages inside ``run``."""
 
-DESCRIPTION = (
+_DESCRIPTION = (
     "Resource allocation in split federated learning: simulate, solve, learn, compare. "
     "'sfl COMMAND --help' tells about a command, 'sfl --version' which version this is."
 )
@@ -108,7 +108,7 @@ def _parse(arguments: list[str]) -> Command:
     try:
         with contextlib.redirect_stderr(complaint):
             command: Command = tyro.extras.subcommand_cli_from_dict(
-                classes, prog="sfl", description=DESCRIPTION, args=arguments
+                classes, prog="sfl", description=_DESCRIPTION, args=arguments
             )
     except SystemExit:
         from sfl_lab.text import printable

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sfl_lab.compare.contest import Results
 
-WIDEST = 10_000
+_WIDEST = 10_000
 """Columns that the widest table may take."""
 
 
@@ -21,7 +21,7 @@ def console() -> "Console":
     return terminal.console()
 
 
-class Bar:
+class _Bar:
     """A progress bar over the records of a contest, told of by a contest."""
 
     def __init__(self, progress: "Progress", records: int, rounds: int) -> None:
@@ -44,7 +44,7 @@ class Bar:
 
 
 @contextmanager
-def contest_progress(records: int, rounds: int) -> Iterator[Bar]:
+def contest_progress(records: int, rounds: int) -> Iterator[_Bar]:
     """Show a progress bar over so many records and their rounds; yields the watcher that moves it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -53,7 +53,7 @@ def contest_progress(records: int, rounds: int) -> Iterator[Bar]:
     name = TextColumn("{task.description:<18}", markup=False)  # names are no markup
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
-        yield Bar(progress, records, rounds)
+        yield _Bar(progress, records, rounds)
 
 
 def show(results: "Results") -> None:
@@ -62,7 +62,7 @@ def show(results: "Results") -> None:
 
     screen, table = console(), results.table()
     if not screen.is_terminal:  # where no column has to be cut short
-        needed = terminal.console(width=WIDEST).measure(table).maximum
+        needed = terminal.console(width=_WIDEST).measure(table).maximum
         screen = terminal.console(width=max(terminal.PIPE_WIDTH, needed))
     screen.print(table)
     for note in results.notes():

@@ -6,7 +6,7 @@ from sfl_env.errors import SFLError
 from sfl_lab.cli.wording import as_switches
 from sfl_lab.text import one_line
 
-EXTRAS = {"datasets": "datasets", "PIL": "datasets"}
+_EXTRAS = {"datasets": "datasets", "PIL": "datasets"}
 """Modules that an extra of this package brings, and the extra."""
 
 
@@ -47,7 +47,7 @@ def _of_an_import(error: ImportError) -> str | None:
     package = name.partition(".")[0]
     if package in sys.modules and package.startswith("sfl_"):
         return None
-    if package in EXTRAS:
-        extra = EXTRAS[package]
+    if package in _EXTRAS:
+        extra = _EXTRAS[package]
         return one_line(f"The module {name!r} needs the extra {extra!r}: pip install 'sfl-env[{extra}]'.")
     return one_line(f"{error}; install it, or install sfl-env anew.")

@@ -13,7 +13,7 @@ from sfl_env.scenario import Scenario
 
 NAMES = tuple(item.name for item in dataclasses.fields(Scenario))
 
-LONGEST_VALUE = 10_000
+_LONGEST_VALUE = 10_000
 """Characters of a value; no field needs so many."""
 
 
@@ -53,8 +53,8 @@ def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    if len(text) > LONGEST_VALUE:
-        raise ScenarioError(f"{name} has {len(text)} characters; the longest value has {LONGEST_VALUE}.")
+    if len(text) > _LONGEST_VALUE:
+        raise ScenarioError(f"{name} has {len(text)} characters; the longest value has {_LONGEST_VALUE}.")
     for read in (json.loads, _python_literal):
         try:
             return read(text)

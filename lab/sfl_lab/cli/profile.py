@@ -20,7 +20,7 @@ from sfl_lab.text import printable
 if TYPE_CHECKING:
     from torch import nn
 
-BYTES_PER_ELEMENT = 4
+_BYTES_PER_ELEMENT = 4
 """Smashed data are shown for activations of 32 bits."""
 
 
@@ -161,7 +161,7 @@ def _show(profile: DNNProfile) -> None:
         caption=(
             f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
             f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
-            f"{8 * BYTES_PER_ELEMENT} bits an element, 1 kB = 1000 bytes. Each cut is named after the last block "
+            f"{8 * _BYTES_PER_ELEMENT} bits an element, 1 kB = 1000 bytes. Each cut is named after the last block "
             "on the device."
         ),
     )
@@ -194,6 +194,6 @@ def _rows(profile: DNNProfile) -> Iterator[list[str]]:
             str(index + 1),
             printable(name),
             *(f"{each[index] / 1e6:,.3f}" for each in flops),
-            f"{profile.smashed_elements[index] * BYTES_PER_ELEMENT / 1e3:,.3f}",
+            f"{profile.smashed_elements[index] * _BYTES_PER_ELEMENT / 1e3:,.3f}",
             f"{profile.device_parameters[index]:,.0f}",
         ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sfl_baselines import AlternatingSolution, Solution
     from sfl_env import RoundProblem, SFLVectorEnv
 
-MAX_ROUNDS_SHOWN = 20
+_MAX_ROUNDS_SHOWN = 20
 """Rounds of a file with more than one that get a line on the terminal."""
 
 
@@ -223,15 +223,15 @@ def _show_rounds(problem: "RoundProblem", columns: "Sequence[tuple[str, Solution
         *(text for other, _ in others for text in (other, "above", "iterations")),
     ):
         table.add_column(name, justify="right", no_wrap=True)
-    for i in range(min(n, MAX_ROUNDS_SHOWN)):
+    for i in range(min(n, _MAX_ROUNDS_SHOWN)):
         cells = [str(i), f"{first.latency_s[i]:.9g}", *(f"{first.lower_bound_s[i]:.9g}" for _ in bound)]
         for _, other in others:
             cells += [f"{other.latency_s[i]:.9g}", f"{_over(other, first)[i]:.1e}", str(other.iterations[i])]
         table.add_row(*cells)
     terminal = console()
     terminal.print(table)
-    if n > MAX_ROUNDS_SHOWN:
-        terminal.print(f"and {n - MAX_ROUNDS_SHOWN} more; --out FILE.json writes all.", highlight=False)
+    if n > _MAX_ROUNDS_SHOWN:
+        terminal.print(f"and {n - _MAX_ROUNDS_SHOWN} more; --out FILE.json writes all.", highlight=False)
 
 
 def _cut(cut_names: Sequence[str], cut: int) -> str:

@@ -3,7 +3,7 @@
 from sfl_env.checks import require_whole
 from sfl_env.errors import RunError
 
-MOST_THREADS = 1024
+_MOST_THREADS = 1024
 
 
 def use_threads(threads: int) -> None:
@@ -14,7 +14,7 @@ def use_threads(threads: int) -> None:
     RunError
         If the number is out of its range.
     """
-    require_whole("--threads", threads, 1, MOST_THREADS, RunError)
+    require_whole("--threads", threads, 1, _MOST_THREADS, RunError)
 
     import torch
 

@@ -102,7 +102,7 @@ class Watcher(Protocol):
         ...
 
 
-class Silent:
+class _Silent:
     """A watcher that does nothing."""
 
     def on_record(self, label: str, number: int) -> None:
@@ -267,7 +267,7 @@ def compare(
     ImpossibleResultError
         If a contestant beats what is proven to be the optimum, or contestants were not treated alike.
     """
-    watcher = watcher or Silent()
+    watcher = watcher or _Silent()
     if store is not None:
         store.mkdir(exist_ok=True)
     records: dict[str, list[R]] = {entrant.label: [] for entrant in lineup.contestants}

@@ -8,9 +8,9 @@ from scipy.stats import bootstrap, norm, t
 from sfl_env.arrays import Array
 
 CONFIDENCE = 0.95
-RESAMPLES = 9999
-BOOTSTRAP_SEED = 0
-FEW = 10
+_RESAMPLES = 9999
+_BOOTSTRAP_SEED = 0
+_FEW = 10
 """With fewer values than this the intervals are said to be rough."""
 
 
@@ -43,9 +43,9 @@ def mean_interval(values: Array) -> Interval:
         (values,),
         np.mean,
         confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
+        n_resamples=_RESAMPLES,
         method="percentile",
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
+        rng=np.random.default_rng(_BOOTSTRAP_SEED),
     ).confidence_interval
     return Interval(float(values.mean()), float(found.low), float(found.high))
 
@@ -81,7 +81,7 @@ def caution(n: int, what: str) -> str:
     >>> caution(20, "episodes")
     ''
     """
-    if n >= FEW:
+    if n >= _FEW:
         return ""
     held = f"{100.0 * coverage(n):.0f} %"
     return f"; rough, since {n} {what} are few: about {held} of such intervals hold the true mean"

@@ -18,7 +18,7 @@ from sfl_env.storage.atomic import atomic_output
 from sfl_lab.compare.intervals import Interval
 from sfl_lab.text import printable
 
-DIGITS = "%.9g"
+_DIGITS = "%.9g"
 """Format of numbers in CSV files."""
 HEADER_BYTES, ENTRY_BYTES = 4096, 8
 """Of an array in a record's file, at most."""
@@ -106,7 +106,7 @@ def plain_table(title: str, caption: str) -> Table:
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table, whole or not at all."""
     with atomic_output(path) as partial:
-        table.to_csv(partial, index=False, float_format=DIGITS)
+        table.to_csv(partial, index=False, float_format=_DIGITS)
 
 
 class StoredArrays:

@@ -21,7 +21,7 @@ from sfl_env.dnn.networks.transformer import transformer
 from sfl_env.dnn.networks.vgg import VGG11_WIDTHS, VGG16_WIDTHS, vgg
 from sfl_env.errors import ProfileError
 
-NORMS: tuple[Norm, ...] = ("batch", "group", "none")
+_NORMS: tuple[Norm, ...] = ("batch", "group", "none")
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def build(name: str, num_classes: int | None = None, norm: Norm | None = None, *
     classes = entry.num_classes if num_classes is None else num_classes
     if classes < 1:
         raise ProfileError(f"num_classes is {classes}; {name!r} has to tell at least 1 class.")
-    if norm is not None and norm not in NORMS:
-        raise ProfileError(f"norm is {norm!r}; it has to be one of {', '.join(NORMS)}.")
+    if norm is not None and norm not in _NORMS:
+        raise ProfileError(f"norm is {norm!r}; it has to be one of {', '.join(_NORMS)}.")
     if entry.default_norm is None:
         if norm is not None:
             raise ProfileError(f"{name!r} has one normalisation only; leave norm out.")

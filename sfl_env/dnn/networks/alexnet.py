@@ -5,14 +5,14 @@ from torch import nn
 from sfl_env.dnn.networks.blocks import Norm, normalisation
 
 # channels_in, channels_out, kernel, stride, padding, pooled afterwards
-LARGE_LAYERS = (
+_LARGE_LAYERS = (
     (3, 64, 11, 4, 2, True),
     (64, 192, 5, 1, 2, True),
     (192, 384, 3, 1, 1, False),
     (384, 256, 3, 1, 1, False),
     (256, 256, 3, 1, 1, True),
 )
-SMALL_LAYERS = ((3, 64, 3, 1, 1, True), (64, 192, 3, 1, 1, True), *LARGE_LAYERS[2:])
+_SMALL_LAYERS = ((3, 64, 3, 1, 1, True), (64, 192, 3, 1, 1, True), *_LARGE_LAYERS[2:])
 
 
 def alexnet(*, num_classes: int, norm: Norm, large_input: bool) -> nn.Sequential:
@@ -28,7 +28,7 @@ def alexnet(*, num_classes: int, norm: Norm, large_input: bool) -> nn.Sequential
         The paper's network for 224x224 pixels, or 3x3 kernels and a 1024-wide head for CIFAR's 32x32.
     """
     chain = nn.Sequential()
-    layers = LARGE_LAYERS if large_input else SMALL_LAYERS
+    layers = _LARGE_LAYERS if large_input else _SMALL_LAYERS
     for index, (channels_in, channels_out, kernel, stride, padding, pooled) in enumerate(layers, start=1):
         layer = nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, stride, padding))
         if norm != "none":

@@ -8,8 +8,8 @@ from torch import nn
 Norm = Literal["batch", "group", "none"]
 """Normalisation of a network: with running statistics, without them, or no normalisation at all."""
 
-CHANNELS_PER_GROUP = 8
-MAX_GROUPS = 32
+_CHANNELS_PER_GROUP = 8
+_MAX_GROUPS = 32
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
@@ -31,7 +31,7 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
-        groups = math.gcd(channels, min(MAX_GROUPS, max(1, channels // CHANNELS_PER_GROUP)))
+        groups = math.gcd(channels, min(_MAX_GROUPS, max(1, channels // _CHANNELS_PER_GROUP)))
         return nn.GroupNorm(groups, channels)
     return nn.Identity()
 

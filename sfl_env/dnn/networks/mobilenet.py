@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from sfl_env.dnn.networks.blocks import Norm, convolution, head
 
 # expansion, channels_out, repeats, stride of the first repeat: table 2 of the paper
-STAGES = (
+_STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
     (6, 32, 3, 2),
@@ -52,7 +52,7 @@ def mobilenetv2(*, num_classes: int, norm: Norm, large_input: bool) -> nn.Sequen
     chain = nn.Sequential()
     chain.add_module("stem", convolution(3, 32, 3, norm, stride=2 if large_input else 1, activation=nn.ReLU6()))
     channels = 32
-    for stage, (expansion, width, repeats, first_stride) in enumerate(STAGES, start=1):
+    for stage, (expansion, width, repeats, first_stride) in enumerate(_STAGES, start=1):
         for block in range(1, repeats + 1):
             stride = first_stride if block == 1 and (large_input or stage != 2) else 1
             layer = InvertedResidual(channels, width, stride, expansion, norm)

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from sfl_env.dnn.networks.blocks import Norm, convolution, head
 
-STAGE_CHANNELS = (64, 128, 256, 512)
+_STAGE_CHANNELS = (64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
@@ -45,7 +45,7 @@ def resnet(depths: tuple[int, ...], *, num_classes: int, norm: Norm, large_input
         stem = convolution(3, 64, 3, norm, activation=nn.ReLU())
     chain.add_module("stem", stem)
     channels = 64
-    for stage, (width, depth) in enumerate(zip(STAGE_CHANNELS, depths, strict=True), start=1):
+    for stage, (width, depth) in enumerate(zip(_STAGE_CHANNELS, depths, strict=True), start=1):
         for block in range(1, depth + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             chain.add_module(f"stage{stage}_block{block}", BasicBlock(channels, width, stride, norm))

@@ -12,21 +12,21 @@ from sfl_env.learning.data import TensorData
 
 Method = Literal["grouped", "vmap", "loop"]
 
-GROUPED_MOST_PARAMETERS = 1_000_000
+_GROUPED_MOST_PARAMETERS = 1_000_000
 """Up to here grouping won at every size measured; beyond, its wide grouped convolutions lose to the loop."""
 
-VMAP_MOST_STEP_FLOPS = 30e6
+_VMAP_MOST_STEP_FLOPS = 30e6
 """FLOPs of one replica's step up to which ``torch.func`` beats the loop (on a CPU)."""
 
 ACTIVATION_BYTES = 16 * 2**20
 """Activations that are held at once: more fall out of the caches (8 to 16 MiB measured best), fewer leave
 too little to do at a time."""
 
-WORKERS_MOST_PARAMETERS = 5_000_000
+_WORKERS_MOST_PARAMETERS = 5_000_000
 """Up to here threads with replicas of their own beat torch's spreading of each operation; beyond, weights come
 from memory, which the threads share, and both came out level."""
 
-WORKERS_LEAST_BUSY = 0.8
+_WORKERS_LEAST_BUSY = 0.8
 """Part of torch's threads that worker threads have to keep busy."""
 
 
@@ -113,9 +113,9 @@ def _fastest(traits: Traits, sizes: tuple[int, ...]) -> Method:
     # Padding would enter the batch's statistics.
     if traits.mixes_samples and len(set(sizes)) > 1:
         return "loop"
-    if traits.can_be_grouped and traits.num_parameters <= GROUPED_MOST_PARAMETERS:
+    if traits.can_be_grouped and traits.num_parameters <= _GROUPED_MOST_PARAMETERS:
         return "grouped"
-    small = max(sizes) * traits.sample_flops <= VMAP_MOST_STEP_FLOPS
+    small = max(sizes) * traits.sample_flops <= _VMAP_MOST_STEP_FLOPS
     return "vmap" if small and not traits.on_gpu else "loop"
 
 
@@ -123,5 +123,5 @@ def _workers(traits: Traits, replicas: int, torch_threads: int, draws_elsewhere:
     workers = min(replicas, torch_threads)
     turns = -(-replicas // workers)
     busy = replicas * (torch_threads // workers) / (turns * torch_threads)
-    pays = workers > 1 and busy >= WORKERS_LEAST_BUSY and traits.num_parameters <= WORKERS_MOST_PARAMETERS
+    pays = workers > 1 and busy >= _WORKERS_LEAST_BUSY and traits.num_parameters <= _WORKERS_MOST_PARAMETERS
     return workers if pays and not traits.on_gpu and not draws_elsewhere() else 1

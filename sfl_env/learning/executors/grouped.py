@@ -15,7 +15,7 @@ from torch.nn import functional
 from sfl_env.learning.executors.gradients import Forward
 from sfl_env.learning.weights import Weights
 
-ELEMENTWISE = (
+_ELEMENTWISE = (
     nn.ReLU,
     nn.ReLU6,
     nn.LeakyReLU,
@@ -30,7 +30,7 @@ ELEMENTWISE = (
 )
 """Layers that do the same whatever the layout."""
 
-CHANNELWISE = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_CHANNELWISE = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 """Layers that treat each channel of a picture by itself."""
 
 Step = Callable[[Tensor, Weights, int], Tensor]
@@ -120,7 +120,7 @@ def _same_for_all(module: nn.Module) -> Step:
 
 def _picture_step(layer: _Layer) -> Step | None:
     module = layer.module
-    if type(module) in ELEMENTWISE or (type(module) in CHANNELWISE and not _returns_indices(module)):
+    if type(module) in _ELEMENTWISE or (type(module) in _CHANNELWISE and not _returns_indices(module)):
         return _same_for_all(module)
     if type(module) is nn.Conv2d and module.padding_mode == "zeros":
         return _convolution(layer.name, module)
@@ -133,7 +133,7 @@ def _picture_step(layer: _Layer) -> Step | None:
 
 def _row_step(layer: _Layer) -> Step | None:
     module = layer.module
-    if type(module) in ELEMENTWISE:
+    if type(module) in _ELEMENTWISE:
         return _same_for_all(module)
     if _is_flatten(module):
         return _same_for_all(nn.Identity())

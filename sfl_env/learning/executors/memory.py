@@ -6,8 +6,8 @@ from functools import cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of ``mallopt``, in glibc's <malloc.h>."""
 
-KEPT_BYTES = 256 * 2**20
-LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20
+_KEPT_BYTES = 256 * 2**20
+_LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20
 """The most that glibc allows."""
 
 
@@ -29,5 +29,5 @@ def keep_freed_memory() -> None:
     # macOS and musl have no such function, Windows no such library.
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(M_MMAP_THRESHOLD, _LARGEST_KEPT_BLOCK_BYTES)
+    mallopt(M_TRIM_THRESHOLD, _KEPT_BYTES)

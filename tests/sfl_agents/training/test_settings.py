@@ -10,13 +10,21 @@ import yaml
 
 from sfl_agents.training import hyperparameters, settings
 from sfl_agents.training.algorithms import ALGORITHMS
-from sfl_agents.training.hyperparameters import ELSEWHERE, HYPERPARAMETERS
+from sfl_agents.training.hyperparameters import HYPERPARAMETERS
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import train
 from sfl_env.errors import TrainingError
 from sfl_lab import cli
 from tests.sfl_agents import tiny
+
+ELSEWHERE = (
+    *("policy", "env", "learning_rate", "seed", "device", "policy_kwargs", "action_noise", "verbose"),
+    *("tensorboard_log", "optimize_memory_usage", "replay_buffer_class", "replay_buffer_kwargs"),
+    *("rollout_buffer_class", "rollout_buffer_kwargs", "_init_setup_model"),
+)
+"""Arguments of the algorithms' classes that have entries of their own in the settings, or that the training of
+this package sets. ``optimize_memory_usage`` cannot tell a time limit from an end."""
 
 
 def job(algo: str, **changes: Any) -> Job:

@@ -1,6 +1,6 @@
 """Partitions hand out every sample once, skewed as asked."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfl_env.errors import DataError
-from sfl_env.learning.partition import Partition, dirichlet, iid, quantity_skew, scheme, scheme_names, shards
+from sfl_env.learning.partition import Partition, dirichlet, iid, quantity_skew, scheme, shards
+from sfl_env.scenario import PartitionName
 
+SCHEMES = get_args(PartitionName)
 LABELS = np.random.default_rng(0).integers(0, 10, 1000)
 OPTIONS = {"concentration": 0.5, "min_samples": 4, "shards_per_device": 2}
 
 
-@given(name=st.sampled_from(scheme_names()), num_devices=st.integers(1, 20), seed=st.integers(0, 2**32))
+@given(name=st.sampled_from(SCHEMES), num_devices=st.integers(1, 20), seed=st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_every_sample_belongs_to_one_device(name: Any, num_devices: int, seed: int) -> None:
     partition = scheme(name, num_devices, **OPTIONS)(LABELS, np.random.default_rng(seed))
@@ -24,7 +26,7 @@ def test_every_sample_belongs_to_one_device(name: Any, num_devices: int, seed: i
     assert partition.label_histogram(LABELS, 10).sum(axis=0).tolist() == np.bincount(LABELS).tolist()
 
 
-@pytest.mark.parametrize("name", scheme_names())
+@pytest.mark.parametrize("name", SCHEMES)
 def test_the_same_seed_gives_the_same_partition(name: str) -> None:
     draw = scheme(name, 7, **OPTIONS)
     first, second, other = (draw(LABELS, np.random.default_rng(seed)) for seed in (1, 1, 2))

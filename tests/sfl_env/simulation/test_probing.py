@@ -227,7 +227,7 @@ class Unprofiled(OwnLearner):
         (OwnLearner, "learner is the class OwnLearner"),
         (print, "learner is of type builtin_function_or_method, without a method reset"),
         (Unprofiled(), r"learner\.profile is of type str; it has to be an sfl_env\.DNNProfile"),
-        (OwnLearner((0.1, 2.3)), r"learner\.reset\(0\) is of type tuple; it has to be a Score"),
+        (OwnLearner((0.1, 2.3)), r"learner\.reset\(0\) is of type tuple; it has to be an sfl_env.learning.Score"),
         (OwnLearner(Score(95.0, 1.0)), r"learner\.reset\(0\)\.accuracy is 95\.0; .* from 0 to 1"),
         (OwnLearner(Score(0.1, np.nan)), r"learner\.reset\(0\)\.loss is nan"),
     ],

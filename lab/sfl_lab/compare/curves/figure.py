@@ -18,12 +18,12 @@ from sfl_lab.compare.writing import STAR, name_cell, short
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7", "#8C6D1F", "#5B5B9E")
 """Told apart by colour-blind eyes too (the first six are Okabe and Ito's); taken in turn."""
-LINES = ("-", (0, (5, 2)))
+_LINES = ("-", (0, (5, 2)))
 """Taken in turn, the dashed one on top, so that curves that lie on each other are both seen."""
-SMALLEST_ERROR = 1e-3
+_SMALLEST_ERROR = 1e-3
 """Accuracy is drawn by the logarithm of the error, which has to end somewhere."""
-TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-TIMES = 400
+_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+_TIMES = 400
 CURVES_IN, ROW_IN, AROUND_IN = 3.1, 0.22, 1.0
 """Inches of the picture's height: for the curves, for each row of labels, and for titles and the axis below."""
 BELOW, BETWEEN, ABOVE = 0.02, 0.06, 0.03
@@ -44,7 +44,7 @@ class _Line:
     unit: str
 
 
-class Layout(NamedTuple):
+class _Layout(NamedTuple):
     """How high the picture is, and where things are in a panel, as fractions of its height."""
 
     height_in: float
@@ -53,13 +53,13 @@ class Layout(NamedTuple):
     row: float
 
 
-def layout_for(rows: int) -> Layout:
+def _layout_for(rows: int) -> _Layout:
     """Make room for so many rows of labels above the curves.
 
     Examples
     --------
     >>> for rows in (2, 20):
-    ...     layout = layout_for(rows)
+    ...     layout = _layout_for(rows)
     ...     top = layout.rows_from + layout.row * (rows - 1)
     ...     print(layout.curves_upto > 0.35, layout.curves_upto < layout.rows_from < top < 1.0)
     True True
@@ -68,7 +68,7 @@ def layout_for(rows: int) -> Layout:
     axes_in = CURVES_IN + ROW_IN * rows
     row = ROW_IN / axes_in
     rows_from = 1.0 - ABOVE - row * (rows - 1)
-    return Layout(axes_in + AROUND_IN, rows_from - BETWEEN, rows_from, row)
+    return _Layout(axes_in + AROUND_IN, rows_from - BETWEEN, rows_from, row)
 
 
 def write_figure(
@@ -96,7 +96,7 @@ def write_figure(
     systems : mapping
         Scheme to the fields that make its system another one, where there are such.
     """
-    layout = layout_for(len(scores))
+    layout = _layout_for(len(scores))
     figure = Figure(figsize=(13.0, layout.height_in), layout="constrained", dpi=160)
     by_round, by_time = figure.subplots(1, 2, sharey=True)
     names = list(curves)
@@ -106,7 +106,7 @@ def write_figure(
         about = (name_cell(entry.scheme, systems).plain, names.index(entry.scheme))
         lines_by_round.append(_line(entry, *about, *_over_rounds(of_seeds), entry.rounds_at_least, "rounds"))
         if entry.time_at_least_s is not None:
-            lines_by_time.append(_line(entry, *about, *over_time(of_seeds), entry.time_at_least_s, "s"))
+            lines_by_time.append(_line(entry, *about, *_over_time(of_seeds), entry.time_at_least_s, "s"))
     by_time.set_xscale("log")
     for axes, lines in ((by_round, lines_by_round), (by_time, lines_by_time)):
         _draw(axes, lines, target, layout)
@@ -139,7 +139,7 @@ def _over_rounds(curves: Sequence[Curve]) -> tuple[Array, Array]:
     return np.arange(accuracy.shape[1], dtype=np.float64), accuracy
 
 
-def over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
+def _over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
     """Return seconds (T,) and each curve's accuracy (seeds, T) at these, straight from round to round.
 
     The seconds go from the latest end of a first round up to the earliest end of a last one, so that all curves
@@ -148,23 +148,23 @@ def over_time(curves: Sequence[Curve]) -> tuple[Array, Array]:
     Examples
     --------
     >>> one = Curve(np.array([0.1, 0.5, 0.9]), np.zeros(3), np.array([0.0, 1.0, 3.0]), np.zeros(2, dtype=int))
-    >>> seconds, accuracy = over_time([one, one])
+    >>> seconds, accuracy = _over_time([one, one])
     >>> seconds[[0, -1]].round(9), accuracy[0, [0, -1]].round(9)
     (array([1., 4.]), array([0.5, 0.9]))
     """
     ends = [curve.elapsed_s for curve in curves]
     first, last = max(end[1] for end in ends), min(end[-1] for end in ends)
-    seconds = np.geomspace(min(first, last), last, TIMES)
+    seconds = np.geomspace(min(first, last), last, _TIMES)
     return seconds, np.stack([np.interp(seconds, curve.elapsed_s, curve.accuracy) for curve in curves])
 
 
-def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> None:
+def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
     axes.set_yscale("function", functions=(_height, _accuracy))
     for line in lines:
         low, high = line.accuracy.min(axis=0), line.accuracy.max(axis=0)
         axes.fill_between(line.x, low, high, color=line.colour, alpha=0.10, linewidth=0)
-        dash = line.number % len(LINES)
-        style = ":" if line.colour == GREY else LINES[dash]
+        dash = line.number % len(_LINES)
+        style = ":" if line.colour == GREY else _LINES[dash]
         mean = line.accuracy.mean(axis=0)
         axes.plot(line.x, mean, color=line.colour, linewidth=1.8, linestyle=style, zorder=2.0 + 0.1 * dash)
     lowest = min(float(line.accuracy.min()) for line in lines)
@@ -172,7 +172,7 @@ def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> 
     low, high = _height(np.array([lowest, highest]))
     top = low + (high - low) / layout.curves_upto
     axes.set_ylim(*_accuracy(np.array([low - BELOW * (top - low), top])).tolist())
-    ticks = [tick for tick in TICKS if tick <= highest]
+    ticks = [tick for tick in _TICKS if tick <= highest]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
@@ -183,7 +183,7 @@ def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> 
 
 
 def _height(accuracy: Array) -> Array:
-    height: Array = -np.log10(np.maximum(1.0 - np.asarray(accuracy), SMALLEST_ERROR))
+    height: Array = -np.log10(np.maximum(1.0 - np.asarray(accuracy), _SMALLEST_ERROR))
     return height
 
 
@@ -191,7 +191,7 @@ def _accuracy(height: Array) -> Array:
     return 1.0 - np.power(10.0, -np.asarray(height))
 
 
-def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: Layout) -> None:
+def _label(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) -> None:
     """Name the curves in rows above them, each row's end straight above where its scheme reaches the target.
 
     Rows go towards the side with more room, and the nearer a scheme is to that side, the lower its row: no label

@@ -51,8 +51,8 @@ class RoundResults:
 
     @property
     def by_return(self) -> bool:
-        """Whether the return ranks the policies, see :func:`ranks_by_return`."""
-        return ranks_by_return(self.scenario)
+        """Whether the return ranks the policies, see :func:`_ranks_by_return`."""
+        return _ranks_by_return(self.scenario)
 
     @property
     def title(self) -> str:
@@ -169,11 +169,11 @@ class RoundContest(Contest[Rollout, RoundResults]):
         """Score and rank the policies."""
         rollouts = {label: only for label, (only,) in records.items()}
         scores = [score(entrant.label, entrant.kind, rollouts[entrant.label]) for entrant in lineup.contestants]
-        scores.sort(key=lambda entry: _rank(entry, ranks_by_return(lineup.scenario)))
+        scores.sort(key=lambda entry: _rank(entry, _ranks_by_return(lineup.scenario)))
         return RoundResults(self, lineup.scenario, rollouts, tuple(scores), lineup.systems)
 
 
-def ranks_by_return(scenario: Scenario) -> bool:
+def _ranks_by_return(scenario: Scenario) -> bool:
     """Whether more than the round's length counts, so that the return ranks the policies."""
     return scenario.battery_j is not None or scenario.energy_weight > 0.0 or scenario.dropout_weight > 0.0
 

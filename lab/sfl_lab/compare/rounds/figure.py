@@ -16,7 +16,7 @@ from sfl_lab.compare.rounds.scores import Score
 from sfl_lab.compare.writing import name_of
 
 COLOURS = {"baseline": "#3b6ea5", "agent": "#d1495b"}
-LOG_FROM = 3.0
+_LOG_FROM = 3.0
 """Means that differ by more than this factor are drawn on a logarithmic axis."""
 
 
@@ -92,7 +92,7 @@ def _draw(
             color=colour,
         )
     lowest = min(float(values.min()) for values in episodes)
-    if lowest > 0.0 and max(means) > LOG_FROM * min(means):
+    if lowest > 0.0 and max(means) > _LOG_FROM * min(means):
         axes.set_xscale("log")
         name_log_ticks(axes.xaxis)
     axes.set_ylim(len(scores) - 0.5, -0.5)

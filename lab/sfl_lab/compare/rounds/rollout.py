@@ -14,7 +14,7 @@ from sfl_env.episodes import Episodes
 from sfl_lab.compare.records import ImpossibleResultError, Record, checksum
 from sfl_lab.compare.rounds.yardstick import Yardstick
 
-IMPOSSIBLE_MARGIN = 1e-6
+_IMPOSSIBLE_MARGIN = 1e-6
 """A policy that is better than the yardstick by more than this is no discovery but a bug."""
 
 
@@ -115,7 +115,7 @@ def _figures(played: PlayedRound, yardstick: Yardstick) -> tuple[NDArray[np.gene
 def _check_possible(rollout: Rollout) -> None:
     ratio = rollout.ratio
     lowest = np.nanmin(ratio)
-    if lowest < 1.0 - IMPOSSIBLE_MARGIN:
+    if lowest < 1.0 - _IMPOSSIBLE_MARGIN:
         at, episode = np.unravel_index(np.nanargmin(ratio), ratio.shape)
         raise ImpossibleResultError(
             f"Round {at} of episode {episode} took {rollout.latency_s[at, episode]:.9g} s, which is "

@@ -37,7 +37,7 @@ def optimum_s(simulator: Simulator, true: Conditions) -> Array:
     return solve_exact(round_problem(simulator.workload, simulator.resources, true)).latency_s
 
 
-def barrier_bound_s(simulator: Simulator, true: Conditions) -> Array:
+def _barrier_bound_s(simulator: Simulator, true: Conditions) -> Array:
     """Return a bound below every round with synchronised phases, (N,) seconds.
 
     A round in which each phase waits for its slowest device is at least as long as the longest device's own
@@ -48,7 +48,7 @@ def barrier_bound_s(simulator: Simulator, true: Conditions) -> Array:
     return solve_exact(round_problem(simulator.workload, free_server, true)).lower_bound_s
 
 
-def in_turn_optimum_s(simulator: Simulator, true: Conditions) -> Array:
+def _in_turn_optimum_s(simulator: Simulator, true: Conditions) -> Array:
     """Return the least seconds, (N,), of devices that take turns: each one's fastest cut with the whole band."""
     problem = round_problem(simulator.workload, simulator.resources, true, "sequence")
     return solve_in_turn(problem).latency_s
@@ -69,8 +69,8 @@ def yardstick_of(episodes: Episodes) -> Yardstick:
             "Compare what is learnt, with mode='accuracy', or take deadline_s=None."
         )
     if scenario.synchronised_phases:
-        return Yardstick(partial(barrier_bound_s, episodes.simulator))
-    least_s = in_turn_optimum_s if scenario.schedule == "sequence" else optimum_s
+        return Yardstick(partial(_barrier_bound_s, episodes.simulator))
+    least_s = _in_turn_optimum_s if scenario.schedule == "sequence" else optimum_s
     return Yardstick(partial(least_s, episodes.simulator))
 
 
