@@ -1,5 +1,6 @@
 """Round problems: what they take, and whose rounds they stand for."""
 
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -154,3 +155,40 @@ def test_environments_give_problems_that_users_can_build_by_hand() -> None:
     by_hand = sfl_env.RoundProblem(*(getattr(problem, name) for name in ARRAYS))
     assert by_hand.system == "parallel"
     assert solve_exact(by_hand).latency_s == solve_exact(problem).latency_s
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 0, 3), (1, 2, 0)])
+def test_rounds_have_at_least_one_device_and_one_cut(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ProblemError, match=rf"fixed_s has shape {re.escape(str(shape))}; .*\(N, K, C\)"):
+        RoundProblem(**{**arrays(), "fixed_s": np.ones(shape)})
+
+
+@pytest.mark.parametrize(
+    ("cut", "share", "said"),
+    [
+        ([0, 1], [[0.5, 0.5]], "cut has shape (2,); it has to be (1, 2)"),
+        ([[0, 1]], [0.5, 0.5], "bandwidth_share has shape (2,); it has to be (1, 2)"),
+        ([[0, 3]], [[0.5, 0.5]], "cut of device 1 (environment 0) is 3; it has to be an index from 0 to 2"),
+        ([[-1, 1]], [[0.5, 0.5]], "cut of device 0 (environment 0) is -1; it has to be an index from 0 to 2"),
+        ([[0, 2]], [[0.5, 0.5]], "cut of device 1 (environment 0) is 2; it does not fit into the device's memory"),
+        ([[0, 1]], [[-0.1, 0.5]], "bandwidth_share of device 0 (environment 0) is -0.1; it has to be from 0 to 1"),
+        (
+            [[0, 1]],
+            [[0.5, np.inf]],
+            "bandwidth_share of device 1 (environment 0) is inf; it has to be from 0 to 1",
+        ),
+        ([[0, 1]], [[0.5, 0.0]], "bandwidth_share of device 1 (environment 0) is 0.0; but the device's cut needs"),
+        ([[0, 1]], [[0.75, 0.5]], "shares of environment 0 sum to 1.25; they may sum to 1 at most. Divide them"),
+    ],
+)
+def test_a_refused_decision_hears_what_was_wrong_where(cut: Any, share: Any, said: str) -> None:
+    given = arrays()
+    given["fixed_s"][0, 1, 2] = np.inf
+    with pytest.raises(DecisionError, match="^(The bandwidth )?" + re.escape(said)):
+        RoundProblem(**given).check(Decision(np.array(cut), np.array(share)))
+
+
+def test_no_length_of_another_system_is_asked_for_by_name() -> None:
+    problem = RoundProblem(**arrays(), system="deadline")
+    with pytest.raises(ProblemError, match=r"(^|\W)latency_s(\W|$)"):
+        problem.latency_s(Decision(np.array([[0, 1]]), np.array([[0.5, 0.5]])))
