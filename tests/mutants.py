@@ -182,8 +182,10 @@ class Trials:
         self.tests = {circle: tests[circle] for circle in circles}
         self.usual_s = {circle: self._without_fault(circle) for circle in circles}
 
-    def judge(self, fault: Fault) -> Verdict:
-        """Tell what notices a fault."""
+    def judge(self, fault: Fault, end: float) -> Verdict | None:
+        """Tell what notices a fault; None if the monotonic clock is past the end."""
+        if time.monotonic() > end:
+            return None
         for circle, usual_s in self.usual_s.items():
             status = self._run(fault, circle, TOO_LONG * usual_s + START_S)
             if status is None:
@@ -214,37 +216,26 @@ class Trials:
 
 def main() -> None:
     """Try a sample of a package's faults, list what survives, and write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
-    parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
-    parser.add_argument(
-        "--circles", nargs="+", choices=get_args(Circle), default=get_args(Circle), help="of tests"
-    )
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     faults = faults_of(arguments.package)
-    chosen = faults
-    if 0 < arguments.sample < len(faults):
-        chosen = [
-            faults[i] for i in sorted(random.Random(arguments.seed).sample(range(len(faults)), arguments.sample))
-        ]
-    verdicts: list[Verdict] = []
+    # In an order in which a larger sample begins with the smaller one, and what time cuts short is a sample too.
+    chosen = list(faults)
+    random.Random(arguments.seed).shuffle(chosen)
+    chosen = chosen[: arguments.sample or None]
+    end = time.monotonic() + 60.0 * arguments.minutes
+    verdicts: list[Verdict | None] = []
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.at_once) as pool:
         trials = Trials(arguments.package, arguments.circles, Path(scratch))
         usual = ", ".join(f"{circle} {usual_s:.0f} s" for circle, usual_s in trials.usual_s.items())
-        print(
-            f"{len(chosen)} of {len(faults)} faults of sfl_env.{arguments.package}; without any: {usual}",
-            flush=True,
-        )
-        for fault, verdict in zip(chosen, pool.map(trials.judge, chosen), strict=True):
+        print(f"{len(faults)} faults of sfl_env.{arguments.package}; without any: {usual}", flush=True)
+        for fault, verdict in zip(chosen, pool.map(lambda fault: trials.judge(fault, end), chosen), strict=True):
             verdicts.append(verdict)
             if verdict == "survives":
                 print(f"\n{fault.path}:{fault.line}\n{fault.change}", flush=True)
-    count = Counter(verdicts)
-    noticed = 1.0 - count["survives"] / len(chosen)
-    print(f"\nnoticed: {noticed:.1%} ({', '.join(f'{name}: {number}' for name, number in count.most_common())})")
+    count = Counter(verdict for verdict in verdicts if verdict)
+    noticed = 1.0 - count["survives"] / count.total()
+    named = ", ".join(f"{name}: {number}" for name, number in count.most_common())
+    print(f"\nnoticed: {noticed:.1%} of {count.total()} ({named})")
     if arguments.out:
         survivors = [
             {name: value for name, value in asdict(fault).items() if name != "code"}
@@ -252,8 +243,21 @@ def main() -> None:
             if verdict == "survives"
         ]
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        found = {"faults": len(faults), "tried": len(chosen), "seed": arguments.seed, "noticed": noticed}
+        found = {"faults": len(faults), "tried": count.total(), "seed": arguments.seed, "noticed": noticed}
         arguments.out.write_text(json.dumps(found | {"verdicts": count, "survivors": survivors}, indent=2) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
+    parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no trial after so many")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
+    circles = get_args(Circle)
+    parser.add_argument("--circles", nargs="+", choices=circles, default=circles, help="whose tests")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    return parser
 
 
 if __name__ == "__main__":
