@@ -222,10 +222,10 @@ def main() -> None:
     chosen = list(faults)
     random.Random(arguments.seed).shuffle(chosen)
     chosen = chosen[: arguments.sample or None]
-    end = time.monotonic() + 60.0 * arguments.minutes
     verdicts: list[Verdict | None] = []
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.at_once) as pool:
         trials = Trials(arguments.package, arguments.circles, Path(scratch))
+        end = time.monotonic() + 60.0 * arguments.minutes
         usual = ", ".join(f"{circle} {usual_s:.0f} s" for circle, usual_s in trials.usual_s.items())
         print(f"{len(faults)} faults of sfl_env.{arguments.package}; without any: {usual}", flush=True)
         for fault, verdict in zip(chosen, pool.map(lambda fault: trials.judge(fault, end), chosen), strict=True):
@@ -233,7 +233,7 @@ def main() -> None:
             if verdict == "survives":
                 print(f"\n{fault.path}:{fault.line}\n{fault.change}", flush=True)
     count = Counter(verdict for verdict in verdicts if verdict)
-    noticed = 1.0 - count["survives"] / count.total()
+    noticed = 1.0 - count["survives"] / max(count.total(), 1)
     named = ", ".join(f"{name}: {number}" for name, number in count.most_common())
     print(f"\nnoticed: {noticed:.1%} of {count.total()} ({named})")
     if arguments.out:
@@ -252,7 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
     parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no trial after so many")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no trial so long after the run without a fault"
+    )
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
     circles = get_args(Circle)
     parser.add_argument("--circles", nargs="+", choices=circles, default=circles, help="whose tests")

@@ -52,11 +52,11 @@ def test_every_device_has_a_sample_where_nothing_else_is_said() -> None:
 
 def test_a_hopeless_draw_is_told_with_its_numbers_and_ways_out() -> None:
     said = (
-        r"draws of Dirichlet\(0\.01\) left a device with fewer than 13 of 40 samples over 3 devices\. "
+        r"draws of Dirichlet\(0\.01\) left a device with fewer than 10 of 40 samples over 4 devices\. "
         "Take a larger concentration, fewer devices or a smaller batch"
     )
     with pytest.raises(DataError, match=said):
-        dirichlet(LABELS, generator(), num_devices=3, concentration=0.01, min_samples=13)
+        dirichlet(np.zeros(40, dtype=np.int64), generator(), num_devices=4, concentration=0.01, min_samples=10)
 
 
 def test_without_skew_every_class_and_every_size_is_even() -> None:
