@@ -37,7 +37,10 @@ WIDER = {
     "learning": ("tests/sfl_env/test_accuracy_mode.py",),
     "simulation": ("tests/sfl_env/test_env.py", "tests/project/figures"),
 }
-"""The tests that a fault meets after those of its own package: of what is built on it."""
+"""The tests that a fault meets after those of its own package: of what is built on it.
+
+Folders and test files only: a module of the library that pytest is given by name is read from the disk, without
+its fault."""
 
 TOO_LONG = 3.0
 START_S = 10.0
