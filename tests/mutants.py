@@ -3,7 +3,8 @@
 The faults are mutmut's (an operator swapped, a number one higher, an argument left out), at the places that a
 seeded sample picks. Each is tried in a process of its own, forked from one that has the large libraries loaded,
 which reads the faulty module instead of the file: nothing on the disk changes. A fault has first the package's own
-tests and examples against it; what these miss meets tests of what is built on the package.
+tests and examples against it, the fastest first, up to the one that fails; what these miss meets tests of what is
+built on the package.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import random
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 ROOT = Path(__file__).parents[1]
 LOADED = ("numpy", "scipy.optimize", "scipy.special", "torch", "gymnasium", "hypothesis", "pytest")
@@ -35,12 +37,18 @@ WIDER = {
     "learning": ("tests/sfl_env/test_accuracy_mode.py",),
     "simulation": ("tests/sfl_env/test_env.py", "tests/project/figures"),
 }
-"""The tests that a fault meets after those of its own package: of what is built on it."""
+"""The tests that a fault meets after those of its own package: of what is built on it.
 
-TOO_LONG = 10.0
-"""A trial that takes so many times as long as the tests without a fault hangs, which a person would notice."""
+Folders and test files only: a module of the library that pytest is given by name is read from the disk, without
+its fault."""
 
-Verdict = Literal["own tests", "wider tests", "hangs", "survives"]
+TOO_LONG = 3.0
+START_S = 10.0
+"""A trial that takes so many times as long as the tests without a fault, and so long to start, hangs: a person
+would notice."""
+
+Circle = Literal["own tests", "wider tests"]
+Verdict = Literal[Circle, "hangs", "survives"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,29 @@ class Instead(MetaPathFinder, SourceFileLoader):  # type: ignore[misc]  # the st
         return compile(self.fault.code, self.path, "exec", dont_inherit=True)
 
 
-def _try(fault: Fault | None, tests: Sequence[str]) -> None:
+class FastFirst:
+    """Plugin of pytest that puts fast tests before slow ones, and measures them where it knows no times yet."""
+
+    def __init__(self, times: Path) -> None:
+        self.times = times
+        self.known: dict[str, float] = json.loads(times.read_text()) if times.exists() else {}
+        self.measured: Counter[str] = Counter()
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Order the tests."""
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Add the time of a test's set-up, call or end."""
+        self.measured[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        """Keep the times of the run without a fault, which is the first."""
+        if not self.times.exists():
+            self.times.write_text(json.dumps(self.measured))
+
+
+def _try(fault: Fault | None, tests: Sequence[str], times: Path) -> None:
     """Run tests with a fault in place, and leave with pytest's exit status."""
     import hypothesis
     import pytest
@@ -127,7 +157,8 @@ def _try(fault: Fault | None, tests: Sequence[str]) -> None:
     if fault is not None:
         sys.meta_path.insert(0, Instead(fault))
     loaded_early = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *loaded_early, *tests])))
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *loaded_early]
+    os._exit(int(pytest.main([*options, *tests], plugins=[FastFirst(times)])))
 
 
 class Trials:
@@ -137,39 +168,46 @@ class Trials:
     ----------
     package : str
         Name of the package in ``sfl_env`` that the faults are in.
+    circles : sequence of str
+        Which of ``"own tests"`` and ``"wider tests"``.
+    scratch : Path
+        Folder to keep the tests' times in.
     """
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, circles: Sequence[Circle], scratch: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(LOADED))
-        self.own = [f"tests/sfl_env/{package}", f"sfl_env/{package}"]
-        self.own_s = self._without_fault(self.own)
-        self.wider = WIDER[package]
-        self.wider_s = self._without_fault(self.wider)
+        self._scratch = scratch
+        tests: dict[Circle, tuple[str, ...]] = {
+            "own tests": (f"tests/sfl_env/{package}", f"sfl_env/{package}"),
+            "wider tests": WIDER[package],
+        }
+        self.tests = {circle: tests[circle] for circle in circles}
+        self.usual_s = {circle: self._without_fault(circle) for circle in circles}
 
-    def judge(self, fault: Fault) -> Verdict:
-        """Tell what notices a fault."""
-        circles: tuple[tuple[Verdict, Sequence[str], float], ...] = (
-            ("own tests", self.own, self.own_s),
-            ("wider tests", self.wider, self.wider_s),
-        )
-        for noticed, tests, usual_s in circles:
-            status = self._run(fault, tests, TOO_LONG * usual_s)
+    def judge(self, fault: Fault, end: float) -> Verdict | None:
+        """Tell what notices a fault; None if the monotonic clock is past the end."""
+        if time.monotonic() > end:
+            return None
+        for circle, usual_s in self.usual_s.items():
+            status = self._run(fault, circle, TOO_LONG * usual_s + START_S)
             if status is None:
                 return "hangs"
             if status != 0:
-                return noticed
+                return circle
         return "survives"
 
-    def _without_fault(self, tests: Sequence[str]) -> float:
+    def _without_fault(self, circle: Circle) -> float:
         begin = time.perf_counter()
-        status = self._run(None, tests, None)
+        status = self._run(None, circle, None)
         if status != 0:
-            raise SystemExit(f"pytest {' '.join(tests)} ends with {status} without any fault: mend that first.")
+            named = " ".join(self.tests[circle])
+            raise SystemExit(f"pytest {named} ends with {status} without any fault: mend that first.")
         return time.perf_counter() - begin
 
-    def _run(self, fault: Fault | None, tests: Sequence[str], limit_s: float | None) -> int | None:
-        process = self._context.Process(target=_try, args=(fault, tuple(tests)))
+    def _run(self, fault: Fault | None, circle: Circle, limit_s: float | None) -> int | None:
+        times = self._scratch / f"{circle}.json"
+        process = self._context.Process(target=_try, args=(fault, self.tests[circle], times))
         process.start()
         process.join(limit_s)
         if process.is_alive():
@@ -181,34 +219,26 @@ class Trials:
 
 def main() -> None:
     """Try a sample of a package's faults, list what survives, and write it as JSON where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
-    parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     faults = faults_of(arguments.package)
-    chosen = faults
-    if 0 < arguments.sample < len(faults):
-        chosen = [
-            faults[i] for i in sorted(random.Random(arguments.seed).sample(range(len(faults)), arguments.sample))
-        ]
-    trials = Trials(arguments.package)
-    print(
-        f"{len(chosen)} of {len(faults)} faults of sfl_env.{arguments.package}; without any, its own tests take "
-        f"{trials.own_s:.0f} s and the wider ones {trials.wider_s:.0f} s",
-        flush=True,
-    )
-    verdicts: list[Verdict] = []
-    with ThreadPoolExecutor(arguments.at_once) as pool:
-        for fault, verdict in zip(chosen, pool.map(trials.judge, chosen), strict=True):
+    # In an order in which a larger sample begins with the smaller one, and what time cuts short is a sample too.
+    chosen = list(faults)
+    random.Random(arguments.seed).shuffle(chosen)
+    chosen = chosen[: arguments.sample or None]
+    verdicts: list[Verdict | None] = []
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.at_once) as pool:
+        trials = Trials(arguments.package, arguments.circles, Path(scratch))
+        end = time.monotonic() + 60.0 * arguments.minutes
+        usual = ", ".join(f"{circle} {usual_s:.0f} s" for circle, usual_s in trials.usual_s.items())
+        print(f"{len(faults)} faults of sfl_env.{arguments.package}; without any: {usual}", flush=True)
+        for fault, verdict in zip(chosen, pool.map(lambda fault: trials.judge(fault, end), chosen), strict=True):
             verdicts.append(verdict)
             if verdict == "survives":
                 print(f"\n{fault.path}:{fault.line}\n{fault.change}", flush=True)
-    count = Counter(verdicts)
-    noticed = 1.0 - count["survives"] / len(chosen)
-    print(f"\nnoticed: {noticed:.1%} ({', '.join(f'{name}: {number}' for name, number in count.most_common())})")
+    count = Counter(verdict for verdict in verdicts if verdict)
+    noticed = 1.0 - count["survives"] / max(count.total(), 1)
+    named = ", ".join(f"{name}: {number}" for name, number in count.most_common())
+    print(f"\nnoticed: {noticed:.1%} of {count.total()} ({named})")
     if arguments.out:
         survivors = [
             {name: value for name, value in asdict(fault).items() if name != "code"}
@@ -216,8 +246,23 @@ def main() -> None:
             if verdict == "survives"
         ]
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        found = {"faults": len(faults), "tried": len(chosen), "seed": arguments.seed, "noticed": noticed}
+        found = {"faults": len(faults), "tried": count.total(), "seed": arguments.seed, "noticed": noticed}
         arguments.out.write_text(json.dumps(found | {"verdicts": count, "survivors": survivors}, indent=2) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
+    parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no trial so long after the run without a fault"
+    )
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trials at the same time")
+    circles = get_args(Circle)
+    parser.add_argument("--circles", nargs="+", choices=circles, default=circles, help="whose tests")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The split of the band for fixed cuts."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,14 @@ from scipy.optimize import brentq, minimize
 from scipy.special import lambertw
 
 from sfl_env import Decision, RoundProblem
-from sfl_env.errors import DecisionError
-from sfl_env.optimum import allocate_bandwidth
+from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact
+from sfl_env.optimum.descent import MAX_ITERATIONS
+
+
+def allocate_first_cuts(problem: RoundProblem) -> Solution:
+    """The best split where all cut first."""
+    return allocate_bandwidth(problem, np.zeros(problem.shape[:2], dtype=np.intp))
 
 
 def random_problem(rng: np.random.Generator, n: int, k: int, c: int, decades: float = 2.0) -> RoundProblem:
@@ -197,6 +205,15 @@ def test_inactive_devices_of_zero_length_are_no_trouble() -> None:
     solution = allocate_bandwidth(single([0.0, 0.0], [0.0, 0.0], [0.0, 0.0]), np.zeros((1, 2), int))
     assert solution.latency_s[0] == 0.0
     assert solution.relative_gap[0] == 0.0
+    # There is nothing to improve, hence nothing to bisect.
+    assert solution.iterations[0] < MAX_ITERATIONS
+
+
+@pytest.mark.parametrize("solve", [allocate_first_cuts, solve_exact])
+def test_who_asked_for_an_optimum_that_is_not_there_is_named(solve: Callable[[RoundProblem], object]) -> None:
+    asked = "solve_exact" if solve is solve_exact else "allocate_bandwidth"
+    with pytest.raises(ProblemError, match=asked):
+        solve(replace(single([1.0], [1.0], [1.0]), system="deadline"))
 
 
 def test_a_computation_bound_device_leaves_the_band_to_the_others() -> None:

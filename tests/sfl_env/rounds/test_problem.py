@@ -1,5 +1,6 @@
 """Round problems: what they take, and whose rounds they stand for."""
 
+import re
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ import torch
 import sfl_env
 from sfl_baselines import allocate_bandwidth, solve_alternating, solve_exact, solve_in_turn
 from sfl_env.errors import DecisionError, ProblemError
-from sfl_env.rounds.problem import ARRAYS, Decision, RoundProblem
+from sfl_env.rounds.problem import ARRAYS, LARGEST, SHARE_SUM_TOLERANCE, SMALLEST, Decision, RoundProblem
 
 
 def arrays(n: int = 1, k: int = 2, c: int = 3) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def problem_of(env_fields: dict[str, Any]) -> RoundProblem:
     return problem
 
 
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "parallel": {},
     "sequence": {"schedule": "sequence"},
     "synchronised": {"synchronised_phases": True},
@@ -189,3 +190,96 @@ def test_environments_give_problems_that_users_can_build_by_hand() -> None:
     by_hand = sfl_env.RoundProblem(*(getattr(problem, name) for name in ARRAYS))
     assert by_hand.system == "parallel"
     assert solve_exact(by_hand).latency_s == solve_exact(problem).latency_s
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 0, 3), (1, 2, 0)])
+def test_rounds_have_at_least_one_device_and_one_cut(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ProblemError, match=rf"fixed_s has shape {re.escape(str(shape))}; .*\(N, K, C\)"):
+        RoundProblem(**{**arrays(), "fixed_s": np.ones(shape)})
+
+
+@pytest.mark.parametrize(
+    ("cut", "share", "said"),
+    [
+        ([0, 1], [[0.5, 0.5]], "cut has shape (2,); it has to be (1, 2)"),
+        ([[0, 1]], [0.5, 0.5], "bandwidth_share has shape (2,); it has to be (1, 2)"),
+        ([[0, 3]], [[0.5, 0.5]], "cut of device 1 (environment 0) is 3; it has to be an index from 0 to 2"),
+        ([[-1, 1]], [[0.5, 0.5]], "cut of device 0 (environment 0) is -1; it has to be an index from 0 to 2"),
+        ([[0, 2]], [[0.5, 0.5]], "cut of device 1 (environment 0) is 2; it does not fit into the device's memory"),
+        ([[0, 1]], [[-0.1, 0.5]], "bandwidth_share of device 0 (environment 0) is -0.1; it has to be from 0 to 1"),
+        (
+            [[0, 1]],
+            [[0.5, np.inf]],
+            "bandwidth_share of device 1 (environment 0) is inf; it has to be from 0 to 1",
+        ),
+        ([[0, 1]], [[0.5, 0.0]], "bandwidth_share of device 1 (environment 0) is 0.0; but the device's cut needs"),
+        ([[0, 1]], [[0.75, 0.5]], "shares of environment 0 sum to 1.25; they may sum to 1 at most. Divide them"),
+    ],
+)
+def test_a_refused_decision_hears_what_was_wrong_where(cut: Any, share: Any, said: str) -> None:
+    given = arrays()
+    given["fixed_s"][0, 1, 2] = np.inf
+    with pytest.raises(DecisionError, match="^(The bandwidth )?" + re.escape(said)):
+        RoundProblem(**given).check(Decision(np.array(cut), np.array(share)))
+
+
+def test_no_length_of_another_system_is_asked_for_by_name() -> None:
+    problem = RoundProblem(**arrays(), system="deadline")
+    with pytest.raises(ProblemError, match=r"(^|\W)latency_s(\W|$)"):
+        problem.latency_s(Decision(np.array([[0, 1]]), np.array([[0.5, 0.5]])))
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value", "said"),
+    [
+        (
+            "fixed_s",
+            (0, 1, 2),
+            -1.0,
+            "[0, 1, 2] (environment, device, cut) is -1.0; it has to be 0, or from 1e-40 to",
+        ),
+        ("uplink_bits", (0, 0, 1), np.inf, "[0, 0, 1] (environment, device, cut) is inf; it has to be 0, or from"),
+        ("uplink_snr_hz", (0, 1), 0.0, "[0, 1] (environment, device) is 0.0; it has to be from 1e-40 to 1e+40."),
+        ("downlink_full_rate_bps", (0, 1), 0.0, "[0, 1] (environment, device) is 0.0; it has to be from 1e-40 to"),
+        ("uplink_bandwidth_hz", (0,), np.inf, "[0] (environment) is inf; it has to be from 1e-40 to 1e+40."),
+    ],
+)
+def test_a_number_out_of_range_is_found_where_it_is(name: str, where: Any, value: float, said: str) -> None:
+    given = arrays()
+    given[name][where] = value
+    with pytest.raises(ProblemError, match="^" + re.escape(name + said)):
+        RoundProblem(**given)
+
+
+def test_the_smallest_and_largest_numbers_are_numbers_still() -> None:
+    for bound in (SMALLEST, LARGEST):
+        assert RoundProblem(**{name: np.full_like(values, bound) for name, values in arrays().items()}).shape == (
+            1,
+            2,
+            3,
+        )
+
+
+def test_a_device_that_no_cut_fits_is_named() -> None:
+    given = arrays(n=2)
+    given["fixed_s"][1, 0] = np.inf
+    with pytest.raises(ProblemError, match=r"^Device 0 of environment 1 .* none fits its memory.*more memory"):
+        RoundProblem(**given)
+
+
+@pytest.mark.parametrize("name", [name for name in ARRAYS if name != "fixed_s"])
+def test_an_array_of_another_shape_than_the_others_is_named_with_both(name: str) -> None:
+    given = arrays()
+    right = given[name].shape
+    given[name] = np.ones((*right, 1))
+    said = f"{name} has shape {(*right, 1)}; beside fixed_s of shape (1, 2, 3) it has to be {right}."
+    with pytest.raises(ProblemError, match="^" + re.escape(said)):
+        RoundProblem(**given)
+
+
+def test_shares_may_miss_their_sum_by_rounding_only() -> None:
+    problem = RoundProblem(**arrays())
+    cut = np.array([[0, 1]])
+    problem.check(Decision(cut, np.array([[0.5, 0.5 + 0.5 * SHARE_SUM_TOLERANCE]])))
+    with pytest.raises(DecisionError, match="sum to"):
+        problem.check(Decision(cut, np.array([[0.5, 0.5 + 2.0 * SHARE_SUM_TOLERANCE]])))
