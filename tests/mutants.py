@@ -99,7 +99,7 @@ def _difference(before: str, after: str) -> tuple[int, str]:
     return first, "\n".join(line for line in lines[3:] if not line.startswith("@@"))
 
 
-class Instead(MetaPathFinder, SourceFileLoader):  # type: ignore[misc]  # the standard library's own two differ
+class Instead(MetaPathFinder, SourceFileLoader):
     """Loads one module from other code than its file's."""
 
     def __init__(self, fault: Fault) -> None:

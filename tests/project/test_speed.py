@@ -4,7 +4,6 @@ import ast
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -21,7 +20,7 @@ def test_an_agent_that_is_timed_sees_observations_of_the_environment(monkeypatch
     timed: dict[str, timing.Case] = {}
     monkeypatch.setattr(solvers, "measure", lambda cases, *_: timed.update(cases))
     solvers.fast_rows(1)
-    predict: Any = timed["SB3 predict, one observation"].call
+    predict = timed["SB3 predict, one observation"].call
     env = gym.make("SFL-v0", num_devices=10)
     (action, _) = predict()
     assert env.action_space.contains(action)

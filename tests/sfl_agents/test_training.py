@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -43,17 +41,17 @@ TINY = Settings(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def job(algo: Any = "ppo", chosen: Any = TINY, **changes: Any) -> Any:
+def job(algo="ppo", chosen=TINY, **changes):
     return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
-def test_every_algorithm_has_settings_for_every_id(algo: Any, env_id: Any) -> None:
+def test_every_algorithm_has_settings_for_every_id(algo, env_id):
     assert settings.load(algo, env_id).total_steps > 0
 
 
-def test_independent_rounds_are_not_discounted_into_each_other() -> None:
+def test_independent_rounds_are_not_discounted_into_each_other():
     for algo in ALGORITHMS:
         assert settings.load(algo, "SFL-v0").hyperparameters["gamma"] == 0.0
 
@@ -76,14 +74,14 @@ def test_independent_rounds_are_not_discounted_into_each_other() -> None:
         ([1, 2], "total_steps among them"),
     ],
 )
-def test_wrong_settings_are_told(tmp_path: Path, entries: Any, message: str) -> None:
+def test_wrong_settings_are_told(tmp_path, entries, message):
     file = tmp_path / "own.yml"
     file.write_text(yaml.safe_dump(entries))
     with pytest.raises(TrainingError, match=message):
         settings.load("ppo", "SFL-v0", file)
 
 
-def test_settings_like_others_differ_in_what_they_say(tmp_path: Path) -> None:
+def test_settings_like_others_differ_in_what_they_say(tmp_path):
     usual = settings.load("ppo", "SFL-v0")
     for env_id in ("SFL-Barrier-v0", "SFL-Accuracy-v0"):
         assert settings.load("ppo", env_id) == usual
@@ -92,14 +90,14 @@ def test_settings_like_others_differ_in_what_they_say(tmp_path: Path) -> None:
     assert settings.load("ppo", "SFL-StaleCSI-v0", file) == usual.replace(learning_rate=0.5)
 
 
-def test_settings_that_the_algorithm_cannot_use_are_told() -> None:
+def test_settings_that_the_algorithm_cannot_use_are_told():
     with pytest.raises(TrainingError, match="DevicePolicy is for a2c and ppo"):
         job("sac")
     with pytest.raises(TrainingError, match="acts in continuous spaces only"):
         job("td3", Settings(total_steps=10, action_mode="cut"))
 
 
-def test_files_that_are_no_settings_are_told(tmp_path: Path) -> None:
+def test_files_that_are_no_settings_are_told(tmp_path):
     file = tmp_path / "own.yml"
     file.write_text("total_steps: [")
     with pytest.raises(TrainingError, match="not valid YAML"):
@@ -108,20 +106,20 @@ def test_files_that_are_no_settings_are_told(tmp_path: Path) -> None:
         settings.load("ppo", "SFL-v0", tmp_path / "missing.yml")
 
 
-def test_unknown_hyperparameters_are_told() -> None:
+def test_unknown_hyperparameters_are_told():
     wrong = TINY.replace(hyperparameters={"n_stepz": 8})
     with pytest.raises(TrainingError, match=r"'n_stepz' \(did you mean 'n_steps'\?\)"):
         job(chosen=wrong)
 
 
-def test_unknown_fields_and_seeds_are_told() -> None:
+def test_unknown_fields_and_seeds_are_told():
     with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
         Job("ppo", "SFL-v0", TINY, {"num_device": 3})
     with pytest.raises(ScenarioError, match="seed is -1"):
         Job("ppo", "SFL-v0", TINY, seed=-1)
 
 
-def test_log_reward_ranks_actions_as_the_environments_own() -> None:
+def test_log_reward_ranks_actions_as_the_environments_own():
     batch = make_batch("SFL-v0", 4, SMALL, autoreset_mode="SameStep")
     env = training_env(batch, "log", gamma=0.0)
     env.seed(0)
@@ -134,7 +132,7 @@ def test_log_reward_ranks_actions_as_the_environments_own() -> None:
     assert infos[0]["episode"]["l"] == 5
 
 
-def test_log_reward_refuses_rewards_that_are_not_below_zero() -> None:
+def test_log_reward_refuses_rewards_that_are_not_below_zero():
     batch = make_batch("SFL-v0", 2, SMALL | {"latency_weight": 0.0}, autoreset_mode="SameStep")
     env = training_env(batch, "log", gamma=0.0)
     env.reset()
@@ -142,11 +140,9 @@ def test_log_reward_refuses_rewards_that_are_not_below_zero() -> None:
         env.step(np.zeros((2, 3, 2), dtype=np.float32))
 
 
-def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
+def test_the_optimum_scores_one_and_a_poor_policy_more():
     class Middle:
-        def predict(
-            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = False
-        ) -> Any:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     import sfl_baselines
@@ -160,11 +156,9 @@ def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
     assert evaluate(Middle(), batch) == poor
 
 
-def test_evaluation_counts_an_episode_that_terminates_once() -> None:
+def test_evaluation_counts_an_episode_that_terminates_once():
     class Middle:
-        def predict(
-            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = False
-        ) -> Any:
+        def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     fields = SMALL | {"battery_j": 1e-6}
@@ -177,7 +171,7 @@ def test_evaluation_counts_an_episode_that_terminates_once() -> None:
     assert result.mean_return == pytest.approx(reward.mean())
 
 
-def test_learning_beats_the_start(tmp_path: Path) -> None:
+def test_learning_beats_the_start(tmp_path):
     learner = Settings(
         total_steps=4096,
         num_envs=32,
@@ -187,7 +181,7 @@ def test_learning_beats_the_start(tmp_path: Path) -> None:
         learning_rate=5e-3,
         hyperparameters={"n_steps": 8, "batch_size": 128, "n_epochs": 4, "gamma": 0.0, "gae_lambda": 0.0},
     )
-    seen: list[Any] = []
+    seen = []
     work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
     chosen = train(work, work.open_run(tmp_path), on_milestone=seen.append)
     assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
@@ -195,7 +189,7 @@ def test_learning_beats_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["a2c", "sac"])
-def test_other_algorithms_and_the_plain_network_train(tmp_path: Path, algo: str) -> None:
+def test_other_algorithms_and_the_plain_network_train(tmp_path, algo):
     hyper = {"learning_starts": 8, "buffer_size": 100} if algo == "sac" else {"n_steps": 8}
     plain = Settings(total_steps=32, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper)
     work = job(algo, plain)
@@ -205,8 +199,8 @@ def test_other_algorithms_and_the_plain_network_train(tmp_path: Path, algo: str)
 
 
 @pytest.mark.parametrize("reward", ["normalised", "log"])
-def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, reward: str) -> None:
-    def stop(milestone: Any) -> None:
+def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
+    def stop(milestone):
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -215,7 +209,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, rewar
         train(work, work.open_run(tmp_path), on_milestone=stop)
     assert not (tmp_path / AGENT).exists()
     assert not runs.is_complete(tmp_path)
-    seen: list[Any] = []
+    seen = []
     train(work, work.open_run(tmp_path, resume=True), on_milestone=seen.append)
     assert [entry.steps for entry in seen] == [64]
     assert runs.is_complete(tmp_path)
@@ -226,8 +220,8 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, rewar
     assert any((tmp_path / "tensorboard").iterdir())
 
 
-def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> None:
-    def stop(milestone: Any) -> None:
+def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
+    def stop(milestone):
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -238,22 +232,21 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> Non
     train(work, work.open_run(tmp_path, resume=True))
     stored = archive.read(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER).arrays
     assert stored["observations"].shape == (64 // 4, 4, 3, 7)
-    assert stored["next_place"] == 16
-    assert not stored["is_full"]
+    assert (stored["next_place"], stored["is_full"]) == (16, False)
 
 
-def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path: Path) -> None:
+def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path):
     first = train(job(), job().open_run(tmp_path))
     (tmp_path / AGENT).unlink()
     (tmp_path / runs.SUMMARY).unlink()
-    seen: list[Any] = []
+    seen = []
     assert train(job(), job().open_run(tmp_path, resume=True), on_milestone=seen.append) == first
     assert seen == []
     assert (tmp_path / AGENT).is_file()
     assert runs.is_complete(tmp_path)
 
 
-def test_deterministic_policies_explore_by_noise(tmp_path: Path) -> None:
+def test_deterministic_policies_explore_by_noise(tmp_path):
     noisy = Settings(
         total_steps=16,
         num_envs=4,
@@ -268,7 +261,7 @@ def test_deterministic_policies_explore_by_noise(tmp_path: Path) -> None:
         job(chosen=TINY.replace(action_noise=0.1))
 
 
-def test_half_a_checkpoint_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
     work = job()
     train(work, work.open_run(tmp_path))
     whole = checkpoints.latest(tmp_path)
@@ -278,12 +271,12 @@ def test_half_a_checkpoint_is_not_taken_for_one(tmp_path: Path) -> None:
     assert checkpoints.latest(tmp_path) == whole
 
 
-def test_the_best_evaluation_is_kept_not_the_last(tmp_path: Path) -> None:
+def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
     found = [Milestone(i, 0.0, value, 1.0, None) for i, value in enumerate([-3.0, -1.0, -2.0])]
     assert checkpoints.best(found).steps == 1
 
 
-def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
     out = tmp_path / "run"
     small = ["--fields", "num_devices=3", "max_rounds=5", "--num-envs", "4", "--out", str(out)]
     command = [sys.executable, "-c", "import sys; from sfl_lab.cli import main; sys.exit(main())", "train"]
@@ -305,7 +298,7 @@ def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path: Path) -> None:
         agent.load(out, make_batch("SFL-v0", 1, {"num_devices": 3}))
 
 
-def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_trains_and_says_where(tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["train", "--total-steps", "512", "--num-envs", "16", "--out", str(out), *FIELDS]
     assert cli.main(arguments) == 0
@@ -338,9 +331,7 @@ def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.Captur
         (["--resume", "--overwrite"], "exclude each other"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_no_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: Any, message: str
-) -> None:
+def test_mistakes_are_told_in_one_line_and_leave_no_folder(tmp_path, capsys, arguments, message):
     out = tmp_path / "run"
     assert cli.main(["train", "--out", str(out), *arguments]) == 2
     captured = capsys.readouterr()

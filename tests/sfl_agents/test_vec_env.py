@@ -17,16 +17,16 @@ from sfl_env.errors import ScenarioError, StateError
 FIELDS = {"num_devices": 3, "max_rounds": 4}
 
 
-def batch(n: Any = 2, **fields: Any) -> Any:
+def batch(n=2, **fields):
     return SFLVecEnv(sfl_env.SFLVectorEnv(n, autoreset_mode="SameStep", **(FIELDS | fields)))
 
 
-def actions_for(env: Any, count: Any, seed: Any = 0) -> Any:
+def actions_for(env, count, seed=0):
     rng = np.random.default_rng(seed)
     return rng.uniform(-1.0, 1.0, (count, env.num_envs, *env.action_space.shape)).astype(np.float32)
 
 
-def test_one_environment_equals_dummy_vec_env_over_episodes() -> None:
+def test_one_environment_equals_dummy_vec_env_over_episodes():
     ours = batch(1)
     theirs = DummyVecEnv([lambda: Monitor(gym.make("SFL-v0", **FIELDS))])
     for env in (ours, theirs):
@@ -48,7 +48,7 @@ def test_one_environment_equals_dummy_vec_env_over_episodes() -> None:
             assert mine["episode"]["l"] == reference["episode"]["l"] == 4
 
 
-def test_only_ended_episodes_have_infos_and_the_next_starts_at_once() -> None:
+def test_only_ended_episodes_have_infos_and_the_next_starts_at_once():
     env = batch(3)
     env.seed(0)
     env.reset()
@@ -69,7 +69,7 @@ def test_only_ended_episodes_have_infos_and_the_next_starts_at_once() -> None:
         rewards[:] = 0.0
 
 
-def test_a_termination_is_no_time_limit() -> None:
+def test_a_termination_is_no_time_limit():
     env = batch(2, battery_j=1e-6, max_rounds=50)
     env.seed(0)
     env.reset()
@@ -78,7 +78,7 @@ def test_a_termination_is_no_time_limit() -> None:
     assert [info["TimeLimit.truncated"] for info in infos] == [False, False]
 
 
-def test_same_seed_same_rollout_and_a_seed_is_used_once() -> None:
+def test_same_seed_same_rollout_and_a_seed_is_used_once():
     first, second = batch(), batch()
     first.seed(3)
     second.seed(3)
@@ -89,7 +89,7 @@ def test_same_seed_same_rollout_and_a_seed_is_used_once() -> None:
     assert not np.array_equal(first.reset(), second.reset())
 
 
-def test_infos_of_the_batch_are_at_hand_as_arrays() -> None:
+def test_infos_of_the_batch_are_at_hand_as_arrays():
     env = batch()
     env.reset()
     _, reward, _, _ = env.step(actions_for(env, 1)[0])
@@ -97,7 +97,7 @@ def test_infos_of_the_batch_are_at_hand_as_arrays() -> None:
     np.testing.assert_allclose(env.batch_infos["reward_terms"]["latency"], reward, rtol=1e-6)
 
 
-def test_attributes_and_methods() -> None:
+def test_attributes_and_methods():
     env = batch()
     env.reset()
     assert env.get_attr("scenario") == [env.envs.scenario] * 2
@@ -113,13 +113,13 @@ def test_attributes_and_methods() -> None:
         env.set_attr("note", "half", indices=[0])
 
 
-def test_wrapping() -> None:
+def test_wrapping():
     env = batch()
     assert env.env_is_wrapped(Monitor) == [True, True]
     assert env.env_is_wrapped(gym.wrappers.TimeLimit, indices=0) == [False]
     assert list(env.get_images()) == [None, None]
     wrapped = VecNormalize(batch())
-    observation: Any = wrapped.reset()
+    observation = wrapped.reset()
     for action in actions_for(wrapped, 4):
         observation, _, _, infos = wrapped.step(action)
     assert observation.shape == (2, 3, env.observation_space.shape[1])
@@ -127,11 +127,9 @@ def test_wrapping() -> None:
     env.close()
 
 
-def test_stable_baselines_own_evaluation_counts_episodes_right() -> None:
+def test_stable_baselines_own_evaluation_counts_episodes_right():
     class Middle:
-        def predict(
-            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: Any = True
-        ) -> Any:
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     returns, lengths = evaluate_policy(Middle(), batch(2), n_eval_episodes=4, return_episode_rewards=True)
@@ -139,7 +137,7 @@ def test_stable_baselines_own_evaluation_counts_episodes_right() -> None:
     assert all(value < 0.0 for value in returns)
 
 
-def test_other_autoreset_modes_are_refused() -> None:
+def test_other_autoreset_modes_are_refused():
     with pytest.raises(ScenarioError, match="autoreset_mode='SameStep'"):
         SFLVecEnv(sfl_env.SFLVectorEnv(2))
 

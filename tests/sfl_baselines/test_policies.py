@@ -200,11 +200,9 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     # Whatever cut all take: each device's own is at least as fast.
     for cut in range(cuts):
         observation, _ = envs.reset(seed=2)
-
-        def same(problem: sfl_env.RoundProblem, cut: int = cut) -> sfl_env.Decision:
-            return sfl_env.Decision(np.full(problem.shape[:2], cut), np.full(problem.shape[:2], 0.25))
-
-        one = sfl_baselines.RulePolicy(envs, same)
+        one = sfl_baselines.RulePolicy(
+            envs, lambda p, cut=cut: sfl_env.Decision(np.full(p.shape[:2], cut), np.full(p.shape[:2], 0.25))
+        )
         infos = envs.step(one.predict(observation)[0])[4]
         assert (seconds["sequential"] <= infos["latency_s"] * (1 + 1e-5)).all()
     assert (seconds["sequential"] < seconds["exact"]).any()

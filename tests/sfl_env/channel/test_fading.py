@@ -4,7 +4,6 @@ Statistical tests use fixed seeds; tolerances are about five standard errors of 
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from sfl_env.errors import ScenarioError
 SAMPLES = 200_000
 
 
-def powers(fading: Any, rounds: int, seed: int = 0, n: int = 200, num_devices: int = 1000) -> np.ndarray:
+def powers(fading, rounds: int, seed: int = 0, n: int = 200, num_devices: int = 1000) -> np.ndarray:
     rng = np.random.default_rng(seed)
     state = fading.initial(rng, n, num_devices)
     series = [state.power]
@@ -130,6 +129,6 @@ def test_jakes_correlation_starts_at_one_and_has_the_known_minimum() -> None:
         (lambda: Rician(correlation="much"), "correlation is 'much'"),
     ],
 )
-def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
+def test_parameters_out_of_range_are_named(make, message) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()

@@ -1,7 +1,6 @@
 """Devices start uniform over the area, move at the speed that they are given, and never leave the area."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ MODELS = [Static(AREA), RandomWaypoint(AREA, 1.0, 1.0, 30.0), GaussMarkov(AREA, 
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_positions_start_uniform_over_the_area(mobility: Any) -> None:
+def test_positions_start_uniform_over_the_area(mobility) -> None:
     position = mobility.initial(np.random.default_rng(0), 200, 1000).position_m
     distance = distance_m(position)
     for radius in (50.0, 100.0, 150.0):
@@ -37,7 +36,7 @@ def test_static_devices_never_move_and_draw_nothing() -> None:
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_devices_stay_in_the_cell_over_many_rounds(mobility: Any) -> None:
+def test_devices_stay_in_the_cell_over_many_rounds(mobility) -> None:
     rng = np.random.default_rng(2)
     state = mobility.initial(rng, 20, 10)
     for _ in range(500):
@@ -141,7 +140,7 @@ def test_a_point_at_the_base_station_is_moved_out() -> None:
         (lambda: GaussMarkov(AREA, 1.0, 1.0, -0.1), "velocity_correlation is -0.1"),
     ],
 )
-def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
+def test_parameters_out_of_range_are_named(make, message) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
 

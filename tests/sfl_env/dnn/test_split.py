@@ -1,7 +1,5 @@
 """Legal cuts: one tensor crosses, parameters stay on one side, and the chain computes what the network does."""
 
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -271,7 +269,7 @@ class Moody(Dense):
 
 
 class Pair(Dense):
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.first(x), self.second(x)
 
 

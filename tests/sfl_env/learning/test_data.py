@@ -1,8 +1,6 @@
 """Data sets: the embedded one, stored ones in the hub's formats, and the user's own."""
 
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +20,7 @@ COLUMNS = {
 }
 
 
-def hub_dataset(name: Any, count: Any = 12) -> Any:
+def hub_dataset(name, count=12):
     """A small data set of the columns and types that the hub has."""
     import datasets
 
@@ -45,7 +43,7 @@ def hub_dataset(name: Any, count: Any = 12) -> Any:
     return datasets.DatasetDict(splits)
 
 
-def test_digits_are_the_real_ones_and_always_split_alike() -> None:
+def test_digits_are_the_real_ones_and_always_split_alike():
     digits, again = load("digits"), load()
     assert len(digits.train_labels) + len(digits.test_labels) == 1797
     assert digits.input_shape == (1, 8, 8)
@@ -56,7 +54,7 @@ def test_digits_are_the_real_ones_and_always_split_alike() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))
-def test_a_stored_data_set_is_read_from_the_path_given(name: str, tmp_path: Path) -> None:
+def test_a_stored_data_set_is_read_from_the_path_given(name, tmp_path):
     stored = hub_dataset(name)
     stored.save_to_disk(tmp_path / "copy")
     data = load(name, tmp_path / "copy")
@@ -69,9 +67,7 @@ def test_a_stored_data_set_is_read_from_the_path_given(name: str, tmp_path: Path
     assert np.corrcoef(read[..., 0].ravel(), pixels[..., 0].ravel())[0, 1] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_parquet_files_are_found_through_the_environment_variable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_files_are_found_through_the_environment_variable(tmp_path, monkeypatch):
     folder = tmp_path / "mnist" / "mnist"
     folder.mkdir(parents=True)
     stored = hub_dataset("mnist")
@@ -82,7 +78,7 @@ def test_parquet_files_are_found_through_the_environment_variable(
     assert data.train_labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     hub_dataset("cifar10")
     with pytest.raises(DataError, match="does not hold 'cifar10' as"):
         load("cifar10", tmp_path)
@@ -101,10 +97,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         load("mnist", tmp_path / "no-test")
 
 
-def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch):
     import datasets
 
-    def offline(repository: Any) -> None:
+    def offline(repository):
         raise ConnectionError(f"no route to {repository}")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
@@ -113,47 +109,47 @@ def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkey
         load("fashion-mnist")
 
 
-def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"sfl-env\[datasets\]"):
         load("mnist")
 
 
-def test_an_unknown_name_suggests_the_nearest() -> None:
+def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(DataError, match="did you mean 'fashion-mnist'"):
         load("fashion_mnist")
     assert names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 
-class Squares(Dataset[Any]):
+class Squares(Dataset):
     """NumPy features, whole-number labels."""
 
-    def __init__(self, count: Any) -> None:
+    def __init__(self, count):
         self.count = count
 
-    def __len__(self) -> Any:
+    def __len__(self):
         return self.count
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index):
         if index >= self.count:
             raise IndexError
         return np.full((1, 2, 2), index, dtype=np.uint8), index % 3
 
 
-def test_any_map_style_dataset_can_be_used() -> None:
+def test_any_map_style_dataset_can_be_used():
     data = from_datasets(Squares(9), TensorDataset(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1])))
     assert data.num_classes == 3
     assert data.train_features[5, 0, 0, 0] == 5.0
     assert data.to(torch.device("cpu"), torch.float64).test_features.dtype == torch.float64
 
 
-class Stream(IterableDataset[Any]):
-    def __iter__(self) -> Any:
+class Stream(IterableDataset):
+    def __iter__(self):
         return iter([])
 
 
 class Ragged(Squares):
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index):
         return np.zeros(index + 1), 0
 
 
@@ -161,7 +157,7 @@ class Ragged(Squares):
     ("dataset", "message"),
     [(Stream(), "map-style"), (Squares(0), "empty"), (Ragged(3), "differ in shape")],
 )
-def test_a_dataset_that_cannot_be_held_is_refused(dataset: Any, message: str) -> None:
+def test_a_dataset_that_cannot_be_held_is_refused(dataset, message):
     with pytest.raises(DataError, match=message):
         from_datasets(dataset, Squares(3))
 
@@ -186,6 +182,6 @@ GOOD = {
         ({"train_labels": torch.zeros(4)}, "labels int64"),
     ],
 )
-def test_tensors_that_do_not_fit_together_are_refused(change: Any, message: str) -> None:
+def test_tensors_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(DataError, match=message):
         TensorData(**{**GOOD, **change})

@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +25,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def digits() -> Any:
+def digits():
     return load("digits")
 
 
-def small_network() -> Any:
+def small_network():
     """Five blocks that train in no time."""
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
@@ -41,18 +39,16 @@ def small_network() -> Any:
     )
 
 
-def small_training(
-    digits: Any, network: Any = small_network, partition: Any = None, local: Any = None, **options: Any
-) -> Any:
+def small_training(digits, network=small_network, partition=None, local=None, **options):
     local = local or LocalTraining(iterations=2, batch_size=8)
     return SplitFederatedTraining(network, digits, partition or scheme("iid", K), local, device="cpu", **options)
 
 
-def same_weights(left: Any, right: Any) -> Any:
+def same_weights(left, right):
     return all(torch.equal(tensor, right.weights()[name]) for name, tensor in left.weights().items())
 
 
-def test_ten_devices_learn_the_digits(digits: Any) -> None:
+def test_ten_devices_learn_the_digits(digits):
     training = SplitFederatedTraining(
         lambda: build("digits-cnn"),
         digits,
@@ -65,7 +61,7 @@ def test_ten_devices_learn_the_digits(digits: Any) -> None:
     assert accuracy >= 0.97
 
 
-def test_changing_cuts_between_rounds_never_changes_the_weights(digits: Any) -> None:
+def test_changing_cuts_between_rounds_never_changes_the_weights(digits):
     """Bit for bit: the global weights know nothing of cuts, and a round without devices leaves them alone."""
     for executor in ("fused", "message-passing"):
         training = small_training(digits, executor=executor)
@@ -79,7 +75,7 @@ def test_changing_cuts_between_rounds_never_changes_the_weights(digits: Any) -> 
         assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
 
-def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits: Any) -> None:
+def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits):
     left, right = small_training(digits), small_training(digits)
     left.reset(3)
     right.reset(3)
@@ -89,7 +85,7 @@ def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits: Any) -
     assert same_weights(left, right)
 
 
-def test_a_shared_server_makes_cuts_matter(digits: Any) -> None:
+def test_a_shared_server_makes_cuts_matter(digits):
     local = LocalTraining(iterations=2, batch_size=8, server="shared")
     left, right = (small_training(digits, local=local) for _ in range(2))
     left.reset(3)
@@ -99,7 +95,7 @@ def test_a_shared_server_makes_cuts_matter(digits: Any) -> None:
     assert not same_weights(left, right)
 
 
-def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits: Any) -> None:
+def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits):
     training = small_training(digits, local=LocalTraining(iterations=2, batch_size=8, optimizer="adam"))
     runs = []
     for seed in (5, 5, 6):
@@ -111,14 +107,14 @@ def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits: A
     assert first[0].score != other[0].score
 
 
-def after_one_device(training: Any, state: Any, weights: Any, device: Any) -> Any:
+def after_one_device(training, state, weights, device):
     """The weights after that device alone has trained in the round that follows the state."""
     training.load_state_dict({**state, "weights": weights})
     training.run_round([1] * K, active=np.arange(K) == device)
     return training.weights()
 
 
-def test_whoever_is_left_out_does_not_enter_the_average(digits: Any) -> None:
+def test_whoever_is_left_out_does_not_enter_the_average(digits):
     training = small_training(digits, partition=scheme("quantity-skew", K, concentration=1.0, min_samples=8))
     training.reset(0)
     state, start = training.state_dict(), training.weights()
@@ -131,7 +127,7 @@ def test_whoever_is_left_out_does_not_enter_the_average(digits: Any) -> None:
         assert torch.allclose(tensor, share * first[name] + (1.0 - share) * third[name], atol=1e-6)
 
 
-def test_one_device_with_all_data_is_centralised_training(digits: Any) -> None:
+def test_one_device_with_all_data_is_centralised_training(digits):
     """The same code, K = 1: plain SGD, whatever the cut and the kind of server."""
     weights = []
     for server, cut in (("replicated", 3), ("shared", 0), ("replicated", 1)):
@@ -144,7 +140,7 @@ def test_one_device_with_all_data_is_centralised_training(digits: Any) -> None:
         assert all(torch.allclose(weights[0][name], tensor, atol=1e-6) for name, tensor in other.items())
 
 
-def test_in_sequence_each_device_goes_on_from_the_one_before(digits: Any) -> None:
+def test_in_sequence_each_device_goes_on_from_the_one_before(digits):
     """Split learning: the round of all devices is the rounds of each by itself, one after another."""
     training = small_training(digits, schedule="sequence")
     training.reset(0)
@@ -156,7 +152,7 @@ def test_in_sequence_each_device_goes_on_from_the_one_before(digits: Any) -> Non
     assert all(torch.allclose(in_sequence[name], tensor, atol=1e-6) for name, tensor in expected.items())
 
 
-def test_both_executors_train_alike_and_one_counts_bits(digits: Any) -> None:
+def test_both_executors_train_alike_and_one_counts_bits(digits):
     local = LocalTraining(iterations=2, batch_size=(4, 6, 8, 10), server="shared")
     results = {}
     for executor in ("fused", "message-passing"):
@@ -172,7 +168,7 @@ def test_both_executors_train_alike_and_one_counts_bits(digits: Any) -> None:
     assert split.uplink_bits[3] == split.downlink_bits[3]  # nothing is offloaded: the model both ways
 
 
-def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits: Any, tmp_path: Path) -> None:
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits, tmp_path):
     through, stopped = (small_training(digits, network=with_dropout) for _ in range(2))
     through.reset(9)
     stopped.reset(9)
@@ -189,7 +185,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits: Any, tmp_path: Path
     assert same_weights(through, resumed)
 
 
-def with_dropout() -> Any:
+def with_dropout():
     network = small_network()
     network[2].append(nn.Dropout(0.3))
     return network
@@ -221,7 +217,7 @@ while training.round < rounds:
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_path):
     through, killed = tmp_path / "through.pt", tmp_path / "killed.pt"
     subprocess.run([sys.executable, "-c", KILLED_RUN, through, "6"], check=True, capture_output=True)
     victim = subprocess.Popen([sys.executable, "-c", KILLED_RUN, killed, "6"], stdout=subprocess.PIPE, text=True)
@@ -238,14 +234,14 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_pa
     assert all(torch.equal(tensor, right["weights"][name]) for name, tensor in left["weights"].items())
 
 
-def test_the_histogram_shows_what_each_device_holds(digits: Any) -> None:
+def test_the_histogram_shows_what_each_device_holds(digits):
     training = small_training(digits)
     training.reset(0)
     assert training.label_histogram().sum() == 1437
     assert training.label_histogram().shape == (K, 10)
 
 
-def test_evaluation_in_parts_is_evaluation_at_once(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_in_parts_is_evaluation_at_once(digits, monkeypatch):
     training = small_training(digits)
     training.reset(0)
     at_once = training.evaluate()
@@ -254,7 +250,7 @@ def test_evaluation_in_parts_is_evaluation_at_once(digits: Any, monkeypatch: pyt
     assert training.evaluate().loss == pytest.approx(at_once.loss, rel=1e-6)
 
 
-def test_a_round_that_diverges_leaves_the_last_good_weights(digits: Any) -> None:
+def test_a_round_that_diverges_leaves_the_last_good_weights(digits):
     training = small_training(digits, local=LocalTraining(iterations=4, batch_size=8, learning_rate=1e30))
     training.reset(0)
     before = training.weights()
@@ -264,13 +260,13 @@ def test_a_round_that_diverges_leaves_the_last_good_weights(digits: Any) -> None
     assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
 
-def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained() -> None:
+def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained():
     class Branching(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self):
             super().__init__()
             self.first, self.inner, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
 
-        def forward(self, x: Any) -> Any:
+        def forward(self, x):
             x = torch.relu(self.first(x))
             return self.last(x + torch.relu(self.inner(x)))
 
@@ -294,14 +290,14 @@ def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained() -> None:
         ([0, 0, 0, 0], [True], r"active has shape \(1,\)"),
     ],
 )
-def test_an_impossible_decision_is_refused(digits: Any, cut: Any, active: Any, message: str) -> None:
+def test_an_impossible_decision_is_refused(digits, cut, active, message):
     training = small_training(digits)
     training.reset(0)
     with pytest.raises(TrainingError, match=message):
         training.run_round(cut, active)
 
 
-def test_what_cannot_be_trained_is_refused(digits: Any) -> None:
+def test_what_cannot_be_trained_is_refused(digits):
     pairs = torch.utils.data.TensorDataset(torch.zeros(6, 1, 8, 8), torch.tensor([0, 1, 2] * 2))
     three = from_datasets(pairs, pairs, name="toy")
     with pytest.raises(TrainingError, match=r"output has shape \(10,\).*'toy' has 3 classes"):
@@ -322,7 +318,7 @@ def test_what_cannot_be_trained_is_refused(digits: Any) -> None:
         small_training(digits, network=lambda: build("digits-cnn")).load_state_dict(stored.state_dict())
 
 
-def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(TrainingError, match="sees no CUDA device"):
@@ -345,6 +341,6 @@ def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch: pyt
         ("weight_decay", -1.0),
     ],
 )
-def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
+def test_a_setting_out_of_range_is_named(field, value):
     with pytest.raises(TrainingError, match=f"{field}( of device 1)? is "):
         LocalTraining(**{field: value})

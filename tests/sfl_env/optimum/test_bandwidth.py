@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,8 +110,7 @@ def test_allocation_equals_a_general_optimiser() -> None:
     solution = allocate_bandwidth(problem, cut)
     for n in range(5):
         start = np.append(np.full(4, 0.25), max(device_time_s(problem, n, k, 0, 0.25) for k in range(4)))
-        solve: Any = minimize
-        found = solve(
+        found = minimize(
             lambda v: v[-1],
             start,
             method="SLSQP",

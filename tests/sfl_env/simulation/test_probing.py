@@ -386,7 +386,7 @@ class OneNumber(OneWayAction):
     """The same cut for every device, as one number."""
 
     def __init__(self) -> None:
-        self.space: Any = lambda num_devices: spaces.Discrete(C)
+        self.space = lambda num_devices: spaces.Discrete(C)
 
     def decode(self, action: Any, seen: Any) -> Decision:
         shape = seen.samples.shape

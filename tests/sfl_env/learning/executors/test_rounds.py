@@ -1,7 +1,7 @@
 """The identities of split federated training, with networks and cuts drawn at random."""
 
 import copy
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -29,21 +29,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 class Residual(nn.Module):
     """A block that is no plain chain of layers, with a parameter that is a single number."""
 
-    def __init__(self, channels: Any) -> None:
+    def __init__(self, channels):
         super().__init__()
         self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
         self.gain = nn.Parameter(torch.tensor(0.7))
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x):
         return x + self.gain * self.inner(x)
 
 
-def random_chain(rng: Any, *, batch_norm: Any = False, residual: Any = False) -> Any:
+def random_chain(rng, *, batch_norm=False, residual=False):
     """Blocks of random layers for pictures of 2x6x6."""
     width = int(rng.integers(1, 4)) * 2
-    blocks: list[Any] = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
+    blocks = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
     for _ in range(rng.integers(1, 3)):
-        layers: list[nn.Module] = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
+        layers = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
         layers += [nn.GroupNorm(2, width)] * int(rng.integers(0, 2))
         layers += [nn.BatchNorm2d(width)] * batch_norm
         layers += [[nn.ReLU(), nn.GELU(), nn.Tanh()][rng.integers(0, 3)]]
@@ -57,9 +57,7 @@ def random_chain(rng: Any, *, batch_norm: Any = False, residual: Any = False) ->
     return chain
 
 
-def random_case(
-    seed: Any, *, num_devices: Any = 4, iterations: Any = 3, equal_batches: Any = False, **chain: Any
-) -> Any:
+def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **chain):
     """A network, data, and the plan of a round."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -79,23 +77,23 @@ def random_case(
     return network, data, plan
 
 
-def local_training(seed: Any, server: Any) -> Any:
+def local_training(seed, server):
     if seed % 2:
         return LocalTraining(server=server, optimizer="adam", learning_rate=0.01, weight_decay=0.01)
     return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
 
 
-def start(network: Any) -> Any:
+def start(network):
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def assert_close(left: Any, right: Any, tolerance: Any = 1e-9) -> None:
+def assert_close(left, right, tolerance=1e-9):
     assert left.keys() == right.keys()
     for name, tensor in left.items():
         assert torch.allclose(tensor, right[name], rtol=0.0, atol=tolerance), name
 
 
-def federated_average(network: Any, data: Any, plan: Any, local: Any) -> Any:
+def federated_average(network, data, plan, local):
     """FedAvg as its paper has it: whole copies, one device after another, no split."""
     total = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
     initial = start(network)
@@ -113,7 +111,7 @@ def federated_average(network: Any, data: Any, plan: Any, local: Any) -> Any:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed: int) -> None:
+def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed):
     network, data, plan = random_case(seed)
     local = local_training(seed, "replicated")
     expected = federated_average(network, data, plan, local)
@@ -122,7 +120,7 @@ def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed: int)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed: int) -> None:
+def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed):
     network, data, plan = random_case(seed)
     plan = plan._replace(cut=torch.full_like(plan.cut, len(network) - 1))
     local = local_training(seed, "shared")
@@ -132,7 +130,7 @@ def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed: 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int) -> None:
+def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed):
     network, data, plan = random_case(seed, iterations=1, equal_batches=True)
     plan = plan._replace(cut=plan.cut.clamp_max(len(network) - 2), samples=torch.ones_like(plan.samples))
     local = local_training(seed, "shared")
@@ -151,7 +149,7 @@ def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_both_executors_and_all_methods_agree(seed: int, server: str) -> None:
+def test_both_executors_and_all_methods_agree(seed, server):
     network, data, plan = random_case(seed)
     local = local_training(seed, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -162,7 +160,7 @@ def test_both_executors_and_all_methods_agree(seed: int, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_executors_agree_on_a_network_with_branches(server: str) -> None:
+def test_executors_agree_on_a_network_with_branches(server):
     network, data, plan = random_case(3, residual=True)
     local = local_training(0, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -174,7 +172,7 @@ def test_executors_agree_on_a_network_with_branches(server: str) -> None:
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("equal_batches", [True, False])
-def test_running_statistics_are_averaged_and_batches_counted(server: str, equal_batches: bool) -> None:
+def test_running_statistics_are_averaged_and_batches_counted(server, equal_batches):
     network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
     local = LocalTraining(server=server, learning_rate=0.05)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -192,7 +190,7 @@ def test_running_statistics_are_averaged_and_batches_counted(server: str, equal_
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_replicas_trained_a_few_at_a_time_train_alike(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
     network, data, plan = random_case(2, num_devices=5)
     local = LocalTraining(server=server)
     at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
@@ -204,7 +202,7 @@ def test_replicas_trained_a_few_at_a_time_train_alike(server: str, monkeypatch: 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bits_counted_are_bits_charged(seed: int, server: str) -> None:
+def test_bits_counted_are_bits_charged(seed, server):
     network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
     formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
     costs = workload(
@@ -218,7 +216,7 @@ def test_bits_counted_are_bits_charged(seed: int, server: str) -> None:
     assert traffic.downlink_bits.tolist() == list(samples * costs.gradient_bits[cut] + costs.model_bits[cut])
 
 
-def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped() -> None:
+def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped():
     network, data, _ = random_case(0)
     assert FusedExecutor(network, data, LocalTraining()).choose((4,) * 4).method == "grouped"
     network, data, _ = random_case(0, residual=True)
@@ -227,12 +225,12 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
     assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
 
 
-def with_dropout(network: Any) -> Any:
+def with_dropout(network):
     return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_worker_threads_train_the_same_to_the_last_bit(server: str, two_threads: None) -> None:
+def test_worker_threads_train_the_same_to_the_last_bit(server, two_threads):
     network, data, plan = random_case(3, residual=True)
     network = with_dropout(network)
     local = LocalTraining(server=server)
@@ -246,9 +244,9 @@ def test_worker_threads_train_the_same_to_the_last_bit(server: str, two_threads:
     assert all(torch.equal(many.weights[name], one.weights[name]) for name in one.weights)
 
 
-def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads: None) -> None:
+def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads):
     class Noise(nn.Module):
-        def forward(self, x: Any) -> Any:
+        def forward(self, x):
             return x + 0.1 * torch.randn_like(x)
 
     network, data, _ = random_case(0)
@@ -260,7 +258,7 @@ def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(tw
     assert torch.get_num_threads() == 2
 
 
-def test_dropout_is_drawn_anew_for_each_device_iteration_and_round() -> None:
+def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
     network, data, plan = random_case(1)
     network = with_dropout(network)
     same = plan.batches[0][:1].expand(3, -1)
@@ -283,7 +281,7 @@ def test_dropout_is_drawn_anew_for_each_device_iteration_and_round() -> None:
     assert not torch.isclose(one_iteration, three).any()
 
 
-def test_pooling_first_is_the_same_function_with_the_same_gradient() -> None:
+def test_pooling_first_is_the_same_function_with_the_same_gradient():
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(2, stride=1)),
@@ -303,7 +301,7 @@ def test_pooling_first_is_the_same_function_with_the_same_gradient() -> None:
 
 
 @pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
-def test_a_loss_that_is_not_a_number_names_round_and_device(executor: Any) -> None:
+def test_a_loss_that_is_not_a_number_names_round_and_device(executor):
     network, data, plan = random_case(0)
     data.train_features[plan.batches[2][1, 0]] = float("nan")
     before = start(network)
@@ -315,7 +313,7 @@ def test_a_loss_that_is_not_a_number_names_round_and_device(executor: Any) -> No
 
 
 @pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
-def test_a_last_step_that_overflows_names_round_and_device(executor: Any) -> None:
+def test_a_last_step_that_overflows_names_round_and_device(executor):
     network, data, plan = random_case(0, iterations=1)
     with pytest.raises(TrainingError, match=r"of device \d stopped being finite in the last step of round 7"):
         executor(network, data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(start(network), plan)
