@@ -4,6 +4,7 @@ Statistical tests use fixed seeds; tolerances are about five standard errors of 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,6 @@ def test_jakes_correlation_starts_at_one_and_has_the_known_minimum() -> None:
         (lambda: Rician(correlation="much"), "correlation is 'much'"),
     ],
 )
-def test_parameters_out_of_range_are_named(make, message) -> None:
+def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()

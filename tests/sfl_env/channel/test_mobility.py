@@ -1,6 +1,7 @@
 """Devices start uniform over the area, move at the speed that they are given, and never leave the area."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_a_point_at_the_base_station_is_moved_out() -> None:
         (lambda: GaussMarkov(AREA, 1.0, 1.0, -0.1), "velocity_correlation is -0.1"),
     ],
 )
-def test_parameters_out_of_range_are_named(make, message) -> None:
+def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
 

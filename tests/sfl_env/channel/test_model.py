@@ -1,6 +1,6 @@
 """The composite channel: parts multiply, standing devices keep their place, seeds repeat, rows are replaced."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_gains_stay_positive_and_finite(outer_m: float, carrier_hz: float, speed
 
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("rows", [np.array([False, True, False, True]), np.array([1, 3])])
-def test_finished_environments_start_afresh_and_the_others_go_on(channel, rows) -> None:
+def test_finished_environments_start_afresh_and_the_others_go_on(channel, rows: Any) -> None:
     running = rollout(channel, 2, n=4)[-1]
     fresh = channel.initial(np.random.default_rng(9), 2, 4)
     mixed = replace_rows(running, rows, fresh)
