@@ -26,7 +26,7 @@ SMALL = {"num_devices": 3, "max_rounds": 5}
 MODES = ("continuous", "cut", "discrete")
 
 
-def policy_for(mode, devices=4):
+def policy_for(mode: Any, devices: int = 4) -> Any:
     batch = make_batch("SFL-v0", 2, {"num_devices": devices}, action_mode=mode)
     torch.manual_seed(0)
     policy = DevicePolicy(
@@ -130,7 +130,7 @@ def test_rows_are_standardised_by_column(kind: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("runs") / "agent"
     tiny = Settings(
         total_steps=64,
@@ -144,7 +144,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
-def test_an_agent_acts_as_it_did_when_saved(trained) -> None:
+def test_an_agent_acts_as_it_did_when_saved(trained: Any) -> None:
     batch = make_batch("SFL-v0", 3, SMALL)
     observation, _ = batch.reset(seed=0)
     loaded = agent.load(trained, batch)
@@ -156,7 +156,7 @@ def test_an_agent_acts_as_it_did_when_saved(trained) -> None:
     assert float(loaded.policy.features_extractor.spread.min()) < 1.0
 
 
-def test_an_agent_acts_for_any_number_of_devices(trained) -> None:
+def test_an_agent_acts_for_any_number_of_devices(trained: Any) -> None:
     env = gym.make("SFL-v0", num_devices=8)
     observation, _ = env.reset(seed=0)
     action, _ = agent.load(trained, env).predict(observation, deterministic=True)
@@ -168,12 +168,12 @@ def test_an_agent_acts_for_any_number_of_devices(trained) -> None:
     ("fields", "options"),
     [({"model": "lenet5"}, {}), ({"battery_j": 100.0}, {}), ({}, {"action_mode": "cut"})],
 )
-def test_an_agent_for_other_cuts_features_or_actions_is_refused(trained, fields: Any, options: Any) -> None:
+def test_an_agent_for_other_cuts_features_or_actions_is_refused(trained: Any, fields: Any, options: Any) -> None:
     with pytest.raises(PolicyError, match="was trained for"):
         agent.load(trained, make_batch("SFL-v0", 1, SMALL | fields, **options))
 
 
-def test_what_is_no_agent_is_refused(trained, tmp_path: Path) -> None:
+def test_what_is_no_agent_is_refused(trained: Any, tmp_path: Path) -> None:
     batch = make_batch("SFL-v0", 1, SMALL)
     with pytest.raises(RunError, match="folder of a run"):
         agent.load(tmp_path, batch)

@@ -30,7 +30,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
 
-SMALL = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
+SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
 FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
 TINY = Settings(
     total_steps=64,
@@ -43,13 +43,13 @@ TINY = Settings(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def job(algo="ppo", chosen=TINY, **changes):
+def job(algo: Any = "ppo", chosen: Settings = TINY, **changes: Any) -> Job:
     return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
-def test_every_algorithm_has_settings_for_every_id(algo, env_id: Any) -> None:
+def test_every_algorithm_has_settings_for_every_id(algo: Any, env_id: str) -> None:
     assert settings.load(algo, env_id).total_steps > 0
 
 
@@ -144,7 +144,9 @@ def test_log_reward_refuses_rewards_that_are_not_below_zero() -> None:
 
 def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     import sfl_baselines
@@ -160,7 +162,9 @@ def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
 
 def test_evaluation_counts_an_episode_that_terminates_once() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     fields = SMALL | {"battery_j": 1e-6}
@@ -183,7 +187,7 @@ def test_learning_beats_the_start(tmp_path: Path) -> None:
         learning_rate=5e-3,
         hyperparameters={"n_steps": 8, "batch_size": 128, "n_epochs": 4, "gamma": 0.0, "gae_lambda": 0.0},
     )
-    seen = []
+    seen: list[Any] = []
     work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
     chosen = train(work, work.open_run(tmp_path), on_milestone=seen.append)
     assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
@@ -202,7 +206,7 @@ def test_other_algorithms_and_the_plain_network_train(tmp_path: Path, algo: str)
 
 @pytest.mark.parametrize("reward", ["normalised", "log"])
 def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, reward: str) -> None:
-    def stop(milestone) -> None:
+    def stop(milestone: Any) -> None:
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -211,7 +215,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, rewar
         train(work, work.open_run(tmp_path), on_milestone=stop)
     assert not (tmp_path / AGENT).exists()
     assert not runs.is_complete(tmp_path)
-    seen = []
+    seen: list[Any] = []
     train(work, work.open_run(tmp_path, resume=True), on_milestone=seen.append)
     assert [entry.steps for entry in seen] == [64]
     assert runs.is_complete(tmp_path)
@@ -223,7 +227,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, rewar
 
 
 def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> None:
-    def stop(milestone) -> None:
+    def stop(milestone: Any) -> None:
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -241,7 +245,7 @@ def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path: P
     first = train(job(), job().open_run(tmp_path))
     (tmp_path / AGENT).unlink()
     (tmp_path / runs.SUMMARY).unlink()
-    seen = []
+    seen: list[Any] = []
     assert train(job(), job().open_run(tmp_path, resume=True), on_milestone=seen.append) == first
     assert seen == []
     assert (tmp_path / AGENT).is_file()

@@ -14,14 +14,14 @@ import sfl_env
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import ScenarioError, StateError
 
-FIELDS = {"num_devices": 3, "max_rounds": 4}
+FIELDS: dict[str, Any] = {"num_devices": 3, "max_rounds": 4}
 
 
-def batch(n=2, **fields):
+def batch(n: int = 2, **fields: Any) -> Any:
     return SFLVecEnv(sfl_env.SFLVectorEnv(n, autoreset_mode="SameStep", **(FIELDS | fields)))
 
 
-def actions_for(env, count, seed=0):
+def actions_for(env: Any, count: int, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     return rng.uniform(-1.0, 1.0, (count, env.num_envs, *env.action_space.shape)).astype(np.float32)
 
@@ -129,7 +129,9 @@ def test_wrapping() -> None:
 
 def test_stable_baselines_own_evaluation_counts_episodes_right() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     returns, lengths = evaluate_policy(Middle(), batch(2), n_eval_episodes=4, return_episode_rewards=True)

@@ -17,7 +17,7 @@ from sfl_env.errors import ScenarioError
 SAMPLES = 200_000
 
 
-def powers(fading, rounds: int, seed: int = 0, n: int = 200, num_devices: int = 1000) -> np.ndarray:
+def powers(fading: Any, rounds: int, seed: int = 0, n: int = 200, num_devices: int = 1000) -> np.ndarray:
     rng = np.random.default_rng(seed)
     state = fading.initial(rng, n, num_devices)
     series = [state.power]

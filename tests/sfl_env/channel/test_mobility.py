@@ -17,7 +17,7 @@ MODELS = [Static(AREA), RandomWaypoint(AREA, 1.0, 1.0, 30.0), GaussMarkov(AREA, 
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_positions_start_uniform_over_the_area(mobility) -> None:
+def test_positions_start_uniform_over_the_area(mobility: Any) -> None:
     position = mobility.initial(np.random.default_rng(0), 200, 1000).position_m
     distance = distance_m(position)
     for radius in (50.0, 100.0, 150.0):
@@ -37,7 +37,7 @@ def test_static_devices_never_move_and_draw_nothing() -> None:
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_devices_stay_in_the_cell_over_many_rounds(mobility) -> None:
+def test_devices_stay_in_the_cell_over_many_rounds(mobility: Any) -> None:
     rng = np.random.default_rng(2)
     state = mobility.initial(rng, 20, 10)
     for _ in range(500):

@@ -22,7 +22,7 @@ COLUMNS = {
 }
 
 
-def hub_dataset(name, count=12):
+def hub_dataset(name: str, count: int = 12) -> Any:
     """A small data set of the columns and types that the hub has."""
     import datasets
 
@@ -104,7 +104,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    def offline(repository) -> None:
+    def offline(repository: str) -> None:
         raise ConnectionError(f"no route to {repository}")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
@@ -128,13 +128,13 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 class Squares(Dataset):
     """NumPy features, whole-number labels."""
 
-    def __init__(self, count) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         if index >= self.count:
             raise IndexError
         return np.full((1, 2, 2), index, dtype=np.uint8), index % 3
@@ -148,12 +148,12 @@ def test_any_map_style_dataset_can_be_used() -> None:
 
 
 class Stream(IterableDataset):
-    def __iter__(self):
+    def __iter__(self) -> Any:
         return iter([])
 
 
 class Ragged(Squares):
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         return np.zeros(index + 1), 0
 
 

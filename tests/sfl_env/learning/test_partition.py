@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_partition(name: str) -> None:
     assert any(len(a) != len(b) or (a != b).any() for a, b in zip(first.indices, other.indices, strict=True))
 
 
-def share_of_the_commonest_class(concentration):
+def share_of_the_commonest_class(concentration: float) -> Any:
     partitions = [
         dirichlet(LABELS, np.random.default_rng(seed), num_devices=10, concentration=concentration)
         for seed in range(5)

@@ -31,7 +31,7 @@ def problem_of(env_fields: dict[str, Any]) -> RoundProblem:
     return problem
 
 
-SYSTEMS = {
+SYSTEMS: dict[str, dict[str, Any]] = {
     "parallel": {},
     "sequence": {"schedule": "sequence"},
     "synchronised": {"synchronised_phases": True},

@@ -29,21 +29,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 class Residual(nn.Module):
     """A block that is no plain chain of layers, with a parameter that is a single number."""
 
-    def __init__(self, channels) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
         self.gain = nn.Parameter(torch.tensor(0.7))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return x + self.gain * self.inner(x)
 
 
-def random_chain(rng, *, batch_norm=False, residual=False):
+def random_chain(rng: np.random.Generator, *, batch_norm: bool = False, residual: bool = False) -> nn.Sequential:
     """Blocks of random layers for pictures of 2x6x6."""
     width = int(rng.integers(1, 4)) * 2
-    blocks = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
+    blocks: list[Any] = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
     for _ in range(rng.integers(1, 3)):
-        layers = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
+        layers: list[nn.Module] = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
         layers += [nn.GroupNorm(2, width)] * int(rng.integers(0, 2))
         layers += [nn.BatchNorm2d(width)] * batch_norm
         layers += [[nn.ReLU(), nn.GELU(), nn.Tanh()][rng.integers(0, 3)]]
@@ -57,7 +57,9 @@ def random_chain(rng, *, batch_norm=False, residual=False):
     return chain
 
 
-def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **chain):
+def random_case(
+    seed: int, *, num_devices: int = 4, iterations: int = 3, equal_batches: bool = False, **chain: bool
+) -> Any:
     """A network, data, and the plan of a round."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -77,23 +79,23 @@ def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **cha
     return network, data, plan
 
 
-def local_training(seed, server):
+def local_training(seed: int, server: Any) -> LocalTraining:
     if seed % 2:
         return LocalTraining(server=server, optimizer="adam", learning_rate=0.01, weight_decay=0.01)
     return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
 
 
-def start(network):
+def start(network: nn.Module) -> Any:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def assert_close(left, right, tolerance=1e-9) -> None:
+def assert_close(left: Any, right: Any, tolerance: float = 1e-9) -> None:
     assert left.keys() == right.keys()
     for name, tensor in left.items():
         assert torch.allclose(tensor, right[name], rtol=0.0, atol=tolerance), name
 
 
-def federated_average(network, data, plan, local):
+def federated_average(network: Any, data: TensorData, plan: RoundPlan, local: LocalTraining) -> Any:
     """FedAvg as its paper has it: whole copies, one device after another, no split."""
     total = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
     initial = start(network)
@@ -149,7 +151,7 @@ def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_both_executors_and_all_methods_agree(seed: int, server: str) -> None:
+def test_both_executors_and_all_methods_agree(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed)
     local = local_training(seed, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -160,7 +162,7 @@ def test_both_executors_and_all_methods_agree(seed: int, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_executors_agree_on_a_network_with_branches(server: str) -> None:
+def test_executors_agree_on_a_network_with_branches(server: Any) -> None:
     network, data, plan = random_case(3, residual=True)
     local = local_training(0, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -172,7 +174,7 @@ def test_executors_agree_on_a_network_with_branches(server: str) -> None:
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("equal_batches", [True, False])
-def test_running_statistics_are_averaged_and_batches_counted(server: str, equal_batches: bool) -> None:
+def test_running_statistics_are_averaged_and_batches_counted(server: Any, equal_batches: bool) -> None:
     network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
     local = LocalTraining(server=server, learning_rate=0.05)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -190,7 +192,7 @@ def test_running_statistics_are_averaged_and_batches_counted(server: str, equal_
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_replicas_trained_a_few_at_a_time_train_alike(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_trained_a_few_at_a_time_train_alike(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network, data, plan = random_case(2, num_devices=5)
     local = LocalTraining(server=server)
     at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
@@ -202,7 +204,7 @@ def test_replicas_trained_a_few_at_a_time_train_alike(server: str, monkeypatch: 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bits_counted_are_bits_charged(seed: int, server: str) -> None:
+def test_bits_counted_are_bits_charged(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
     formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
     costs = workload(
@@ -225,12 +227,12 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
     assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
 
 
-def with_dropout(network):
+def with_dropout(network: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_worker_threads_train_the_same_to_the_last_bit(server: str, two_threads: None) -> None:
+def test_worker_threads_train_the_same_to_the_last_bit(server: Any, two_threads: None) -> None:
     network, data, plan = random_case(3, residual=True)
     network = with_dropout(network)
     local = LocalTraining(server=server)
@@ -246,7 +248,7 @@ def test_worker_threads_train_the_same_to_the_last_bit(server: str, two_threads:
 
 def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads: None) -> None:
     class Noise(nn.Module):
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return x + 0.1 * torch.randn_like(x)
 
     network, data, _ = random_case(0)

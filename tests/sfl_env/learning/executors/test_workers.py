@@ -1,6 +1,7 @@
 """Worker threads do what one thread would, and leave torch as they found it."""
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_each_worker_has_its_part_of_torchs_threads_and_the_caller_gets_them_bac
 
 
 def test_an_error_comes_through_and_the_threads_are_given_back() -> None:
-    def fail(worker, item) -> None:
+    def fail(worker: Any, item: Any) -> None:
         raise ValueError(f"item {item}")
 
     with pytest.raises(ValueError, match="item 0"), Workers(2) as workers:
