@@ -1,7 +1,7 @@
 """Networks that treat devices alike, and agents loaded to act elsewhere."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -30,13 +30,13 @@ def policy_for(mode: Any, devices: int = 4) -> Any:
     batch = make_batch("SFL-v0", 2, {"num_devices": devices}, action_mode=mode)
     torch.manual_seed(0)
     policy = DevicePolicy(
-        batch.single_observation_space,
+        cast(Any, batch.single_observation_space),
         batch.single_action_space,
         lambda _: 1e-3,
         num_cuts=batch.episodes.simulator.workload.num_cuts,
     )
     # The start is near to indifferent, which would hide differences between devices.
-    torch.nn.init.normal_(policy.action_net.weight)
+    torch.nn.init.normal_(cast(Any, policy.action_net.weight))
     return policy, batch
 
 
@@ -153,7 +153,7 @@ def test_an_agent_acts_as_it_did_when_saved(trained: Any) -> None:
         loaded.predict(observation, deterministic=True)[0], other.predict(observation, deterministic=True)[0]
     )
     # The scale of the features travels with the weights.
-    assert float(loaded.policy.features_extractor.spread.min()) < 1.0
+    assert float(cast(Any, loaded.policy.features_extractor.spread).min()) < 1.0
 
 
 def test_an_agent_acts_for_any_number_of_devices(trained: Any) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -128,7 +128,7 @@ def test_log_reward_ranks_actions_as_the_environments_own() -> None:
     env.reset()
     for _ in range(5):
         reward, done, infos = env.step(np.zeros((4, 3, 2), dtype=np.float32))[1:]
-        own = env.venv.batch_infos["reward_terms"]["latency"]
+        own = cast(Any, env).venv.batch_infos["reward_terms"]["latency"]
         np.testing.assert_allclose(np.exp(-reward), -own, rtol=1e-5)
     assert done.all()
     assert infos[0]["episode"]["l"] == 5
@@ -155,7 +155,7 @@ def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
     best = evaluate(sfl_baselines.make("exact", batch), batch)
     assert best.mean_ratio == pytest.approx(1.0, abs=1e-5)
     poor = evaluate(Middle(), batch)
-    assert poor.mean_ratio > best.mean_ratio
+    assert cast(float, poor.mean_ratio) > cast(float, best.mean_ratio)
     assert poor.mean_return < best.mean_return
     assert evaluate(Middle(), batch) == poor
 
@@ -236,9 +236,9 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         train(work, work.open_run(tmp_path), on_milestone=stop)
     train(work, work.open_run(tmp_path, resume=True))
-    stored = archive.read(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER).arrays
+    stored = archive.read(cast(Path, checkpoints.latest(tmp_path)) / checkpoints.REPLAY_BUFFER).arrays
     assert stored["observations"].shape == (64 // 4, 4, 3, 7)
-    assert (stored["next_place"], stored["is_full"]) == (16, False)
+    assert (int(stored["next_place"]), bool(stored["is_full"])) == (16, False)
 
 
 def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path: Path) -> None:
     try:
         deadline = time.monotonic() + 60.0
         while checkpoints.latest(out) is None and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, cast(Any, process.stderr).read().decode()
             time.sleep(0.1)
     finally:
         process.send_signal(signal.SIGKILL)

@@ -139,7 +139,7 @@ def test_a_scenario_survives_json(preset: str) -> None:
 def test_a_scenario_is_frozen_and_replace_leaves_it() -> None:
     scenario = Scenario()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        scenario.num_devices = 3
+        scenario.num_devices = 3  # type: ignore[misc]  # the mistake under test
     assert scenario.replace(num_devices=3).num_devices == 3
     assert scenario == Scenario()
 

@@ -127,7 +127,7 @@ def test_jakes_correlation_starts_at_one_and_has_the_known_minimum() -> None:
         (lambda: Rayleigh(1.5), "correlation is 1.5; .* from -1 to 1"),
         (lambda: Rayleigh(math.nan), "correlation is nan"),
         (lambda: Rician(k_factor=-1.0), "k_factor is -1.0"),
-        (lambda: Rician(correlation="much"), "correlation is 'much'"),
+        (lambda: Rician(correlation="much"), "correlation is 'much'"),  # type: ignore[arg-type]  # the mistake under test
     ],
 )
 def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:

@@ -24,7 +24,7 @@ COLUMNS = {
 
 def hub_dataset(name: str, count: int = 12) -> Any:
     """A small data set of the columns and types that the hub has."""
-    import datasets
+    import datasets  # type: ignore[import-untyped]  # has no types
 
     image, label = COLUMNS[name]
     classes = 100 if name == "cifar100" else 10
@@ -102,7 +102,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
+    import datasets  # type: ignore[import-untyped]  # has no types
 
     def offline(repository: str) -> None:
         raise ConnectionError(f"no route to {repository}")
@@ -125,7 +125,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 
-class Squares(Dataset):
+class Squares(Dataset[Any]):
     """NumPy features, whole-number labels."""
 
     def __init__(self, count: int) -> None:
@@ -147,7 +147,7 @@ def test_any_map_style_dataset_can_be_used() -> None:
     assert data.to(torch.device("cpu"), torch.float64).test_features.dtype == torch.float64
 
 
-class Stream(IterableDataset):
+class Stream(IterableDataset[Any]):
     def __iter__(self) -> Any:
         return iter([])
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def small_network() -> nn.Sequential:
 
 def small_training(
     digits: TensorData,
-    network: Callable[[], nn.Sequential] = small_network,
+    network: Callable[[], nn.Module] = small_network,
     partition: Any = None,
     local: LocalTraining | None = None,
     **options: Any,
@@ -140,7 +140,7 @@ def test_one_device_with_all_data_is_centralised_training(digits: TensorData) ->
     """The same code, K = 1: plain SGD, whatever the cut and the kind of server."""
     weights = []
     for server, cut in (("replicated", 3), ("shared", 0), ("replicated", 1)):
-        local = LocalTraining(iterations=3, batch_size=32, server=server)
+        local = LocalTraining(iterations=3, batch_size=32, server=cast(Any, server))
         training = small_training(digits, partition=scheme("iid", 1), local=local)
         training.reset(0)
         training.run_round([cut])
@@ -196,7 +196,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits: TensorData, tmp_pat
 
 def with_dropout() -> nn.Sequential:
     network = small_network()
-    network[2].append(nn.Dropout(0.3))
+    cast(nn.Sequential, network[2]).append(nn.Dropout(0.3))
     return network
 
 
@@ -275,7 +275,7 @@ def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained() -> None:
             super().__init__()
             self.first, self.inner, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x: torch.Tensor) -> Any:
             x = torch.relu(self.first(x))
             return self.last(x + torch.relu(self.inner(x)))
 

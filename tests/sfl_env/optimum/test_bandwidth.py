@@ -102,7 +102,7 @@ def test_allocation_equals_a_general_optimiser() -> None:
     solution = allocate_bandwidth(problem, cut)
     for n in range(5):
         start = np.append(np.full(4, 0.25), max(device_time_s(problem, n, k, 0, 0.25) for k in range(4)))
-        found = minimize(
+        found = minimize(  # type: ignore[call-overload]  # SciPy's types know no lists of such constraints
             lambda v: v[-1],
             start,
             method="SLSQP",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -45,13 +45,22 @@ def drawn(*pictures: RoundPicture) -> Figure:
 
 
 def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for owner in (figure, *figure.axes) for text in owner.texts if text.get_text()]
+    return [
+        text.get_text()
+        for owner in cast(list[Any], [figure, *figure.axes])
+        for text in owner.texts
+        if text.get_text()
+    ]
 
 
 def bars(figure: Figure, phase: int, axes: int = 0) -> list[tuple[float, float]]:
     """Start and length of the bars in a phase's colour."""
     wanted = colors.to_rgba(PHASE_COLOURS[phase])
-    return [(bar.get_x(), bar.get_width()) for bar in figure.axes[axes].patches if bar.get_facecolor() == wanted]
+    return [
+        (bar.get_x(), bar.get_width())
+        for bar in cast(list[Any], figure.axes[axes].patches)
+        if bar.get_facecolor() == wanted
+    ]
 
 
 def test_every_phase_of_every_device_has_its_bar() -> None:
@@ -200,8 +209,8 @@ def test_pixels_change_from_round_to_round() -> None:
         assert isinstance(frame, np.ndarray)
         assert frame.shape == (540, 960, 3)
         assert frame.dtype == np.uint8
-    assert not np.array_equal(frames[0], frames[1])
-    assert not np.array_equal(frames[1], frames[2])
+    assert not np.array_equal(cast(Any, frames[0]), cast(Any, frames[1]))
+    assert not np.array_equal(cast(Any, frames[1]), cast(Any, frames[2]))
     env.close()
 
 

@@ -1,7 +1,7 @@
 """The identities of split federated training, with networks and cuts drawn at random."""
 
 import copy
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -228,7 +228,9 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
 
 
 def with_dropout(network: nn.Sequential) -> nn.Sequential:
-    return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
+    return nn.Sequential(
+        *[nn.Sequential(block, nn.Dropout(0.3)) for block in cast(Any, network[:-1])], network[-1]
+    )
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
@@ -290,7 +292,7 @@ def test_pooling_first_is_the_same_function_with_the_same_gradient() -> None:
         nn.Sequential(nn.Flatten(), nn.Linear(3, 2)),
     ).double()
     swapped = pool_before_activation(network)
-    assert [type(layer) for layer in swapped[0]] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
+    assert [type(layer) for layer in cast(Any, swapped[0])] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
     inputs = torch.randn(50, 2, 6, 6, dtype=torch.float64)
     assert torch.equal(swapped(inputs), network(inputs))
     for left, right in zip(
