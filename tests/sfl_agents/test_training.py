@@ -190,6 +190,7 @@ def test_learning_beats_the_start(tmp_path: Path) -> None:
     seen: list[Any] = []
     work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
     chosen = train(work, work.open_run(tmp_path), on_milestone=seen.append)
+    assert chosen.mean_ratio is not None
     assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
     assert chosen.mean_ratio >= 1.0
 

@@ -1,6 +1,6 @@
 """The adapter keeps the promises that Stable-Baselines3 builds on, as its own DummyVecEnv does."""
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -35,7 +35,8 @@ def test_one_environment_equals_dummy_vec_env_over_episodes() -> None:
     assert ours.action_space == theirs.action_space
     np.testing.assert_array_equal(ours.reset(), theirs.reset())
     for action in actions_for(ours, 10):
-        got, wanted = ours.step(action), theirs.step(action)
+        got: Any = ours.step(action)
+        wanted: Any = theirs.step(action)
         for mine, reference in zip(got[:3], wanted[:3], strict=True):
             np.testing.assert_array_equal(mine, reference)
             assert mine.dtype == reference.dtype
@@ -119,7 +120,7 @@ def test_wrapping() -> None:
     assert env.env_is_wrapped(gym.wrappers.TimeLimit, indices=0) == [False]
     assert list(env.get_images()) == [None, None]
     wrapped = VecNormalize(batch())
-    observation = wrapped.reset()
+    observation: Any = wrapped.reset()
     for action in actions_for(wrapped, 4):
         observation, _, _, infos = wrapped.step(action)
     assert observation.shape == (2, 3, env.observation_space.shape[1])
@@ -136,7 +137,7 @@ def test_stable_baselines_own_evaluation_counts_episodes_right() -> None:
 
     returns, lengths = evaluate_policy(Middle(), batch(2), n_eval_episodes=4, return_episode_rewards=True)
     assert lengths == [4, 4, 4, 4]
-    assert all(value < 0.0 for value in returns)
+    assert all(value < 0.0 for value in cast(list[float], returns))
 
 
 def test_other_autoreset_modes_are_refused() -> None:

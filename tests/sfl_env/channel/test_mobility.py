@@ -58,7 +58,11 @@ def test_devices_stay_in_any_cell_at_any_speed(
 ) -> None:
     area = Annulus(inner_m, inner_m + width_m)
     rng = np.random.default_rng(seed)
-    for mobility in (RandomWaypoint(area, 1.0, speed, 2.0 * speed), GaussMarkov(area, 1.0, speed, memory)):
+    mobilities: list[Any] = [
+        RandomWaypoint(area, 1.0, speed, 2.0 * speed),
+        GaussMarkov(area, 1.0, speed, memory),
+    ]
+    for mobility in mobilities:
         state = mobility.initial(rng, 1, 5)
         for _ in range(10):
             state = mobility.step(state, rng)
@@ -155,7 +159,7 @@ def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
         GaussMarkov(AREA, 0.0),
     ],
 )
-def test_without_speed_or_time_nobody_moves(mobility: RandomWaypoint | GaussMarkov) -> None:
+def test_without_speed_or_time_nobody_moves(mobility: Any) -> None:
     rng = np.random.default_rng(0)
     state = mobility.initial(rng, 2, 5)
     np.testing.assert_array_equal(mobility.step(state, rng).position_m, state.position_m)

@@ -127,7 +127,8 @@ def test_line_of_sight_probabilities() -> None:
 
 @given(st.floats(0.0, 1e6))
 def test_probabilities_stay_between_zero_and_one(distance_m: float) -> None:
-    for model in MODELS:
+    models: list[Any] = list(MODELS)
+    for model in models:
         assert 0.0 <= model.los_probability(np.array([distance_m]))[0] <= 1.0
 
 

@@ -311,6 +311,7 @@ def test_network_that_cannot_be_split_is_told_why(module: nn.Module, message: st
 def test_wrong_input_shape_is_named() -> None:
     with pytest.raises(ProfileError, match=r"Network does not take an input of shape \(batch, 5\) \(RuntimeError"):
         profile(Network([1]), (5,))
-    for shape in ((), (0, 3), (2.5,), "3,32,32", 4):
+    shapes: list[Any] = [(), (0, 3), (2.5,), "3,32,32", 4]
+    for shape in shapes:
         with pytest.raises(ProfileError, match="input_shape is"):
             profile(Network([1]), shape)

@@ -34,7 +34,7 @@ def hub_dataset(name: str, count: int = 12) -> Any:
     rng = np.random.default_rng(0)
     splits = {}
     for part in ("train", "test"):
-        columns = {
+        columns: dict[str, Any] = {
             image: [rng.integers(0, 256, SHAPES[name], dtype=np.uint8) for _ in range(count)],
             label: list(range(count)),
         }
@@ -102,7 +102,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets  # type: ignore[import-untyped]  # has no types
+    import datasets
 
     def offline(repository: str) -> None:
         raise ConnectionError(f"no route to {repository}")

@@ -172,6 +172,8 @@ def test_both_executors_train_alike_and_one_counts_bits(digits: TensorData) -> N
     assert fused.score.loss == pytest.approx(split.score.loss, abs=1e-9)
     assert np.allclose(fused.device_loss, split.device_loss, atol=1e-9, equal_nan=True)
     assert fused.uplink_bits is None
+    assert split.uplink_bits is not None
+    assert split.downlink_bits is not None
     assert split.uplink_bits[2] == split.downlink_bits[2] == 0
     assert (split.uplink_bits[[0, 1]] > split.downlink_bits[[0, 1]]).all()  # labels go up alone
     assert split.uplink_bits[3] == split.downlink_bits[3]  # nothing is offloaded: the model both ways
@@ -230,6 +232,7 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_pa
     through, killed = tmp_path / "through.pt", tmp_path / "killed.pt"
     subprocess.run([sys.executable, "-c", KILLED_RUN, through, "6"], check=True, capture_output=True)
     victim = subprocess.Popen([sys.executable, "-c", KILLED_RUN, killed, "6"], stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None
     while victim.stdout.readline().strip() != "3":
         pass
     time.sleep(0.05)

@@ -142,7 +142,8 @@ def test_bisection_finds_the_same_optimum() -> None:
     def times(share: np.ndarray) -> np.ndarray:
         cuts = range(problem.shape[-1])
         one = [problem.device_latency_s(Decision(np.full(share.shape, c), share)) for c in cuts]
-        return np.minimum.reduce(one)
+        fastest: np.ndarray = np.minimum.reduce(one)
+        return fastest
 
     solution = solve_exact(problem)
     share, bound = bracketed_shares(times, np.full((30, 4), 0.25))

@@ -46,10 +46,7 @@ def drawn(*pictures: RoundPicture) -> Figure:
 
 def texts(figure: Figure) -> list[str]:
     return [
-        text.get_text()
-        for owner in cast(list[Any], [figure, *figure.axes])
-        for text in owner.texts
-        if text.get_text()
+        text.get_text() for owner in cast(Any, [figure, *figure.axes]) for text in owner.texts if text.get_text()
     ]
 
 
@@ -58,7 +55,7 @@ def bars(figure: Figure, phase: int, axes: int = 0) -> list[tuple[float, float]]
     wanted = colors.to_rgba(PHASE_COLOURS[phase])
     return [
         (bar.get_x(), bar.get_width())
-        for bar in cast(list[Any], figure.axes[axes].patches)
+        for bar in cast(Any, figure.axes[axes].patches)
         if bar.get_facecolor() == wanted
     ]
 
@@ -138,7 +135,7 @@ def test_all_texts_lie_inside_the_figure(num_devices: int) -> None:
     shown = picture(num_devices, device_names=("a-very-long-device-name",) * num_devices)
     figure = drawn(shown)
     width, height = figure.get_size_inches() * figure.dpi
-    for owner in (figure, *figure.axes):
+    for owner in cast(Any, [figure, *figure.axes]):
         for text in owner.texts:
             box = text.get_window_extent()
             assert box.x0 >= 0.0, text

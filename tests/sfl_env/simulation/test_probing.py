@@ -388,7 +388,7 @@ class OneNumber(OneWayAction):
     """The same cut for every device, as one number."""
 
     def __init__(self) -> None:
-        self.space = lambda num_devices: spaces.Discrete(C)  # type: ignore[assignment]  # a space of another kind
+        self.space = lambda num_devices: spaces.Discrete(C)  # type: ignore[assignment, return-value]  # another kind
 
     def decode(self, action: Any, seen: Any) -> Decision:
         shape = seen.samples.shape

@@ -214,6 +214,7 @@ def test_bits_counted_are_bits_charged(seed: int, server: Any) -> None:
     traffic = executor.run(start(network), plan).traffic
     cut = plan.cut.numpy()
     samples = np.array([batch.numel() for batch in plan.batches])
+    assert traffic is not None
     assert traffic.uplink_bits.tolist() == list(samples * costs.smashed_bits[cut] + costs.model_bits[cut])
     assert traffic.downlink_bits.tolist() == list(samples * costs.gradient_bits[cut] + costs.model_bits[cut])
 
