@@ -80,7 +80,10 @@ def _faults_in(path: Path) -> list[Fault]:
     found = {}
     for mutation in mutations:
         if not _only_words(mutation):
-            after = tree.deep_replace(mutation.original_node, mutation.mutated_node).code
+            changed: Any = tree.deep_replace(
+                mutation.original_node, mutation.mutated_node
+            )  # a module, as the tree
+            after = changed.code
             line, change = _difference(before, after)
             found[after] = Fault(module, str(relative), line, change, after)
     return sorted(found.values(), key=lambda fault: (fault.line, fault.change))
@@ -99,7 +102,7 @@ def _difference(before: str, after: str) -> tuple[int, str]:
     return first, "\n".join(line for line in lines[3:] if not line.startswith("@@"))
 
 
-class Instead(MetaPathFinder, SourceFileLoader):
+class Instead(MetaPathFinder, SourceFileLoader):  # type: ignore[misc]  # the standard library's own types disagree
     """Loads one module from other code than its file's."""
 
     def __init__(self, fault: Fault) -> None:

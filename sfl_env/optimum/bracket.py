@@ -17,7 +17,7 @@ _SMALLEST_LOG_SHARE = np.log(1e-190)
 _BISECTIONS = 80
 
 
-def _needed_shares(times: Times, target_s: Array, like: Array) -> Array:
+def needed_shares(times: Times, target_s: Array, like: Array) -> Array:
     """Smallest shares, up to rounding upwards, with which each device finishes by the target.
 
     Parameters
@@ -67,7 +67,7 @@ def bracketed_shares(times: Times, share: Array) -> tuple[Array, Array]:
     high = times(share).max(axis=1)
     low = times(np.ones_like(share)).max(axis=1)
     best = share
-    at_low = _needed_shares(times, low, share)
+    at_low = needed_shares(times, low, share)
     reached = at_low.sum(axis=1) <= 1.0
     high = np.where(reached, low, high)
     best = np.where(reached[:, None], at_low, best)
@@ -76,7 +76,7 @@ def bracketed_shares(times: Times, share: Array) -> tuple[Array, Array]:
         geometric = np.sqrt(low) * np.sqrt(high)
         middle = np.where(high > 2.0 * low, geometric, low + 0.5 * (high - low))
         middle = np.where(middle > 0.0, middle, 0.5 * high)
-        needed = _needed_shares(times, middle, share)
+        needed = needed_shares(times, middle, share)
         reached = needed.sum(axis=1) <= 1.0
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle)

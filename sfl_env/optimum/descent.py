@@ -22,7 +22,7 @@ _RELATIVE_TOLERANCE = 1e-10
 _ROUNDING = 1e-13
 """Bounds are lowered by this share of themselves, which covers the rounding of their own evaluation."""
 
-_MAX_ITERATIONS = 60
+MAX_ITERATIONS = 60
 """What has not met the tolerance by then goes to bisection."""
 
 _UNCHECKED_ITERATIONS = 3
@@ -122,7 +122,7 @@ def descend(instance: Instance, start: Array) -> Optimum:
 def _descend_chunk(instance: Instance, share: Array, done_before: int = 0) -> Optimum:
     """Descend from the given shares; problems that settle early leave, so that the others go on alone."""
     n = len(share)
-    for iteration in range(done_before + 1, _MAX_ITERATIONS + 1):
+    for iteration in range(done_before + 1, MAX_ITERATIONS + 1):
         now = instance.evaluate(share)
         if iteration <= _UNCHECKED_ITERATIONS:
             share = _step(share, now.time_s, instance.slope_s(now), iteration)
@@ -179,4 +179,4 @@ def _bisect(instance: Instance, share: Array) -> Optimum:
     """Solve by bisection what the descent could not."""
     start = np.full(share.shape, 1.0 / share.shape[1])
     best, bound = bracketed_shares(lambda shares: instance.evaluate(shares).time_s, start)
-    return _optimum(instance, best, instance.evaluate(best), bound, _MAX_ITERATIONS + 1)
+    return _optimum(instance, best, instance.evaluate(best), bound, MAX_ITERATIONS + 1)

@@ -14,7 +14,7 @@ from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
-_SHARE_SUM_TOLERANCE = 1e-9
+SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
 
 SMALLEST, LARGEST = 1e-40, 1e40
@@ -323,7 +323,7 @@ class RoundProblem:
         cut, share = self._taken(decision)
         self.check_cut(cut)
         total = share.sum(axis=-1)
-        if (total > 1.0 + _SHARE_SUM_TOLERANCE).any():
+        if (total > 1.0 + SHARE_SUM_TOLERANCE).any():
             env = int(np.argmax(total))
             raise DecisionError(
                 f"The bandwidth shares of environment {env} sum to {total[env]:.9g}; they may sum to 1 at "

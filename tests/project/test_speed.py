@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import gymnasium as gym
 import pytest
@@ -22,7 +23,7 @@ def test_an_agent_that_is_timed_sees_observations_of_the_environment(monkeypatch
     solvers.fast_rows(1)
     predict = timed["SB3 predict, one observation"].call
     env = gym.make("SFL-v0", num_devices=10)
-    (action, _) = predict()
+    (action, _) = cast(Any, predict)()
     assert env.action_space.contains(action)
     seen = predict.__closure__ or ()
     assert any(getattr(cell.cell_contents, "shape", None) == env.observation_space.shape for cell in seen)

@@ -1,5 +1,8 @@
 """Networks that treat devices alike, and agents loaded to act elsewhere."""
 
+from pathlib import Path
+from typing import Any, cast
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -23,22 +26,22 @@ SMALL = {"num_devices": 3, "max_rounds": 5}
 MODES = ("continuous", "cut", "discrete")
 
 
-def policy_for(mode, devices=4):
+def policy_for(mode: Any, devices: int = 4) -> Any:
     batch = make_batch("SFL-v0", 2, {"num_devices": devices}, action_mode=mode)
     torch.manual_seed(0)
     policy = DevicePolicy(
-        batch.single_observation_space,
+        cast(Any, batch.single_observation_space),
         batch.single_action_space,
         lambda _: 1e-3,
         num_cuts=batch.episodes.simulator.workload.num_cuts,
     )
     # The start is near to indifferent, which would hide differences between devices.
-    torch.nn.init.normal_(policy.action_net.weight)
+    torch.nn.init.normal_(cast(Any, policy.action_net.weight))
     return policy, batch
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_renumbering_devices_renumbers_decisions(mode):
+def test_renumbering_devices_renumbers_decisions(mode: str) -> None:
     policy, batch = policy_for(mode)
     observation, _ = batch.reset(seed=0)
     order = np.array([2, 0, 3, 1])
@@ -54,7 +57,7 @@ def test_renumbering_devices_renumbers_decisions(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_actions_are_in_the_environments_space(mode):
+def test_actions_are_in_the_environments_space(mode: str) -> None:
     policy, batch = policy_for(mode)
     observation, _ = batch.reset(seed=0)
     for deterministic in (True, False):
@@ -65,7 +68,7 @@ def test_actions_are_in_the_environments_space(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_likelihoods_of_drawn_and_stored_actions_agree(mode):
+def test_likelihoods_of_drawn_and_stored_actions_agree(mode: str) -> None:
     policy, batch = policy_for(mode)
     observation = torch.as_tensor(batch.reset(seed=0)[0])
     actions, values, log_prob = policy(observation)
@@ -75,7 +78,7 @@ def test_likelihoods_of_drawn_and_stored_actions_agree(mode):
     assert entropy.shape == log_prob.shape == (2,)
 
 
-def test_cut_and_share_is_a_normalised_density():
+def test_cut_and_share_is_a_normalised_density() -> None:
     torch.manual_seed(0)
     share = torch.linspace(-5.0, 5.0, 20_001, dtype=torch.float64)
     params = torch.randn(1, 1, 4, dtype=torch.float64).expand(len(share), 1, 4)
@@ -87,7 +90,7 @@ def test_cut_and_share_is_a_normalised_density():
     assert total == pytest.approx(1.0, abs=1e-6)
 
 
-def test_entropy_is_the_mean_surprise():
+def test_entropy_is_the_mean_surprise() -> None:
     torch.manual_seed(0)
     params = torch.randn(1, 2, 5).expand(200_000, 2, 5)
     distribution = CutAndShare(4).proba_distribution(params, torch.tensor(-2.0))
@@ -98,7 +101,7 @@ def test_entropy_is_the_mean_surprise():
     assert float(surprise.mean()) == pytest.approx(float(choices.entropy()[0]), abs=0.02)
 
 
-def test_all_log_shares_together_do_not_matter():
+def test_all_log_shares_together_do_not_matter() -> None:
     params = torch.randn(2, 3, 5)
     moved = params.clone()
     moved[..., -1] += 7.0
@@ -107,7 +110,7 @@ def test_all_log_shares_together_do_not_matter():
     torch.testing.assert_close(first, second, atol=1e-5, rtol=0.0)
 
 
-def test_spaces_that_do_not_fit_are_told():
+def test_spaces_that_do_not_fit_are_told() -> None:
     with pytest.raises(TrainingError, match="num_cuts"):
         for_space(spaces.Box(-1.0, 1.0, (3, 2)), 3, None)
     with pytest.raises(TrainingError, match="MlpPolicy"):
@@ -115,7 +118,7 @@ def test_spaces_that_do_not_fit_are_told():
 
 
 @pytest.mark.parametrize("kind", [StandardisedRows, FlatRows])
-def test_rows_are_standardised_by_column(kind):
+def test_rows_are_standardised_by_column(kind: Any) -> None:
     rng = np.random.default_rng(0)
     spread = np.array([0.3, 0.02, 0.0])
     rows = torch.as_tensor((rng.normal(size=(500, 4, 3)) * spread + 0.4).astype(np.float32))
@@ -127,7 +130,7 @@ def test_rows_are_standardised_by_column(kind):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("runs") / "agent"
     tiny = Settings(
         total_steps=64,
@@ -141,7 +144,7 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_an_agent_acts_as_it_did_when_saved(trained):
+def test_an_agent_acts_as_it_did_when_saved(trained: Any) -> None:
     batch = make_batch("SFL-v0", 3, SMALL)
     observation, _ = batch.reset(seed=0)
     loaded = agent.load(trained, batch)
@@ -150,10 +153,10 @@ def test_an_agent_acts_as_it_did_when_saved(trained):
         loaded.predict(observation, deterministic=True)[0], other.predict(observation, deterministic=True)[0]
     )
     # The scale of the features travels with the weights.
-    assert float(loaded.policy.features_extractor.spread.min()) < 1.0
+    assert float(cast(Any, loaded.policy.features_extractor.spread).min()) < 1.0
 
 
-def test_an_agent_acts_for_any_number_of_devices(trained):
+def test_an_agent_acts_for_any_number_of_devices(trained: Any) -> None:
     env = gym.make("SFL-v0", num_devices=8)
     observation, _ = env.reset(seed=0)
     action, _ = agent.load(trained, env).predict(observation, deterministic=True)
@@ -165,12 +168,12 @@ def test_an_agent_acts_for_any_number_of_devices(trained):
     ("fields", "options"),
     [({"model": "lenet5"}, {}), ({"battery_j": 100.0}, {}), ({}, {"action_mode": "cut"})],
 )
-def test_an_agent_for_other_cuts_features_or_actions_is_refused(trained, fields, options):
+def test_an_agent_for_other_cuts_features_or_actions_is_refused(trained: Any, fields: Any, options: Any) -> None:
     with pytest.raises(PolicyError, match="was trained for"):
         agent.load(trained, make_batch("SFL-v0", 1, SMALL | fields, **options))
 
 
-def test_what_is_no_agent_is_refused(trained, tmp_path):
+def test_what_is_no_agent_is_refused(trained: Any, tmp_path: Path) -> None:
     batch = make_batch("SFL-v0", 1, SMALL)
     with pytest.raises(RunError, match="folder of a run"):
         agent.load(tmp_path, batch)

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
 
-SMALL = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
+SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
 FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
 TINY = Settings(
     total_steps=64,
@@ -41,17 +43,17 @@ TINY = Settings(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def job(algo="ppo", chosen=TINY, **changes):
+def job(algo: Any = "ppo", chosen: Settings = TINY, **changes: Any) -> Job:
     return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
-def test_every_algorithm_has_settings_for_every_id(algo, env_id):
+def test_every_algorithm_has_settings_for_every_id(algo: Any, env_id: str) -> None:
     assert settings.load(algo, env_id).total_steps > 0
 
 
-def test_independent_rounds_are_not_discounted_into_each_other():
+def test_independent_rounds_are_not_discounted_into_each_other() -> None:
     for algo in ALGORITHMS:
         assert settings.load(algo, "SFL-v0").hyperparameters["gamma"] == 0.0
 
@@ -74,14 +76,14 @@ def test_independent_rounds_are_not_discounted_into_each_other():
         ([1, 2], "total_steps among them"),
     ],
 )
-def test_wrong_settings_are_told(tmp_path, entries, message):
+def test_wrong_settings_are_told(tmp_path: Path, entries: Any, message: str) -> None:
     file = tmp_path / "own.yml"
     file.write_text(yaml.safe_dump(entries))
     with pytest.raises(TrainingError, match=message):
         settings.load("ppo", "SFL-v0", file)
 
 
-def test_settings_like_others_differ_in_what_they_say(tmp_path):
+def test_settings_like_others_differ_in_what_they_say(tmp_path: Path) -> None:
     usual = settings.load("ppo", "SFL-v0")
     for env_id in ("SFL-Barrier-v0", "SFL-Accuracy-v0"):
         assert settings.load("ppo", env_id) == usual
@@ -90,14 +92,14 @@ def test_settings_like_others_differ_in_what_they_say(tmp_path):
     assert settings.load("ppo", "SFL-StaleCSI-v0", file) == usual.replace(learning_rate=0.5)
 
 
-def test_settings_that_the_algorithm_cannot_use_are_told():
+def test_settings_that_the_algorithm_cannot_use_are_told() -> None:
     with pytest.raises(TrainingError, match="DevicePolicy is for a2c and ppo"):
         job("sac")
     with pytest.raises(TrainingError, match="acts in continuous spaces only"):
         job("td3", Settings(total_steps=10, action_mode="cut"))
 
 
-def test_files_that_are_no_settings_are_told(tmp_path):
+def test_files_that_are_no_settings_are_told(tmp_path: Path) -> None:
     file = tmp_path / "own.yml"
     file.write_text("total_steps: [")
     with pytest.raises(TrainingError, match="not valid YAML"):
@@ -106,33 +108,33 @@ def test_files_that_are_no_settings_are_told(tmp_path):
         settings.load("ppo", "SFL-v0", tmp_path / "missing.yml")
 
 
-def test_unknown_hyperparameters_are_told():
+def test_unknown_hyperparameters_are_told() -> None:
     wrong = TINY.replace(hyperparameters={"n_stepz": 8})
     with pytest.raises(TrainingError, match=r"'n_stepz' \(did you mean 'n_steps'\?\)"):
         job(chosen=wrong)
 
 
-def test_unknown_fields_and_seeds_are_told():
+def test_unknown_fields_and_seeds_are_told() -> None:
     with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
         Job("ppo", "SFL-v0", TINY, {"num_device": 3})
     with pytest.raises(ScenarioError, match="seed is -1"):
         Job("ppo", "SFL-v0", TINY, seed=-1)
 
 
-def test_log_reward_ranks_actions_as_the_environments_own():
+def test_log_reward_ranks_actions_as_the_environments_own() -> None:
     batch = make_batch("SFL-v0", 4, SMALL, autoreset_mode="SameStep")
     env = training_env(batch, "log", gamma=0.0)
     env.seed(0)
     env.reset()
     for _ in range(5):
         reward, done, infos = env.step(np.zeros((4, 3, 2), dtype=np.float32))[1:]
-        own = env.venv.batch_infos["reward_terms"]["latency"]
+        own = cast(Any, env).venv.batch_infos["reward_terms"]["latency"]
         np.testing.assert_allclose(np.exp(-reward), -own, rtol=1e-5)
     assert done.all()
     assert infos[0]["episode"]["l"] == 5
 
 
-def test_log_reward_refuses_rewards_that_are_not_below_zero():
+def test_log_reward_refuses_rewards_that_are_not_below_zero() -> None:
     batch = make_batch("SFL-v0", 2, SMALL | {"latency_weight": 0.0}, autoreset_mode="SameStep")
     env = training_env(batch, "log", gamma=0.0)
     env.reset()
@@ -140,9 +142,11 @@ def test_log_reward_refuses_rewards_that_are_not_below_zero():
         env.step(np.zeros((2, 3, 2), dtype=np.float32))
 
 
-def test_the_optimum_scores_one_and_a_poor_policy_more():
+def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     import sfl_baselines
@@ -151,14 +155,16 @@ def test_the_optimum_scores_one_and_a_poor_policy_more():
     best = evaluate(sfl_baselines.make("exact", batch), batch)
     assert best.mean_ratio == pytest.approx(1.0, abs=1e-5)
     poor = evaluate(Middle(), batch)
-    assert poor.mean_ratio > best.mean_ratio
+    assert cast(float, poor.mean_ratio) > cast(float, best.mean_ratio)
     assert poor.mean_return < best.mean_return
     assert evaluate(Middle(), batch) == poor
 
 
-def test_evaluation_counts_an_episode_that_terminates_once():
+def test_evaluation_counts_an_episode_that_terminates_once() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     fields = SMALL | {"battery_j": 1e-6}
@@ -171,7 +177,7 @@ def test_evaluation_counts_an_episode_that_terminates_once():
     assert result.mean_return == pytest.approx(reward.mean())
 
 
-def test_learning_beats_the_start(tmp_path):
+def test_learning_beats_the_start(tmp_path: Path) -> None:
     learner = Settings(
         total_steps=4096,
         num_envs=32,
@@ -181,15 +187,16 @@ def test_learning_beats_the_start(tmp_path):
         learning_rate=5e-3,
         hyperparameters={"n_steps": 8, "batch_size": 128, "n_epochs": 4, "gamma": 0.0, "gae_lambda": 0.0},
     )
-    seen = []
+    seen: list[Any] = []
     work = Job("ppo", "SFL-v0", learner, {"num_devices": 4, "max_rounds": 10}, num_evaluations=1)
     chosen = train(work, work.open_run(tmp_path), on_milestone=seen.append)
+    assert chosen.mean_ratio is not None
     assert chosen.mean_ratio < 0.8 * seen[0].mean_ratio
     assert chosen.mean_ratio >= 1.0
 
 
 @pytest.mark.parametrize("algo", ["a2c", "sac"])
-def test_other_algorithms_and_the_plain_network_train(tmp_path, algo):
+def test_other_algorithms_and_the_plain_network_train(tmp_path: Path, algo: str) -> None:
     hyper = {"learning_starts": 8, "buffer_size": 100} if algo == "sac" else {"n_steps": 8}
     plain = Settings(total_steps=32, num_envs=4, policy_kwargs={"net_arch": [8]}, hyperparameters=hyper)
     work = job(algo, plain)
@@ -199,8 +206,8 @@ def test_other_algorithms_and_the_plain_network_train(tmp_path, algo):
 
 
 @pytest.mark.parametrize("reward", ["normalised", "log"])
-def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
-    def stop(milestone):
+def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path: Path, reward: str) -> None:
+    def stop(milestone: Any) -> None:
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -209,7 +216,7 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
         train(work, work.open_run(tmp_path), on_milestone=stop)
     assert not (tmp_path / AGENT).exists()
     assert not runs.is_complete(tmp_path)
-    seen = []
+    seen: list[Any] = []
     train(work, work.open_run(tmp_path, resume=True), on_milestone=seen.append)
     assert [entry.steps for entry in seen] == [64]
     assert runs.is_complete(tmp_path)
@@ -220,8 +227,8 @@ def test_a_run_that_breaks_off_goes_on_from_its_checkpoint(tmp_path, reward):
     assert any((tmp_path / "tensorboard").iterdir())
 
 
-def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
-    def stop(milestone):
+def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> None:
+    def stop(milestone: Any) -> None:
         if milestone.steps:
             raise KeyboardInterrupt
 
@@ -230,23 +237,23 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(work, work.open_run(tmp_path), on_milestone=stop)
     train(work, work.open_run(tmp_path, resume=True))
-    stored = archive.read(checkpoints.latest(tmp_path) / checkpoints.REPLAY_BUFFER).arrays
+    stored = archive.read(cast(Path, checkpoints.latest(tmp_path)) / checkpoints.REPLAY_BUFFER).arrays
     assert stored["observations"].shape == (64 // 4, 4, 3, 7)
-    assert (stored["next_place"], stored["is_full"]) == (16, False)
+    assert (int(stored["next_place"]), bool(stored["is_full"])) == (16, False)
 
 
-def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path):
+def test_a_run_killed_before_its_agent_was_written_ends_when_resumed(tmp_path: Path) -> None:
     first = train(job(), job().open_run(tmp_path))
     (tmp_path / AGENT).unlink()
     (tmp_path / runs.SUMMARY).unlink()
-    seen = []
+    seen: list[Any] = []
     assert train(job(), job().open_run(tmp_path, resume=True), on_milestone=seen.append) == first
     assert seen == []
     assert (tmp_path / AGENT).is_file()
     assert runs.is_complete(tmp_path)
 
 
-def test_deterministic_policies_explore_by_noise(tmp_path):
+def test_deterministic_policies_explore_by_noise(tmp_path: Path) -> None:
     noisy = Settings(
         total_steps=16,
         num_envs=4,
@@ -261,7 +268,7 @@ def test_deterministic_policies_explore_by_noise(tmp_path):
         job(chosen=TINY.replace(action_noise=0.1))
 
 
-def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
+def test_half_a_checkpoint_is_not_taken_for_one(tmp_path: Path) -> None:
     work = job()
     train(work, work.open_run(tmp_path))
     whole = checkpoints.latest(tmp_path)
@@ -271,12 +278,12 @@ def test_half_a_checkpoint_is_not_taken_for_one(tmp_path):
     assert checkpoints.latest(tmp_path) == whole
 
 
-def test_the_best_evaluation_is_kept_not_the_last(tmp_path):
+def test_the_best_evaluation_is_kept_not_the_last(tmp_path: Path) -> None:
     found = [Milestone(i, 0.0, value, 1.0, None) for i, value in enumerate([-3.0, -1.0, -2.0])]
     assert checkpoints.best(found).steps == 1
 
 
-def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
+def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     small = ["--fields", "num_devices=3", "max_rounds=5", "--num-envs", "4", "--out", str(out)]
     command = [sys.executable, "-c", "import sys; from sfl_lab.cli import main; sys.exit(main())", "train"]
@@ -286,7 +293,7 @@ def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
     try:
         deadline = time.monotonic() + 60.0
         while checkpoints.latest(out) is None and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, cast(Any, process.stderr).read().decode()
             time.sleep(0.1)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -298,7 +305,7 @@ def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path):
         agent.load(out, make_batch("SFL-v0", 1, {"num_devices": 3}))
 
 
-def test_the_command_trains_and_says_where(tmp_path, capsys):
+def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     arguments = ["train", "--total-steps", "512", "--num-envs", "16", "--out", str(out), *FIELDS]
     assert cli.main(arguments) == 0
@@ -331,7 +338,9 @@ def test_the_command_trains_and_says_where(tmp_path, capsys):
         (["--resume", "--overwrite"], "exclude each other"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_no_folder(tmp_path, capsys, arguments, message):
+def test_mistakes_are_told_in_one_line_and_leave_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: Any, message: str
+) -> None:
     out = tmp_path / "run"
     assert cli.main(["train", "--out", str(out), *arguments]) == 2
     captured = capsys.readouterr()

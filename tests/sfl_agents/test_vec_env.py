@@ -1,6 +1,6 @@
 """The adapter keeps the promises that Stable-Baselines3 builds on, as its own DummyVecEnv does."""
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -14,19 +14,19 @@ import sfl_env
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import ScenarioError, StateError
 
-FIELDS = {"num_devices": 3, "max_rounds": 4}
+FIELDS: dict[str, Any] = {"num_devices": 3, "max_rounds": 4}
 
 
-def batch(n=2, **fields):
+def batch(n: int = 2, **fields: Any) -> Any:
     return SFLVecEnv(sfl_env.SFLVectorEnv(n, autoreset_mode="SameStep", **(FIELDS | fields)))
 
 
-def actions_for(env, count, seed=0):
+def actions_for(env: Any, count: int, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
     return rng.uniform(-1.0, 1.0, (count, env.num_envs, *env.action_space.shape)).astype(np.float32)
 
 
-def test_one_environment_equals_dummy_vec_env_over_episodes():
+def test_one_environment_equals_dummy_vec_env_over_episodes() -> None:
     ours = batch(1)
     theirs = DummyVecEnv([lambda: Monitor(gym.make("SFL-v0", **FIELDS))])
     for env in (ours, theirs):
@@ -35,7 +35,8 @@ def test_one_environment_equals_dummy_vec_env_over_episodes():
     assert ours.action_space == theirs.action_space
     np.testing.assert_array_equal(ours.reset(), theirs.reset())
     for action in actions_for(ours, 10):
-        got, wanted = ours.step(action), theirs.step(action)
+        got: Any = ours.step(action)
+        wanted: Any = theirs.step(action)
         for mine, reference in zip(got[:3], wanted[:3], strict=True):
             np.testing.assert_array_equal(mine, reference)
             assert mine.dtype == reference.dtype
@@ -48,7 +49,7 @@ def test_one_environment_equals_dummy_vec_env_over_episodes():
             assert mine["episode"]["l"] == reference["episode"]["l"] == 4
 
 
-def test_only_ended_episodes_have_infos_and_the_next_starts_at_once():
+def test_only_ended_episodes_have_infos_and_the_next_starts_at_once() -> None:
     env = batch(3)
     env.seed(0)
     env.reset()
@@ -69,7 +70,7 @@ def test_only_ended_episodes_have_infos_and_the_next_starts_at_once():
         rewards[:] = 0.0
 
 
-def test_a_termination_is_no_time_limit():
+def test_a_termination_is_no_time_limit() -> None:
     env = batch(2, battery_j=1e-6, max_rounds=50)
     env.seed(0)
     env.reset()
@@ -78,7 +79,7 @@ def test_a_termination_is_no_time_limit():
     assert [info["TimeLimit.truncated"] for info in infos] == [False, False]
 
 
-def test_same_seed_same_rollout_and_a_seed_is_used_once():
+def test_same_seed_same_rollout_and_a_seed_is_used_once() -> None:
     first, second = batch(), batch()
     first.seed(3)
     second.seed(3)
@@ -89,7 +90,7 @@ def test_same_seed_same_rollout_and_a_seed_is_used_once():
     assert not np.array_equal(first.reset(), second.reset())
 
 
-def test_infos_of_the_batch_are_at_hand_as_arrays():
+def test_infos_of_the_batch_are_at_hand_as_arrays() -> None:
     env = batch()
     env.reset()
     _, reward, _, _ = env.step(actions_for(env, 1)[0])
@@ -97,7 +98,7 @@ def test_infos_of_the_batch_are_at_hand_as_arrays():
     np.testing.assert_allclose(env.batch_infos["reward_terms"]["latency"], reward, rtol=1e-6)
 
 
-def test_attributes_and_methods():
+def test_attributes_and_methods() -> None:
     env = batch()
     env.reset()
     assert env.get_attr("scenario") == [env.envs.scenario] * 2
@@ -113,13 +114,13 @@ def test_attributes_and_methods():
         env.set_attr("note", "half", indices=[0])
 
 
-def test_wrapping():
+def test_wrapping() -> None:
     env = batch()
     assert env.env_is_wrapped(Monitor) == [True, True]
     assert env.env_is_wrapped(gym.wrappers.TimeLimit, indices=0) == [False]
     assert list(env.get_images()) == [None, None]
     wrapped = VecNormalize(batch())
-    observation = wrapped.reset()
+    observation: Any = wrapped.reset()
     for action in actions_for(wrapped, 4):
         observation, _, _, infos = wrapped.step(action)
     assert observation.shape == (2, 3, env.observation_space.shape[1])
@@ -127,17 +128,19 @@ def test_wrapping():
     env.close()
 
 
-def test_stable_baselines_own_evaluation_counts_episodes_right():
+def test_stable_baselines_own_evaluation_counts_episodes_right() -> None:
     class Middle:
-        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        def predict(
+            self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
     returns, lengths = evaluate_policy(Middle(), batch(2), n_eval_episodes=4, return_episode_rewards=True)
     assert lengths == [4, 4, 4, 4]
-    assert all(value < 0.0 for value in returns)
+    assert all(value < 0.0 for value in cast(list[float], returns))
 
 
-def test_other_autoreset_modes_are_refused():
+def test_other_autoreset_modes_are_refused() -> None:
     with pytest.raises(ScenarioError, match="autoreset_mode='SameStep'"):
         SFLVecEnv(sfl_env.SFLVectorEnv(2))
 

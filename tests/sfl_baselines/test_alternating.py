@@ -34,12 +34,12 @@ def random_problem(seed: int, n: int, k: int, c: int, decades: float, last_cut_f
 def hopeless_start() -> RoundProblem:
     """At equal shares both devices do best without the band; one of them would gain by having it all."""
     return RoundProblem(
-        fixed_s=[[[1.0, 2.4], [1.0, 1.5]]],
-        uplink_bits=[[[3e6, 0.0], [3e6, 0.0]]],
+        fixed_s=np.array([[[1.0, 2.4], [1.0, 1.5]]]),
+        uplink_bits=np.array([[[3e6, 0.0], [3e6, 0.0]]]),
         downlink_bits=np.zeros((1, 2, 2)),
-        uplink_snr_hz=[[3e6, 3e6]],
-        downlink_full_rate_bps=[[np.inf, np.inf]],
-        uplink_bandwidth_hz=[2e6],
+        uplink_snr_hz=np.array([[3e6, 3e6]]),
+        downlink_full_rate_bps=np.array([[np.inf, np.inf]]),
+        uplink_bandwidth_hz=np.array([2e6]),
     )
 
 

@@ -1,7 +1,7 @@
 """Baseline policies see what an agent sees and act as an agent acts, in every environment."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -31,7 +31,7 @@ def rounds(env_id: str, policy: str, count: int = 5, n: int = 8, **fields: Any) 
     decide = sfl_baselines.make(policy, envs)
     observation, _ = envs.reset(seed=7)
     for _ in range(count):
-        optimum_s = sfl_baselines.solve_exact(envs.unwrapped.true_problem()).latency_s
+        optimum_s = sfl_baselines.solve_exact(cast(Any, envs.unwrapped).true_problem()).latency_s
         action, _ = decide.predict(observation)
         observation, _, _, _, infos = envs.step(action)
         yield optimum_s, infos
@@ -95,15 +95,15 @@ def test_sb3s_evaluate_policy_runs_baselines(name: str) -> None:
     policy = sfl_baselines.make(name, env)
     env.reset(seed=0)
     mean, deviation = evaluate_policy(policy, env, n_eval_episodes=2, warn=False)
-    assert mean < 0
-    assert deviation > 0
+    assert cast(float, mean) < 0
+    assert cast(float, deviation) > 0
 
 
 @pytest.mark.parametrize("name", DECIDING)
 def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str) -> None:
     # Whole networks on the devices would empty all small batteries in one round.
     envs = gym.make_vec("SFL-Battery-v0", num_envs=4, battery_j=400.0 if name == "federated" else 10.0)
-    episodes = envs.unwrapped.episodes
+    episodes = cast(Any, envs.unwrapped).episodes
     decide = sfl_baselines.make(name, envs)
     observation, _ = envs.reset(seed=0)
     rounds_with_some_out = 0
@@ -131,7 +131,7 @@ def test_the_single_environment_and_a_batch_of_one_are_decided_alike() -> None:
 
 def test_the_same_cut_means_the_same_cut() -> None:
     fields: dict[str, Any] = {"device_types": ("laptop",), "device_weights": (1.0,)}
-    num_cuts = gym.make("SFL-v0", **fields).unwrapped.episodes.simulator.workload.num_cuts
+    num_cuts = cast(Any, gym.make("SFL-v0", **fields)).unwrapped.episodes.simulator.workload.num_cuts
     for _, infos in rounds("SFL-v0", "common-cut", **fields):
         assert (infos["cut"] == infos["cut"][:, :1]).all()
     for _, infos in rounds("SFL-v0", "federated", **fields):
@@ -167,7 +167,7 @@ class OneWay(DeviceRows):
 
 
 def test_encoders_without_a_way_back_are_named() -> None:
-    num_cuts = gym.make("SFL-v0").unwrapped.episodes.simulator.workload.num_cuts
+    num_cuts = cast(Any, gym.make("SFL-v0")).unwrapped.episodes.simulator.workload.num_cuts
     env = gym.make("SFL-v0", observation=OneWay(num_cuts, with_battery=False))
     observation, _ = env.reset(seed=0)
     with pytest.raises(PolicyError, match=r"observation encoder OneWay has no decode\(\)"):
@@ -189,7 +189,7 @@ def test_a_users_rule_becomes_a_policy() -> None:
 def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     envs = gym.make_vec("SFL-v0", num_envs=6, schedule="sequence", num_devices=4)
     observation, _ = envs.reset(seed=2)
-    cuts = envs.unwrapped.true_problem().shape[-1]
+    cuts = cast(Any, envs.unwrapped).true_problem().shape[-1]
     seconds = {}
     for name in ("sequential", "exact", "common-cut"):
         observation, _ = envs.reset(seed=2)
@@ -201,7 +201,8 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     for cut in range(cuts):
         observation, _ = envs.reset(seed=2)
         one = sfl_baselines.RulePolicy(
-            envs, lambda p, cut=cut: sfl_env.Decision(np.full(p.shape[:2], cut), np.full(p.shape[:2], 0.25))
+            envs,
+            lambda p, cut=cut: sfl_env.Decision(np.full(p.shape[:2], cut), np.full(p.shape[:2], 0.25)),  # type: ignore[misc]  # mypy infers no lambda with defaults
         )
         infos = envs.step(one.predict(observation)[0])[4]
         assert (seconds["sequential"] <= infos["latency_s"] * (1 + 1e-5)).all()

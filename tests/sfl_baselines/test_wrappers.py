@@ -75,7 +75,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "Monitor": lambda: Monitor(gym.make("SFL-v0")),
     "RecordEpisodeStatistics": lambda: wrappers.RecordEpisodeStatistics(gym.make("SFL-v0")),
     "NormalizeReward": lambda: wrappers.NormalizeReward(gym.make("SFL-v0")),
-    "TransformReward": lambda: wrappers.TransformReward(gym.make("SFL-v0"), lambda r: -r),
+    "TransformReward": lambda: wrappers.TransformReward(gym.make("SFL-v0"), lambda r: -float(r)),
     "TimeLimit": lambda: wrappers.TimeLimit(gym.make("SFL-v0"), 3),
     "an own one": lambda: Nothing(Reward(gym.make("SFL-v0"))),
     "vector": lambda: gym.make_vec("SFL-v0", num_envs=2),

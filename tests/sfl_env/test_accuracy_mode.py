@@ -515,7 +515,7 @@ def test_cuda_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_data_set_that_is_not_there_names_what_would_provide_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import datasets
+    import datasets  # type: ignore[import-untyped]  # has no types
 
     def offline(*args: Any, **kwargs: Any) -> None:
         raise ConnectionError("no network here")

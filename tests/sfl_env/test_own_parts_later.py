@@ -160,7 +160,7 @@ WRONG_DECISIONS: dict[str, Callable[[Decision], Any]] = {
     "nothing": lambda decision: None,
     "a plain tuple": tuple,
     "lists": lambda decision: Decision(*(part.tolist() for part in decision)),
-    "one device": lambda decision: Decision(*(part[:, :1] for part in decision)),
+    "one device": lambda decision: Decision(decision.cut[:, :1], decision.bandwidth_share[:, :1]),
 }
 
 

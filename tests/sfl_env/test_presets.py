@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import pytest
@@ -26,7 +26,7 @@ without_window = pytest.mark.filterwarnings("ignore:.*render_mode 'human' needs 
 @pytest.mark.parametrize("action_mode", ACTION_MODES)
 @without_window
 def test_gymnasiums_checker_passes(env_id: str, action_mode: str) -> None:
-    check_env(gym.make(env_id, action_mode=action_mode).unwrapped)
+    check_env(cast(Any, gym.make(env_id, action_mode=action_mode)).unwrapped)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -37,12 +37,12 @@ def test_stable_baselines_checker_passes(env_id: str, action_mode: str) -> None:
         warnings.filterwarnings(
             "ignore", message=r"Your observation\s+has an unconventional shape", category=UserWarning
         )
-        sb3_check_env(gym.make(env_id, action_mode=action_mode).unwrapped)
+        sb3_check_env(cast(Any, gym.make(env_id, action_mode=action_mode)).unwrapped)
 
 
 @without_window
 def test_pixels_pass_gymnasiums_checker() -> None:
-    check_env(gym.make("SFL-v0", render_mode="rgb_array", num_devices=3).unwrapped)
+    check_env(cast(Any, gym.make("SFL-v0", render_mode="rgb_array", num_devices=3)).unwrapped)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -52,22 +52,22 @@ def test_a_spec_survives_json(env_id: str) -> None:
     assert spec is not None
     again = gym.make(EnvSpec.from_json(spec.to_json()))
     assert isinstance(again.unwrapped, sfl_env.SFLEnv)
-    assert again.unwrapped.scenario == gym.make(env_id, **fields).unwrapped.scenario
+    assert cast(Any, again.unwrapped).scenario == cast(Any, gym.make(env_id, **fields)).unwrapped.scenario
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_an_id_is_its_preset(env_id: str) -> None:
-    scenario = gym.make(env_id).unwrapped.scenario
+    scenario = cast(Any, gym.make(env_id)).unwrapped.scenario
     assert scenario == sfl_env.Scenario().replace(**PRESETS[env_id].fields)
     batched = gym.make_vec(env_id, num_envs=2)
     assert isinstance(batched, sfl_env.SFLVectorEnv if env_id in BATCHED_IDS else gym.vector.SyncVectorEnv)
     if env_id in BATCHED_IDS:
-        assert batched.unwrapped.scenario == scenario
+        assert cast(Any, batched.unwrapped).scenario == scenario
 
 
 def test_a_field_given_to_make_overrides_the_presets() -> None:
     env = gym.make("SFL-StaleCSI-v0", csi_delay_rounds=3)
-    assert env.unwrapped.scenario.csi_delay_rounds == 3
+    assert cast(Any, env.unwrapped).scenario.csi_delay_rounds == 3
 
 
 def test_registering_again_changes_nothing() -> None:
@@ -77,7 +77,7 @@ def test_registering_again_changes_nothing() -> None:
 
 
 def test_gymnasium_finds_an_id_through_its_module() -> None:
-    code = "import gymnasium as gym; print(gym.make('sfl_env:SFL-v0').unwrapped.scenario.num_devices)"
+    code = "import gymnasium as gym; print(cast(Any, gym.make('sfl_env:SFL-v0')).unwrapped.scenario.num_devices)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == str(sfl_env.Scenario().num_devices)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLVectorEnv
@@ -53,7 +54,8 @@ class Playback:
         self._parts = iter([draw.reshape(n, -1)[env] for draw in tape.draws])
 
     def random(self, size: int | tuple[int, ...]) -> np.ndarray:
-        return next(self._parts).reshape(size)
+        part: NDArray[Any] = next(self._parts).reshape(size)
+        return part
 
     standard_normal = random
 
@@ -70,18 +72,18 @@ def only(state: Any, env: int) -> Any:
 def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
     env_id: str, action_mode: str
 ) -> None:
-    n, fields = 3, PRESETS[env_id].fields | {"mobility": "static"}
+    n, fields = 3, dict(PRESETS[env_id].fields) | {"mobility": "static"}
     batch = Episodes(n, action_mode=action_mode, **fields)
     batch.reset(np.random.default_rng(0))
     space = batch.action_encoder.space(batch.scenario.num_devices)
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(n)])
     start, tape = batch.now.state, Tape(1)
-    together = batch.step(actions, tape)  # draws as a generator does
+    together = batch.step(actions, tape)  # type: ignore[arg-type]  # draws as a generator does
     for env in range(n):
         alone = Episodes(1, action_mode=action_mode, **fields)
         alone.begin(only(start, env))
-        single = alone.step(actions[env : env + 1], Playback(tape, env, n))
+        single = alone.step(actions[env : env + 1], Playback(tape, env, n))  # type: ignore[arg-type]  # draws as a generator does
         for name in ("observation", "reward", "terminated", "truncated"):
             np.testing.assert_allclose(
                 getattr(single, name)[0], getattr(together, name)[env], rtol=1e-12, atol=0.0, err_msg=name
@@ -161,7 +163,8 @@ def both(mode: AutoresetMode, **fields: Any) -> tuple[SFLVectorEnv, SyncVectorEn
     late = np.array([0, 1])
     ours.episodes.begin(ours.episodes.now.state._replace(round=late))
     for env, done in zip(theirs.envs, late, strict=True):
-        episodes = env.unwrapped.episodes
+        unwrapped: Any = env.unwrapped
+        episodes = unwrapped.episodes
         episodes.begin(episodes.now.state._replace(round=np.array([done])))
     return ours, theirs
 
@@ -329,7 +332,7 @@ def test_episode_statistics_are_those_of_the_rewards() -> None:
 def test_the_same_seed_gives_the_same_batch() -> None:
     for seed in (7, [7, 8, 9, 10]):
         one, other = make(), make()
-        np.testing.assert_array_equal(one.reset(seed=seed)[0], other.reset(seed=seed)[0])
+        np.testing.assert_array_equal(one.reset(seed=seed)[0], other.reset(seed=seed)[0])  # type: ignore[arg-type]  # list is invariant
         actions = one.action_space.sample()
         np.testing.assert_array_equal(one.step(actions)[0], other.step(actions)[0])
 
@@ -357,7 +360,7 @@ def test_a_mistake_in_make_vec_is_named() -> None:
     with pytest.raises(ScenarioError, match="num_envs is 0"):
         SFLVectorEnv(0)
     with pytest.raises(ScenarioError, match="render_mode is 'human'"):
-        SFLVectorEnv(2, render_mode="human")
+        SFLVectorEnv(2, render_mode="human")  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_replacing_an_environments_rows_leaves_the_others() -> None:

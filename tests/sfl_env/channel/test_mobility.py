@@ -1,6 +1,7 @@
 """Devices start uniform over the area, move at the speed that they are given, and never leave the area."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ MODELS = [Static(AREA), RandomWaypoint(AREA, 1.0, 1.0, 30.0), GaussMarkov(AREA, 
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_positions_start_uniform_over_the_area(mobility) -> None:
+def test_positions_start_uniform_over_the_area(mobility: Any) -> None:
     position = mobility.initial(np.random.default_rng(0), 200, 1000).position_m
     distance = distance_m(position)
     for radius in (50.0, 100.0, 150.0):
@@ -36,7 +37,7 @@ def test_static_devices_never_move_and_draw_nothing() -> None:
 
 
 @pytest.mark.parametrize("mobility", MODELS)
-def test_devices_stay_in_the_cell_over_many_rounds(mobility) -> None:
+def test_devices_stay_in_the_cell_over_many_rounds(mobility: Any) -> None:
     rng = np.random.default_rng(2)
     state = mobility.initial(rng, 20, 10)
     for _ in range(500):
@@ -57,7 +58,11 @@ def test_devices_stay_in_any_cell_at_any_speed(
 ) -> None:
     area = Annulus(inner_m, inner_m + width_m)
     rng = np.random.default_rng(seed)
-    for mobility in (RandomWaypoint(area, 1.0, speed, 2.0 * speed), GaussMarkov(area, 1.0, speed, memory)):
+    mobilities: list[Any] = [
+        RandomWaypoint(area, 1.0, speed, 2.0 * speed),
+        GaussMarkov(area, 1.0, speed, memory),
+    ]
+    for mobility in mobilities:
         state = mobility.initial(rng, 1, 5)
         for _ in range(10):
             state = mobility.step(state, rng)
@@ -140,7 +145,7 @@ def test_a_point_at_the_base_station_is_moved_out() -> None:
         (lambda: GaussMarkov(AREA, 1.0, 1.0, -0.1), "velocity_correlation is -0.1"),
     ],
 )
-def test_parameters_out_of_range_are_named(make, message) -> None:
+def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
 
@@ -154,7 +159,7 @@ def test_parameters_out_of_range_are_named(make, message) -> None:
         GaussMarkov(AREA, 0.0),
     ],
 )
-def test_without_speed_or_time_nobody_moves(mobility: RandomWaypoint | GaussMarkov) -> None:
+def test_without_speed_or_time_nobody_moves(mobility: Any) -> None:
     rng = np.random.default_rng(0)
     state = mobility.initial(rng, 2, 5)
     np.testing.assert_array_equal(mobility.step(state, rng).position_m, state.position_m)

@@ -1,6 +1,6 @@
 """The composite channel: parts multiply, standing devices keep their place, seeds repeat, rows are replaced."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -39,14 +39,14 @@ class Bend:
     class State(NamedTuple):
         position_m: np.ndarray
 
-    def initial(self, rng, n, num_devices):
+    def initial(self, rng: Any, n: int, num_devices: int) -> Any:
         return self.State(np.full((n, num_devices, 2), (50.0, 0.0)))
 
-    def step(self, state, rng):
+    def step(self, state: Any, rng: Any) -> Any:
         return self.State(np.array([300.0, 0.0]) - state.position_m)
 
 
-def rollout(channel, rounds: int, seed: int = 0, n: int = 3, num_devices: int = 4):
+def rollout(channel: Any, rounds: int, seed: int = 0, n: int = 3, num_devices: int = 4) -> Any:
     rng = np.random.default_rng(seed)
     states = [channel.initial(rng, n, num_devices)]
     for _ in range(rounds):
@@ -54,7 +54,7 @@ def rollout(channel, rounds: int, seed: int = 0, n: int = 3, num_devices: int = 
     return states
 
 
-def flat(state) -> list[np.ndarray]:
+def flat(state: Any) -> list[np.ndarray]:
     return [leaf for part in state for leaf in flat(part)] if isinstance(state, tuple) else [state]
 
 
@@ -82,7 +82,7 @@ def test_standing_devices_keep_everything_but_their_fading() -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS[1:])
-def test_moving_devices_change_their_large_scale_gain(channel) -> None:
+def test_moving_devices_change_their_large_scale_gain(channel: Any) -> None:
     states = rollout(channel, 4)
     assert (states[0].large_scale_gain != states[-1].large_scale_gain).all()
 
@@ -100,7 +100,7 @@ def test_the_view_comes_back_with_the_place() -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_equal_seeds_give_equal_channels(channel) -> None:
+def test_equal_seeds_give_equal_channels(channel: Any) -> None:
     one, other, different = (rollout(channel, 5, seed) for seed in (7, 7, 8))
     for a, b in zip(one, other, strict=True):
         assert all((x == y).all() for x, y in zip(flat(a), flat(b), strict=True))
@@ -108,7 +108,7 @@ def test_equal_seeds_give_equal_channels(channel) -> None:
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_a_step_leaves_the_state_as_it_was(channel) -> None:
+def test_a_step_leaves_the_state_as_it_was(channel: Any) -> None:
     rng = np.random.default_rng(1)
     state = channel.initial(rng, 2, 3)
     before = [leaf.copy() for leaf in flat(state)]
@@ -134,7 +134,7 @@ def test_gains_stay_positive_and_finite(outer_m: float, carrier_hz: float, speed
 
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("rows", [np.array([False, True, False, True]), np.array([1, 3])])
-def test_finished_environments_start_afresh_and_the_others_go_on(channel, rows) -> None:
+def test_finished_environments_start_afresh_and_the_others_go_on(channel: Any, rows: Any) -> None:
     running = rollout(channel, 2, n=4)[-1]
     fresh = channel.initial(np.random.default_rng(9), 2, 4)
     mixed = replace_rows(running, rows, fresh)

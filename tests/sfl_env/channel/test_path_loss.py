@@ -1,6 +1,7 @@
 """Path loss against values computed by hand from 3GPP TR 38.901, Tables 7.4.1-1 and 7.4.2-1."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,8 @@ def test_line_of_sight_probabilities() -> None:
 
 @given(st.floats(0.0, 1e6))
 def test_probabilities_stay_between_zero_and_one(distance_m: float) -> None:
-    for model in MODELS:
+    models: list[Any] = list(MODELS)
+    for model in models:
         assert 0.0 <= model.los_probability(np.array([distance_m]))[0] <= 1.0
 
 
@@ -152,6 +154,6 @@ def test_classic_macro_cell() -> None:
         (lambda: ClassicMacro(shadowing_std=-1.0), "shadowing_std is -1.0"),
     ],
 )
-def test_parameters_out_of_range_are_named(make, message) -> None:
+def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()

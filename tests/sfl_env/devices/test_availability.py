@@ -1,5 +1,7 @@
 """Availability is a stationary Markov chain with the autocorrelation that it claims."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_fractions_are_levels_and_repeat_with_the_seed(
         (lambda: MarkovAvailability(switch_probability=1.1), "switch_probability is 1.1"),
     ],
 )
-def test_bad_parameters_are_named(make, message) -> None:
+def test_bad_parameters_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()
 

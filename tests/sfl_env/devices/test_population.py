@@ -1,6 +1,7 @@
 """Populations mix types by their weights and scatter speeds log-uniformly."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,6 @@ def test_batches_are_positive_and_repeat_with_the_seed(spread: float, n: int, nu
         (lambda: Population(("laptop",), spread=0.9), "spread is 0.9; .* at least 1"),
     ],
 )
-def test_bad_parameters_are_named(make, message) -> None:
+def test_bad_parameters_are_named(make: Any, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         make()

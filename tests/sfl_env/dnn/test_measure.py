@@ -1,6 +1,7 @@
 """FLOPs, saved activations and parameters of user networks, against counts made in other ways."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_grouped_convolution_costs_twice_its_forward_pass_backwards(kind: type, 
 
 def test_attention_is_counted_as_its_matrix_products() -> None:
     class Attention(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             return functional.scaled_dot_product_attention(x, x, x)
 
     tokens, width = 10, 16
@@ -179,7 +180,7 @@ def test_plain_tensor_attribute_is_measured() -> None:
             self.layer = nn.Linear(4, 6)
             self.scale = torch.full((6,), 2.0)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             return self.layer(x) * self.scale
 
     assert profile(nn.Sequential(Scaled(), nn.Linear(6, 2)), (4,)).device_parameters.tolist() == [30, 44]
@@ -187,7 +188,7 @@ def test_plain_tensor_attribute_is_measured() -> None:
 
 def test_network_that_mixes_samples_is_refused() -> None:
     class Similarity(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             return x @ x.T @ x
 
     with pytest.raises(ProfileError, match="FLOPs of block '1' are not proportional to the batch"):

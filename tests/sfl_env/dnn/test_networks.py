@@ -1,5 +1,7 @@
 """The networks that accuracy mode trains."""
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import nn
@@ -38,7 +40,7 @@ def test_digits_cnn_learns_from_every_layer() -> None:
     torch.manual_seed(0)
     module = build("digits-cnn")
     module(torch.rand(4, 1, 8, 8)).square().sum().backward()
-    assert all(bool(parameter.grad.abs().sum() > 0) for parameter in module.parameters())
+    assert all(bool(cast(Any, parameter.grad).abs().sum() > 0) for parameter in module.parameters())
     assert 5_000 < parameters(module) < 50_000
 
 
@@ -63,4 +65,4 @@ def test_options_reach_the_network() -> None:
 )
 def test_wrong_network_is_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ProfileError, match=message):
-        build(**arguments)
+        build(**cast(dict[str, Any], arguments))

@@ -1,5 +1,7 @@
 """Legal cuts: one tensor crosses, parameters stay on one side, and the chain computes what the network does."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ class Residual(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         y = x
         for layer in self.layers:
             y = functional.relu(layer(y))
@@ -35,7 +37,7 @@ class Network(nn.Module):
         self.drop = nn.Dropout(0.5)
         self.last = nn.Linear(width, 3)
 
-    def forward(self, x: Tensor, scale: float | None = None) -> Tensor:
+    def forward(self, x: Tensor, scale: float | None = None) -> Any:
         x = self.first(x)
         if scale is not None:
             x = x * scale
@@ -80,7 +82,7 @@ class Wrapped(nn.Module):
         super().__init__()
         self.chain = chain
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.chain(x)
 
 
@@ -161,7 +163,7 @@ def test_tied_weight_read_by_a_function_is_on_one_side() -> None:
             super().__init__()
             self.first, self.second, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(4, 2)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             x = self.second(torch.relu(self.first(x)))
             return self.last(functional.linear(x, self.first.weight.t()))
 
@@ -175,7 +177,7 @@ def test_size_read_at_the_top_crosses_no_cut() -> None:
             super().__init__()
             self.conv, self.second, self.last = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Linear(32, 3)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             batch, _, height, _ = x.shape
             x = self.second(torch.relu(self.conv(x)))
             return self.last(x.reshape(batch, -1)) / height
@@ -191,8 +193,8 @@ def test_constant_used_everywhere_crosses_no_cut() -> None:
             self.first, self.second, self.last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
             self.register_buffer("mask", torch.tensor([1.0, 0.0, 1.0, 1.0]))
 
-        def forward(self, x: Tensor) -> Tensor:
-            mask = 2 * self.mask
+        def forward(self, x: Tensor) -> Any:
+            mask = 2 * self.mask  # type: ignore[operator]  # torch types a module's buffers as tensor or module
             return self.last(self.second(self.first(x) * mask) * mask)
 
     costs = profile(Masked(), (4,))
@@ -207,7 +209,7 @@ def test_step_in_place_is_not_lost() -> None:
             super().__init__()
             self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 2)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             x = self.first(x)
             x.relu_()
             x.t().mul_(0.5)
@@ -224,7 +226,7 @@ def test_cuts_have_names_of_their_own() -> None:
             self.append, self.layer, self.last = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 2)
             self.squash = nn.Sigmoid()
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             x = self.squash(self.append(x)).contiguous()
             return self.last(self.squash(self.layer(x)).to(torch.float32))
 
@@ -239,7 +241,7 @@ def test_tuple_between_layers_is_taken_apart() -> None:
             super().__init__()
             self.lstm, self.hidden, self.last = nn.LSTM(3, 6, batch_first=True), nn.Linear(6, 5), nn.Linear(5, 2)
 
-        def forward(self, x: Tensor) -> Tensor:
+        def forward(self, x: Tensor) -> Any:
             sequence, _ = self.lstm(x)
             return self.last(torch.relu(self.hidden(sequence[:, -1])))
 
@@ -254,17 +256,17 @@ class Dense(nn.Module):
         super().__init__()
         self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return x + self.second(self.first(x))
 
 
 class Branching(Dense):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.first(x) if x.sum() > 0 else self.second(x)
 
 
 class Moody(Dense):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.second(functional.dropout(self.first(x), training=self.training))
 
 
@@ -309,6 +311,7 @@ def test_network_that_cannot_be_split_is_told_why(module: nn.Module, message: st
 def test_wrong_input_shape_is_named() -> None:
     with pytest.raises(ProfileError, match=r"Network does not take an input of shape \(batch, 5\) \(RuntimeError"):
         profile(Network([1]), (5,))
-    for shape in ((), (0, 3), (2.5,), "3,32,32", 4):
+    shapes: list[Any] = [(), (0, 3), (2.5,), "3,32,32", 4]
+    for shape in shapes:
         with pytest.raises(ProfileError, match="input_shape is"):
             profile(Network([1]), shape)

@@ -1,6 +1,8 @@
 """Data sets: the embedded one, stored ones in the hub's formats, and the user's own."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +22,9 @@ COLUMNS = {
 }
 
 
-def hub_dataset(name, count=12):
+def hub_dataset(name: str, count: int = 12) -> Any:
     """A small data set of the columns and types that the hub has."""
-    import datasets
+    import datasets  # type: ignore[import-untyped]  # has no types
 
     image, label = COLUMNS[name]
     classes = 100 if name == "cifar100" else 10
@@ -32,7 +34,7 @@ def hub_dataset(name, count=12):
     rng = np.random.default_rng(0)
     splits = {}
     for part in ("train", "test"):
-        columns = {
+        columns: dict[str, Any] = {
             image: [rng.integers(0, 256, SHAPES[name], dtype=np.uint8) for _ in range(count)],
             label: list(range(count)),
         }
@@ -43,7 +45,7 @@ def hub_dataset(name, count=12):
     return datasets.DatasetDict(splits)
 
 
-def test_digits_are_the_real_ones_and_always_split_alike():
+def test_digits_are_the_real_ones_and_always_split_alike() -> None:
     digits, again = load("digits"), load()
     assert len(digits.train_labels) + len(digits.test_labels) == 1797
     assert digits.input_shape == (1, 8, 8)
@@ -54,7 +56,7 @@ def test_digits_are_the_real_ones_and_always_split_alike():
 
 
 @pytest.mark.parametrize("name", sorted(COLUMNS))
-def test_a_stored_data_set_is_read_from_the_path_given(name, tmp_path):
+def test_a_stored_data_set_is_read_from_the_path_given(name: str, tmp_path: Path) -> None:
     stored = hub_dataset(name)
     stored.save_to_disk(tmp_path / "copy")
     data = load(name, tmp_path / "copy")
@@ -67,7 +69,9 @@ def test_a_stored_data_set_is_read_from_the_path_given(name, tmp_path):
     assert np.corrcoef(read[..., 0].ravel(), pixels[..., 0].ravel())[0, 1] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_parquet_files_are_found_through_the_environment_variable(tmp_path, monkeypatch):
+def test_parquet_files_are_found_through_the_environment_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "mnist" / "mnist"
     folder.mkdir(parents=True)
     stored = hub_dataset("mnist")
@@ -78,7 +82,7 @@ def test_parquet_files_are_found_through_the_environment_variable(tmp_path, monk
     assert data.train_labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     hub_dataset("cifar10")
     with pytest.raises(DataError, match="does not hold 'cifar10' as"):
         load("cifar10", tmp_path)
@@ -97,10 +101,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
         load("mnist", tmp_path / "no-test")
 
 
-def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch):
+def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    def offline(repository):
+    def offline(repository: str) -> None:
         raise ConnectionError(f"no route to {repository}")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
@@ -109,47 +113,47 @@ def test_a_data_set_that_cannot_be_downloaded_tells_what_would_provide_it(monkey
         load("fashion-mnist")
 
 
-def test_without_the_extra_the_message_names_it(monkeypatch):
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"sfl-env\[datasets\]"):
         load("mnist")
 
 
-def test_an_unknown_name_suggests_the_nearest():
+def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(DataError, match="did you mean 'fashion-mnist'"):
         load("fashion_mnist")
     assert names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 
-class Squares(Dataset):
+class Squares(Dataset[Any]):
     """NumPy features, whole-number labels."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self.count = count
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         if index >= self.count:
             raise IndexError
         return np.full((1, 2, 2), index, dtype=np.uint8), index % 3
 
 
-def test_any_map_style_dataset_can_be_used():
+def test_any_map_style_dataset_can_be_used() -> None:
     data = from_datasets(Squares(9), TensorDataset(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1])))
     assert data.num_classes == 3
     assert data.train_features[5, 0, 0, 0] == 5.0
     assert data.to(torch.device("cpu"), torch.float64).test_features.dtype == torch.float64
 
 
-class Stream(IterableDataset):
-    def __iter__(self):
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
         return iter([])
 
 
 class Ragged(Squares):
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         return np.zeros(index + 1), 0
 
 
@@ -157,7 +161,7 @@ class Ragged(Squares):
     ("dataset", "message"),
     [(Stream(), "map-style"), (Squares(0), "empty"), (Ragged(3), "differ in shape")],
 )
-def test_a_dataset_that_cannot_be_held_is_refused(dataset, message):
+def test_a_dataset_that_cannot_be_held_is_refused(dataset: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         from_datasets(dataset, Squares(3))
 
@@ -182,6 +186,6 @@ GOOD = {
         ({"train_labels": torch.zeros(4)}, "labels int64"),
     ],
 )
-def test_tensors_that_do_not_fit_together_are_refused(change, message):
+def test_tensors_that_do_not_fit_together_are_refused(change: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         TensorData(**{**GOOD, **change})

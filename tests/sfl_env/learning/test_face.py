@@ -24,7 +24,7 @@ def test_the_face_shows_the_modules_own() -> None:
 
 def test_what_is_not_there_is_an_attribute_error_as_of_any_module() -> None:
     with pytest.raises(AttributeError, match=r"module 'sfl_env.learning' has no attribute 'Trainer'"):
-        _ = face.Trainer  # type: ignore[attr-defined]
+        _ = face.Trainer
 
 
 def test_torch_is_loaded_when_something_that_needs_it_is_asked_for() -> None:

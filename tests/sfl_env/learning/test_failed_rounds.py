@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -97,7 +98,9 @@ def test_what_a_network_refuses_in_training_names_round_and_block(executor: str)
 
 
 def test_a_function_that_fails_or_returns_another_network_is_told() -> None:
-    made = iter([plain, plain, lambda: 1 / 0, lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))])
+    made: Any = iter(
+        [plain, plain, lambda: 1 / 0, lambda: nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3))]
+    )
     training = small(lambda: next(made)())
     training.reset(0)
     before = training.state_dict()

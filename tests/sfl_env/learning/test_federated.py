@@ -5,6 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from torch import nn
 
 from sfl_env.dnn.networks import build
 from sfl_env.errors import DataError, TrainingError
-from sfl_env.learning.data import from_datasets, load
+from sfl_env.learning.data import TensorData, from_datasets, load
 from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.machine import resolve_device
 from sfl_env.learning.partition import scheme
@@ -25,11 +28,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits() -> TensorData:
     return load("digits")
 
 
-def small_network():
+def small_network() -> nn.Sequential:
     """Five blocks that train in no time."""
     return nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
@@ -39,16 +42,22 @@ def small_network():
     )
 
 
-def small_training(digits, network=small_network, partition=None, local=None, **options):
+def small_training(
+    digits: TensorData,
+    network: Callable[[], nn.Module] = small_network,
+    partition: Any = None,
+    local: LocalTraining | None = None,
+    **options: Any,
+) -> SplitFederatedTraining:
     local = local or LocalTraining(iterations=2, batch_size=8)
     return SplitFederatedTraining(network, digits, partition or scheme("iid", K), local, device="cpu", **options)
 
 
-def same_weights(left, right):
+def same_weights(left: SplitFederatedTraining, right: SplitFederatedTraining) -> bool:
     return all(torch.equal(tensor, right.weights()[name]) for name, tensor in left.weights().items())
 
 
-def test_ten_devices_learn_the_digits(digits):
+def test_ten_devices_learn_the_digits(digits: TensorData) -> None:
     training = SplitFederatedTraining(
         lambda: build("digits-cnn"),
         digits,
@@ -61,7 +70,7 @@ def test_ten_devices_learn_the_digits(digits):
     assert accuracy >= 0.97
 
 
-def test_changing_cuts_between_rounds_never_changes_the_weights(digits):
+def test_changing_cuts_between_rounds_never_changes_the_weights(digits: TensorData) -> None:
     """Bit for bit: the global weights know nothing of cuts, and a round without devices leaves them alone."""
     for executor in ("fused", "message-passing"):
         training = small_training(digits, executor=executor)
@@ -75,7 +84,7 @@ def test_changing_cuts_between_rounds_never_changes_the_weights(digits):
         assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
 
-def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits):
+def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits: TensorData) -> None:
     left, right = small_training(digits), small_training(digits)
     left.reset(3)
     right.reset(3)
@@ -85,7 +94,7 @@ def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits):
     assert same_weights(left, right)
 
 
-def test_a_shared_server_makes_cuts_matter(digits):
+def test_a_shared_server_makes_cuts_matter(digits: TensorData) -> None:
     local = LocalTraining(iterations=2, batch_size=8, server="shared")
     left, right = (small_training(digits, local=local) for _ in range(2))
     left.reset(3)
@@ -95,7 +104,7 @@ def test_a_shared_server_makes_cuts_matter(digits):
     assert not same_weights(left, right)
 
 
-def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits):
+def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits: TensorData) -> None:
     training = small_training(digits, local=LocalTraining(iterations=2, batch_size=8, optimizer="adam"))
     runs = []
     for seed in (5, 5, 6):
@@ -107,14 +116,14 @@ def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits):
     assert first[0].score != other[0].score
 
 
-def after_one_device(training, state, weights, device):
+def after_one_device(training: Any, state: Any, weights: Any, device: int) -> Any:
     """The weights after that device alone has trained in the round that follows the state."""
     training.load_state_dict({**state, "weights": weights})
     training.run_round([1] * K, active=np.arange(K) == device)
     return training.weights()
 
 
-def test_whoever_is_left_out_does_not_enter_the_average(digits):
+def test_whoever_is_left_out_does_not_enter_the_average(digits: TensorData) -> None:
     training = small_training(digits, partition=scheme("quantity-skew", K, concentration=1.0, min_samples=8))
     training.reset(0)
     state, start = training.state_dict(), training.weights()
@@ -127,11 +136,11 @@ def test_whoever_is_left_out_does_not_enter_the_average(digits):
         assert torch.allclose(tensor, share * first[name] + (1.0 - share) * third[name], atol=1e-6)
 
 
-def test_one_device_with_all_data_is_centralised_training(digits):
+def test_one_device_with_all_data_is_centralised_training(digits: TensorData) -> None:
     """The same code, K = 1: plain SGD, whatever the cut and the kind of server."""
     weights = []
     for server, cut in (("replicated", 3), ("shared", 0), ("replicated", 1)):
-        local = LocalTraining(iterations=3, batch_size=32, server=server)
+        local = LocalTraining(iterations=3, batch_size=32, server=cast(Any, server))
         training = small_training(digits, partition=scheme("iid", 1), local=local)
         training.reset(0)
         training.run_round([cut])
@@ -140,7 +149,7 @@ def test_one_device_with_all_data_is_centralised_training(digits):
         assert all(torch.allclose(weights[0][name], tensor, atol=1e-6) for name, tensor in other.items())
 
 
-def test_in_sequence_each_device_goes_on_from_the_one_before(digits):
+def test_in_sequence_each_device_goes_on_from_the_one_before(digits: TensorData) -> None:
     """Split learning: the round of all devices is the rounds of each by itself, one after another."""
     training = small_training(digits, schedule="sequence")
     training.reset(0)
@@ -152,7 +161,7 @@ def test_in_sequence_each_device_goes_on_from_the_one_before(digits):
     assert all(torch.allclose(in_sequence[name], tensor, atol=1e-6) for name, tensor in expected.items())
 
 
-def test_both_executors_train_alike_and_one_counts_bits(digits):
+def test_both_executors_train_alike_and_one_counts_bits(digits: TensorData) -> None:
     local = LocalTraining(iterations=2, batch_size=(4, 6, 8, 10), server="shared")
     results = {}
     for executor in ("fused", "message-passing"):
@@ -163,12 +172,14 @@ def test_both_executors_train_alike_and_one_counts_bits(digits):
     assert fused.score.loss == pytest.approx(split.score.loss, abs=1e-9)
     assert np.allclose(fused.device_loss, split.device_loss, atol=1e-9, equal_nan=True)
     assert fused.uplink_bits is None
+    assert split.uplink_bits is not None
+    assert split.downlink_bits is not None
     assert split.uplink_bits[2] == split.downlink_bits[2] == 0
     assert (split.uplink_bits[[0, 1]] > split.downlink_bits[[0, 1]]).all()  # labels go up alone
     assert split.uplink_bits[3] == split.downlink_bits[3]  # nothing is offloaded: the model both ways
 
 
-def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits, tmp_path):
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits: TensorData, tmp_path: Path) -> None:
     through, stopped = (small_training(digits, network=with_dropout) for _ in range(2))
     through.reset(9)
     stopped.reset(9)
@@ -185,9 +196,9 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(digits, tmp_path):
     assert same_weights(through, resumed)
 
 
-def with_dropout():
+def with_dropout() -> nn.Sequential:
     network = small_network()
-    network[2].append(nn.Dropout(0.3))
+    cast(nn.Sequential, network[2]).append(nn.Dropout(0.3))
     return network
 
 
@@ -217,10 +228,11 @@ while training.round < rounds:
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_path):
+def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_path: Path) -> None:
     through, killed = tmp_path / "through.pt", tmp_path / "killed.pt"
     subprocess.run([sys.executable, "-c", KILLED_RUN, through, "6"], check=True, capture_output=True)
     victim = subprocess.Popen([sys.executable, "-c", KILLED_RUN, killed, "6"], stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None
     while victim.stdout.readline().strip() != "3":
         pass
     time.sleep(0.05)
@@ -234,14 +246,14 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_with_the_same_weights(tmp_pa
     assert all(torch.equal(tensor, right["weights"][name]) for name, tensor in left["weights"].items())
 
 
-def test_the_histogram_shows_what_each_device_holds(digits):
+def test_the_histogram_shows_what_each_device_holds(digits: TensorData) -> None:
     training = small_training(digits)
     training.reset(0)
     assert training.label_histogram().sum() == 1437
     assert training.label_histogram().shape == (K, 10)
 
 
-def test_evaluation_in_parts_is_evaluation_at_once(digits, monkeypatch):
+def test_evaluation_in_parts_is_evaluation_at_once(digits: TensorData, monkeypatch: pytest.MonkeyPatch) -> None:
     training = small_training(digits)
     training.reset(0)
     at_once = training.evaluate()
@@ -250,7 +262,7 @@ def test_evaluation_in_parts_is_evaluation_at_once(digits, monkeypatch):
     assert training.evaluate().loss == pytest.approx(at_once.loss, rel=1e-6)
 
 
-def test_a_round_that_diverges_leaves_the_last_good_weights(digits):
+def test_a_round_that_diverges_leaves_the_last_good_weights(digits: TensorData) -> None:
     training = small_training(digits, local=LocalTraining(iterations=4, batch_size=8, learning_rate=1e30))
     training.reset(0)
     before = training.weights()
@@ -260,13 +272,13 @@ def test_a_round_that_diverges_leaves_the_last_good_weights(digits):
     assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
 
-def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained():
+def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained() -> None:
     class Branching(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.first, self.inner, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> Any:
             x = torch.relu(self.first(x))
             return self.last(x + torch.relu(self.inner(x)))
 
@@ -290,14 +302,14 @@ def test_a_users_own_dataset_and_module_with_a_branch_can_be_trained():
         ([0, 0, 0, 0], [True], r"active has shape \(1,\)"),
     ],
 )
-def test_an_impossible_decision_is_refused(digits, cut, active, message):
+def test_an_impossible_decision_is_refused(digits: TensorData, cut: Any, active: Any, message: str) -> None:
     training = small_training(digits)
     training.reset(0)
     with pytest.raises(TrainingError, match=message):
         training.run_round(cut, active)
 
 
-def test_what_cannot_be_trained_is_refused(digits):
+def test_what_cannot_be_trained_is_refused(digits: TensorData) -> None:
     pairs = torch.utils.data.TensorDataset(torch.zeros(6, 1, 8, 8), torch.tensor([0, 1, 2] * 2))
     three = from_datasets(pairs, pairs, name="toy")
     with pytest.raises(TrainingError, match=r"output has shape \(10,\).*'toy' has 3 classes"):
@@ -318,7 +330,7 @@ def test_what_cannot_be_trained_is_refused(digits):
         small_training(digits, network=lambda: build("digits-cnn")).load_state_dict(stored.state_dict())
 
 
-def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch):
+def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(TrainingError, match="sees no CUDA device"):
@@ -341,6 +353,6 @@ def test_cuda_that_is_not_there_and_unknown_devices_are_refused(monkeypatch):
         ("weight_decay", -1.0),
     ],
 )
-def test_a_setting_out_of_range_is_named(field, value):
+def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
     with pytest.raises(TrainingError, match=f"{field}( of device 1)? is "):
         LocalTraining(**{field: value})

@@ -52,7 +52,7 @@ def test_initial_weights_are_the_seeds_in_every_thread() -> None:
     before = torch.get_rng_state()
     for _ in range(60):
         found = at_the_same_time(
-            [lambda t=training, s=seed: fresh_weights(t, s) for seed, training in enumerate(trainings)]
+            [lambda t=training, s=seed: fresh_weights(t, s) for seed, training in enumerate(trainings)]  # type: ignore[misc]  # mypy infers no lambda with defaults
         )
         assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert torch.equal(torch.get_rng_state(), before)
@@ -67,7 +67,7 @@ def test_rounds_in_several_threads_draw_what_each_would_alone(
     expected = [trained_weights(trainings[0], seed) for seed in range(THREADS)]
     for _ in range(8):
         found = at_the_same_time(
-            [lambda t=training, s=seed: trained_weights(t, s) for seed, training in enumerate(trainings)]
+            [lambda t=training, s=seed: trained_weights(t, s) for seed, training in enumerate(trainings)]  # type: ignore[misc]  # mypy infers no lambda with defaults
         )
         assert all(same(one, other) for one, other in zip(found, expected, strict=True))
 

@@ -49,7 +49,7 @@ def single(
         downlink_bits=np.reshape(down, (1, k, 1)),
         uplink_snr_hz=np.full((1, k), snr),
         downlink_full_rate_bps=np.full((1, k), down_rate),
-        uplink_bandwidth_hz=[2e6],
+        uplink_bandwidth_hz=np.array([2e6]),
     )
 
 
@@ -110,7 +110,7 @@ def test_allocation_equals_a_general_optimiser() -> None:
     solution = allocate_bandwidth(problem, cut)
     for n in range(5):
         start = np.append(np.full(4, 0.25), max(device_time_s(problem, n, k, 0, 0.25) for k in range(4)))
-        found = minimize(
+        found = minimize(  # type: ignore[call-overload]  # SciPy's types know no lists of such constraints
             lambda v: v[-1],
             start,
             method="SLSQP",
@@ -234,12 +234,12 @@ def test_a_computation_bound_device_leaves_the_band_to_the_others() -> None:
 )
 def test_a_cut_that_cannot_be_taken_is_named(cut: list[list[int]], message: str) -> None:
     problem = RoundProblem(
-        fixed_s=[[[1.0, np.inf], [1.0, 1.0]]],
+        fixed_s=np.array([[[1.0, np.inf], [1.0, 1.0]]]),
         uplink_bits=np.ones((1, 2, 2)),
         downlink_bits=np.ones((1, 2, 2)),
         uplink_snr_hz=np.ones((1, 2)),
         downlink_full_rate_bps=np.ones((1, 2)),
-        uplink_bandwidth_hz=[1.0],
+        uplink_bandwidth_hz=np.array([1.0]),
     )
     with pytest.raises(DecisionError, match=message):
         allocate_bandwidth(problem, np.array(cut))

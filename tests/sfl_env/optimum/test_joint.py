@@ -121,12 +121,12 @@ def test_a_jump_is_an_optimum_too() -> None:
     # Alone the second device reaches 2 s only with 0.9 of the band, and so does the first one. At 5 s the
     # first can do without: the optimum sits exactly where it begins to, with band to spare.
     problem = RoundProblem(
-        fixed_s=[[[1.0, 5.0], [1.0, 50.0]]],
-        uplink_bits=[[[9e6, 0.0], [9e6, 9e6]]],
+        fixed_s=np.array([[[1.0, 5.0], [1.0, 50.0]]]),
+        uplink_bits=np.array([[[9e6, 0.0], [9e6, 9e6]]]),
         downlink_bits=np.zeros((1, 2, 2)),
-        uplink_snr_hz=[[3e6, 3e6]],
-        downlink_full_rate_bps=[[np.inf, np.inf]],
-        uplink_bandwidth_hz=[2e6],
+        uplink_snr_hz=np.array([[3e6, 3e6]]),
+        downlink_full_rate_bps=np.array([[np.inf, np.inf]]),
+        uplink_bandwidth_hz=np.array([2e6]),
     )
     solution = solve_exact(problem)
     assert solution.latency_s[0] == 5.0
@@ -142,7 +142,8 @@ def test_bisection_finds_the_same_optimum() -> None:
     def times(share: np.ndarray) -> np.ndarray:
         cuts = range(problem.shape[-1])
         one = [problem.device_latency_s(Decision(np.full(share.shape, c), share)) for c in cuts]
-        return np.minimum.reduce(one)
+        fastest: np.ndarray = np.minimum.reduce(one)
+        return fastest
 
     solution = solve_exact(problem)
     share, bound = bracketed_shares(times, np.full((30, 4), 0.25))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -45,13 +45,19 @@ def drawn(*pictures: RoundPicture) -> Figure:
 
 
 def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for owner in (figure, *figure.axes) for text in owner.texts if text.get_text()]
+    return [
+        text.get_text() for owner in cast(Any, [figure, *figure.axes]) for text in owner.texts if text.get_text()
+    ]
 
 
 def bars(figure: Figure, phase: int, axes: int = 0) -> list[tuple[float, float]]:
     """Start and length of the bars in a phase's colour."""
     wanted = colors.to_rgba(PHASE_COLOURS[phase])
-    return [(bar.get_x(), bar.get_width()) for bar in figure.axes[axes].patches if bar.get_facecolor() == wanted]
+    return [
+        (bar.get_x(), bar.get_width())
+        for bar in cast(Any, figure.axes[axes].patches)
+        if bar.get_facecolor() == wanted
+    ]
 
 
 def test_every_phase_of_every_device_has_its_bar() -> None:
@@ -129,7 +135,7 @@ def test_all_texts_lie_inside_the_figure(num_devices: int) -> None:
     shown = picture(num_devices, device_names=("a-very-long-device-name",) * num_devices)
     figure = drawn(shown)
     width, height = figure.get_size_inches() * figure.dpi
-    for owner in (figure, *figure.axes):
+    for owner in cast(Any, [figure, *figure.axes]):
         for text in owner.texts:
             box = text.get_window_extent()
             assert box.x0 >= 0.0, text
@@ -200,8 +206,8 @@ def test_pixels_change_from_round_to_round() -> None:
         assert isinstance(frame, np.ndarray)
         assert frame.shape == (540, 960, 3)
         assert frame.dtype == np.uint8
-    assert not np.array_equal(frames[0], frames[1])
-    assert not np.array_equal(frames[1], frames[2])
+    assert not np.array_equal(cast(Any, frames[0]), cast(Any, frames[1]))
+    assert not np.array_equal(cast(Any, frames[1]), cast(Any, frames[2]))
     env.close()
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import json
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -90,7 +90,7 @@ CHOICES = [
 def test_every_field_that_makes_a_part_is_in_the_table_of_what_the_part_replaces(part: str) -> None:
     read: set[str] = set()
     for fields in CHOICES:
-        watched: Any = Watched(Scenario(**fields))
+        watched: Any = Watched(Scenario(**cast(dict[str, Any], fields)))
         getattr(parts, part)(watched)
         read |= watched.read
     assert read == set(parts.REPLACED[part])
@@ -108,13 +108,13 @@ def test_a_misspelt_word_finds_the_nearest_of_all(name: str) -> None:
     with pytest.raises(
         ScenarioError, match=rf"Unknown field or argument '{misspelt}' \(did you mean '{name}'\?\)"
     ):
-        gym.make("SFL-v0", **{misspelt: 1})
+        gym.make("SFL-v0", **cast(dict[str, Any], {misspelt: 1}))
 
 
 @pytest.mark.parametrize(("misspelt", "name"), [("rewrad", "reward"), ("exectuor", "executor")])
 def test_swapped_letters_are_found(misspelt: str, name: str) -> None:
     with pytest.raises(ScenarioError, match=f"did you mean '{name}'"):
-        gym.make("SFL-v0", **{misspelt: 1})
+        gym.make("SFL-v0", **cast(dict[str, Any], {misspelt: 1}))
 
 
 def test_the_words_of_the_shells_are_known() -> None:
@@ -172,7 +172,14 @@ def test_a_spec_keeps_the_ids_fields_apart_and_survives_json(env_id: str) -> Non
 
 def test_every_id_has_a_batch_also_where_networks_are_trained() -> None:
     for env_id, fields in (("SFL-Accuracy-v0", {}), ("SFL-v0", {"mode": "accuracy"})):
-        envs = gym.make_vec(env_id, num_envs=2, num_devices=3, max_episode_steps=1, local_iterations=1, **fields)
+        envs = gym.make_vec(
+            env_id,
+            num_envs=2,
+            num_devices=3,
+            max_episode_steps=1,
+            local_iterations=1,
+            **cast(dict[str, Any], fields),
+        )
         assert isinstance(envs, gym.vector.SyncVectorEnv)
         envs.reset(seed=0)
         assert envs.step(envs.action_space.sample())[3].all()

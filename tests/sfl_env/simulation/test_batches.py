@@ -66,7 +66,7 @@ def test_what_is_made_holds_every_mini_batch_on_every_device_that_may_come(
 
 def test_a_rare_device_is_refused_before_it_comes() -> None:
     fields: dict[str, Any] = {"model": "vgg16-224", "batch_size": 64, "reference_latency_s": 1.0}
-    types = {"device_types": ("laptop", "iot-gateway"), "device_weights": (1.0, 1e-9)}
+    types: dict[str, Any] = {"device_types": ("laptop", "iot-gateway"), "device_weights": (1.0, 1e-9)}
     with pytest.raises(ScenarioError, match=r"Device type 'iot-gateway' has 2\.5e\+08 bytes .* in device_types"):
         gym.make("SFL-v0", **fields, **types)
     gym.make("SFL-v0", **fields, **(types | {"device_weights": (1.0, 0.0)}))

@@ -83,7 +83,8 @@ def test_a_scenario_runs_or_is_refused_by_its_fields(fields: dict[str, Any], act
 @pytest.mark.parametrize("field", ["speed_m_per_s", "round_interval_s"])
 @pytest.mark.parametrize("value", [0.0, 5e-324])
 def test_without_speed_or_time_nobody_moves(mobility: str, field: str, value: float) -> None:
-    env = SFLEnv(mobility=mobility, **{field: value})
+    fields: dict[str, Any] = {field: value}
+    env = SFLEnv(mobility=mobility, **fields)
     env.reset(seed=0)
     before = env.episodes.now.state.channel
     env.step(env.action_space.sample())

@@ -272,6 +272,7 @@ def test_a_broken_reward_is_named(reward: Any, message: str) -> None:
 
 
 class OwnRows(DeviceRows):
+    broken: dict[str, Any]
     """The default encoder with something broken."""
 
     def __init__(self, **broken: Any) -> None:
@@ -323,6 +324,7 @@ def test_an_observation_encoder_need_not_decode() -> None:
 
 
 class OwnAction(ContinuousAction):
+    broken: dict[str, Any]
     """The default encoder with something broken."""
 
     def __init__(self, **broken: Any) -> None:
@@ -386,7 +388,7 @@ class OneNumber(OneWayAction):
     """The same cut for every device, as one number."""
 
     def __init__(self) -> None:
-        self.space = lambda num_devices: spaces.Discrete(C)
+        self.space = lambda num_devices: spaces.Discrete(C)  # type: ignore[assignment, return-value]  # another kind
 
     def decode(self, action: Any, seen: Any) -> Decision:
         shape = seen.samples.shape

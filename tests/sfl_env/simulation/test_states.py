@@ -61,7 +61,8 @@ def shown_by(env: SFLEnv) -> np.ndarray:
     """The observation of where an environment stands."""
     now = env.episodes.now
     _, _, view = env.episodes._seen(now.state, now.learning)
-    return env.episodes.observation_encoder.per_round(view, now.episode_rows)[0]
+    shown: np.ndarray = env.episodes.observation_encoder.per_round(view, now.episode_rows)[0]
+    return shown
 
 
 @pytest.mark.parametrize(("env_id", "fields"), VARIANTS)

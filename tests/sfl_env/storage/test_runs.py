@@ -100,7 +100,7 @@ def test_an_interrupted_write_leaves_the_old_result(tmp_path: Path) -> None:
     path.write_text("whole")
 
     def write_and_stop() -> None:
-        with runs.atomic_output(path) as partial:
+        with runs.atomic_output(path) as partial:  # type: ignore[attr-defined]  # the name that the module imported
             partial.write_text("hal")
             raise KeyboardInterrupt
 

@@ -1,7 +1,7 @@
 """The identities of split federated training, with networks and cuts drawn at random."""
 
 import copy
-from typing import get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -29,21 +29,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 class Residual(nn.Module):
     """A block that is no plain chain of layers, with a parameter that is a single number."""
 
-    def __init__(self, channels):
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.inner = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.Tanh())
         self.gain = nn.Parameter(torch.tensor(0.7))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return x + self.gain * self.inner(x)
 
 
-def random_chain(rng, *, batch_norm=False, residual=False):
+def random_chain(rng: np.random.Generator, *, batch_norm: bool = False, residual: bool = False) -> nn.Sequential:
     """Blocks of random layers for pictures of 2x6x6."""
     width = int(rng.integers(1, 4)) * 2
-    blocks = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
+    blocks: list[Any] = [nn.Conv2d(2, width, 3, padding=int(rng.integers(0, 2)), bias=bool(rng.integers(0, 2)))]
     for _ in range(rng.integers(1, 3)):
-        layers = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
+        layers: list[nn.Module] = [nn.Conv2d(width, width, 3, padding=1, groups=int(rng.choice([1, 2])))]
         layers += [nn.GroupNorm(2, width)] * int(rng.integers(0, 2))
         layers += [nn.BatchNorm2d(width)] * batch_norm
         layers += [[nn.ReLU(), nn.GELU(), nn.Tanh()][rng.integers(0, 3)]]
@@ -57,7 +57,9 @@ def random_chain(rng, *, batch_norm=False, residual=False):
     return chain
 
 
-def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **chain):
+def random_case(
+    seed: int, *, num_devices: int = 4, iterations: int = 3, equal_batches: bool = False, **chain: bool
+) -> Any:
     """A network, data, and the plan of a round."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -77,23 +79,23 @@ def random_case(seed, *, num_devices=4, iterations=3, equal_batches=False, **cha
     return network, data, plan
 
 
-def local_training(seed, server):
+def local_training(seed: int, server: Any) -> LocalTraining:
     if seed % 2:
         return LocalTraining(server=server, optimizer="adam", learning_rate=0.01, weight_decay=0.01)
     return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
 
 
-def start(network):
+def start(network: nn.Module) -> Any:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
-def assert_close(left, right, tolerance=1e-9):
+def assert_close(left: Any, right: Any, tolerance: float = 1e-9) -> None:
     assert left.keys() == right.keys()
     for name, tensor in left.items():
         assert torch.allclose(tensor, right[name], rtol=0.0, atol=tolerance), name
 
 
-def federated_average(network, data, plan, local):
+def federated_average(network: Any, data: TensorData, plan: RoundPlan, local: LocalTraining) -> Any:
     """FedAvg as its paper has it: whole copies, one device after another, no split."""
     total = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
     initial = start(network)
@@ -111,7 +113,7 @@ def federated_average(network, data, plan, local):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed):
+def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed: int) -> None:
     network, data, plan = random_case(seed)
     local = local_training(seed, "replicated")
     expected = federated_average(network, data, plan, local)
@@ -120,7 +122,7 @@ def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed):
+def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed: int) -> None:
     network, data, plan = random_case(seed)
     plan = plan._replace(cut=torch.full_like(plan.cut, len(network) - 1))
     local = local_training(seed, "shared")
@@ -130,7 +132,7 @@ def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed):
+def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int) -> None:
     network, data, plan = random_case(seed, iterations=1, equal_batches=True)
     plan = plan._replace(cut=plan.cut.clamp_max(len(network) - 2), samples=torch.ones_like(plan.samples))
     local = local_training(seed, "shared")
@@ -149,7 +151,7 @@ def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed):
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_both_executors_and_all_methods_agree(seed, server):
+def test_both_executors_and_all_methods_agree(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed)
     local = local_training(seed, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -160,7 +162,7 @@ def test_both_executors_and_all_methods_agree(seed, server):
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_executors_agree_on_a_network_with_branches(server):
+def test_executors_agree_on_a_network_with_branches(server: Any) -> None:
     network, data, plan = random_case(3, residual=True)
     local = local_training(0, server)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -172,7 +174,7 @@ def test_executors_agree_on_a_network_with_branches(server):
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("equal_batches", [True, False])
-def test_running_statistics_are_averaged_and_batches_counted(server, equal_batches):
+def test_running_statistics_are_averaged_and_batches_counted(server: Any, equal_batches: bool) -> None:
     network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
     local = LocalTraining(server=server, learning_rate=0.05)
     split = MessagePassingExecutor(network, data, local).run(start(network), plan)
@@ -190,7 +192,7 @@ def test_running_statistics_are_averaged_and_batches_counted(server, equal_batch
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
+def test_replicas_trained_a_few_at_a_time_train_alike(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network, data, plan = random_case(2, num_devices=5)
     local = LocalTraining(server=server)
     at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
@@ -202,7 +204,7 @@ def test_replicas_trained_a_few_at_a_time_train_alike(server, monkeypatch):
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bits_counted_are_bits_charged(seed, server):
+def test_bits_counted_are_bits_charged(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
     formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
     costs = workload(
@@ -212,11 +214,12 @@ def test_bits_counted_are_bits_charged(seed, server):
     traffic = executor.run(start(network), plan).traffic
     cut = plan.cut.numpy()
     samples = np.array([batch.numel() for batch in plan.batches])
+    assert traffic is not None
     assert traffic.uplink_bits.tolist() == list(samples * costs.smashed_bits[cut] + costs.model_bits[cut])
     assert traffic.downlink_bits.tolist() == list(samples * costs.gradient_bits[cut] + costs.model_bits[cut])
 
 
-def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped():
+def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped() -> None:
     network, data, _ = random_case(0)
     assert FusedExecutor(network, data, LocalTraining()).choose((4,) * 4).method == "grouped"
     network, data, _ = random_case(0, residual=True)
@@ -225,12 +228,14 @@ def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_loope
     assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
 
 
-def with_dropout(network):
-    return nn.Sequential(*[nn.Sequential(block, nn.Dropout(0.3)) for block in network[:-1]], network[-1])
+def with_dropout(network: nn.Sequential) -> nn.Sequential:
+    return nn.Sequential(
+        *[nn.Sequential(block, nn.Dropout(0.3)) for block in cast(Any, network[:-1])], network[-1]
+    )
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
-def test_worker_threads_train_the_same_to_the_last_bit(server, two_threads):
+def test_worker_threads_train_the_same_to_the_last_bit(server: Any, two_threads: None) -> None:
     network, data, plan = random_case(3, residual=True)
     network = with_dropout(network)
     local = LocalTraining(server=server)
@@ -244,9 +249,9 @@ def test_worker_threads_train_the_same_to_the_last_bit(server, two_threads):
     assert all(torch.equal(many.weights[name], one.weights[name]) for name in one.weights)
 
 
-def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads):
+def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(two_threads: None) -> None:
     class Noise(nn.Module):
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return x + 0.1 * torch.randn_like(x)
 
     network, data, _ = random_case(0)
@@ -258,7 +263,7 @@ def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(tw
     assert torch.get_num_threads() == 2
 
 
-def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
+def test_dropout_is_drawn_anew_for_each_device_iteration_and_round() -> None:
     network, data, plan = random_case(1)
     network = with_dropout(network)
     same = plan.batches[0][:1].expand(3, -1)
@@ -281,14 +286,14 @@ def test_dropout_is_drawn_anew_for_each_device_iteration_and_round():
     assert not torch.isclose(one_iteration, three).any()
 
 
-def test_pooling_first_is_the_same_function_with_the_same_gradient():
+def test_pooling_first_is_the_same_function_with_the_same_gradient() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.MaxPool2d(2, stride=1)),
         nn.Sequential(nn.Flatten(), nn.Linear(3, 2)),
     ).double()
     swapped = pool_before_activation(network)
-    assert [type(layer) for layer in swapped[0]] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
+    assert [type(layer) for layer in cast(Any, swapped[0])] == [nn.Conv2d, nn.MaxPool2d, nn.MaxPool2d, nn.ReLU]
     inputs = torch.randn(50, 2, 6, 6, dtype=torch.float64)
     assert torch.equal(swapped(inputs), network(inputs))
     for left, right in zip(
@@ -301,7 +306,7 @@ def test_pooling_first_is_the_same_function_with_the_same_gradient():
 
 
 @pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
-def test_a_loss_that_is_not_a_number_names_round_and_device(executor):
+def test_a_loss_that_is_not_a_number_names_round_and_device(executor: Any) -> None:
     network, data, plan = random_case(0)
     data.train_features[plan.batches[2][1, 0]] = float("nan")
     before = start(network)
@@ -313,7 +318,7 @@ def test_a_loss_that_is_not_a_number_names_round_and_device(executor):
 
 
 @pytest.mark.parametrize("executor", [FusedExecutor, MessagePassingExecutor])
-def test_a_last_step_that_overflows_names_round_and_device(executor):
+def test_a_last_step_that_overflows_names_round_and_device(executor: Any) -> None:
     network, data, plan = random_case(0, iterations=1)
     with pytest.raises(TrainingError, match=r"of device \d stopped being finite in the last step of round 7"):
         executor(network, data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(start(network), plan)
