@@ -77,7 +77,7 @@ def test_registering_again_changes_nothing() -> None:
 
 
 def test_gymnasium_finds_an_id_through_its_module() -> None:
-    code = "import gymnasium as gym; print(cast(Any, gym.make('sfl_env:SFL-v0')).unwrapped.scenario.num_devices)"
+    code = "import gymnasium as gym; print(gym.make('sfl_env:SFL-v0').unwrapped.scenario.num_devices)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == str(sfl_env.Scenario().num_devices)
 
