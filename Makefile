@@ -42,7 +42,7 @@ fuzz: install
 # Gymnasium 1.2 of a fault in its own CartPole), which is no fault of ours.
 test-lowest: $(VENV)-lowest/.installed
 	$(VENV)-lowest/bin/python -m pytest -n 2 -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
-		-W "ignore:Exception ignored in. .function VectorEnv:pytest.PytestUnraisableExceptionWarning"
+		-W ignore::pytest.PytestUnraisableExceptionWarning
 
 $(VENV)-lowest/.installed: pyproject.toml .ci/requirements.py
 	$(PYTHON) -m venv $(VENV)-lowest

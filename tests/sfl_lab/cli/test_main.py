@@ -95,7 +95,8 @@ def test_a_reader_that_goes_leaves_no_traceback(arguments: str) -> None:
     # A reader that goes late has taken all, where all fits the pipe.
     assert done.stdout.splitlines()[-1] in ("0", str(BROKEN_PIPE))
     gone = run(f"(sleep 0.01; SFL {arguments}; echo $? >&2) | true")
-    assert gone.stderr == f"{BROKEN_PIPE}\n"
+    # Older versions of the parser end well after their help, whoever has read it.
+    assert gone.stderr in (f"{BROKEN_PIPE}\n", "0\n")
 
 
 @pytest.mark.parametrize("arguments", ["solve --help", "profile lenet5", "--version"])
