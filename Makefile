@@ -52,9 +52,11 @@ $(VENV)-lowest/.installed: pyproject.toml .ci/requirements.py
 		--editable . --group test
 	touch $@
 
-# What needs no torch, whose CPU build is there for one Python only, on the newest Python with the newest packages.
+# The environment and the baselines, as far as they need no torch, whose CPU build is there for one Python only, on the
+# newest Python with the newest packages.
 test-newest: $(VENV)-newest/.installed
-	$(VENV)-newest/bin/python -m pytest -n 2 -p tests.without_torch
+	$(VENV)-newest/bin/python -m pytest -n 2 -p tests.without_torch \
+		tests/sfl_env tests/sfl_baselines tests/project sfl_env baselines
 
 newest:
 	@echo $(NEWEST)
