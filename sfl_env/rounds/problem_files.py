@@ -18,7 +18,7 @@ FIELDS = (*ARRAYS, "system")
 """A file without ``system`` holds rounds in which all devices work at once."""
 
 
-def read_problem(path: Path) -> RoundProblem:
+def read_problem(path: Path | str) -> RoundProblem:
     """Read a problem from a ``.json`` or ``.npz`` file.
 
     Arrays are those of :class:`sfl_env.RoundProblem`; for a single round the environment axis may be left out.
@@ -26,7 +26,7 @@ def read_problem(path: Path) -> RoundProblem:
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path
         The file.
 
     Raises
@@ -45,6 +45,7 @@ def read_problem(path: Path) -> RoundProblem:
     >>> read_problem(path).shape
     (1, 1, 2)
     """
+    path = Path(path)
     values = _read(path)
     for name in values:
         require_known(f"field in {path}:", name, FIELDS, ProblemError)

@@ -111,6 +111,7 @@ def start(
     sfl_env.errors.RunError: The run in ... is complete; do it again with overwrite=True.
     """
     path = Path(path)
+    _check_name(path)
     if resume and overwrite:
         raise RunError("resume=True and overwrite=True exclude each other: continue the old run or replace it.")
     plain = to_plain(settings)
@@ -232,6 +233,14 @@ def to_plain(value: Any) -> Any:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that is no text, which a file system may hold and what writes into the folder does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise RunError(f"{str(path)!a} is no text in UTF-8; name another folder.") from error
 
 
 def _has_content(path: Path) -> bool:

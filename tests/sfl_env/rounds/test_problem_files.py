@@ -134,3 +134,8 @@ def test_endings_and_folders(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_refused(suffix: str) -> None:
     with pytest.raises(ProblemError, match="no file is called so"):
         read_problem(Path("a\0" + suffix))
+
+
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    write_problem(tmp_path / "problem.json", RoundProblem(**arrays()))
+    assert read_problem(str(tmp_path / "problem.json")).shape == (1, 2, 3)

@@ -176,3 +176,9 @@ def test_a_run_of_version_0_1_is_not_gone_on_with(tmp_path: Path) -> None:
         runs.start(tmp_path, "train", SETTINGS, resume=True)
     runs.start(tmp_path, "train", SETTINGS, overwrite=True)
     assert runs.read_config(tmp_path)["format"] == runs.FORMAT
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"udcff.*is no text"):
+        runs.start(tmp_path / "\udcff", "demo", {})
+    assert not any(tmp_path.iterdir())
