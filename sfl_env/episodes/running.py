@@ -99,6 +99,9 @@ class Episodes:
         self.reward = made.reward
         # The package's own parts only give what is possible; what others' give is checked in every round.
         self._own = made.own
+        self._decode = self._decode_by_own if "action" in made.own else self.action_encoder.decode
+        self._per_round = self._rows_by_own if "observation" in made.own else self.observation_encoder.per_round
+        self._terms = self._terms_by_own if "reward" in made.own else self.reward.terms
         self._observation_space = self.observation_encoder.space(self.scenario.num_devices)
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
@@ -149,25 +152,20 @@ class Episodes:
     def _per_episode(self, view: View) -> Rows:
         return self.observation_encoder.per_episode(read_only(view) if "observation" in self._own else view)
 
-    def _per_round(self, view: View, rows: Rows) -> Rows:
-        if "observation" not in self._own:
-            return self.observation_encoder.per_round(view, rows)
+    def _rows_by_own(self, view: View, rows: Rows) -> Rows:
+        """Return the observations of a user's encoder."""
         observations = self.observation_encoder.per_round(read_only(view), rows)
         check_rows(observations, view.conditions.samples.shape[0], self._observation_space)
         return observations
 
-    def _asked(self, action: Actions, seen: Conditions) -> Decision:
-        """Return the decision that actions stand for."""
-        if "action" not in self._own:
-            return self.action_encoder.decode(action, seen)
+    def _decode_by_own(self, action: Actions, seen: Conditions) -> Decision:
+        """Return the decision that actions stand for by a user's encoder."""
         asked = self.action_encoder.decode(action, read_only(seen))
         check_asked("action.decode(action, seen)", asked, seen.samples.shape, self.simulator.workload.num_cuts)
         return asked
 
-    def _terms(self, outcome: Outcome) -> Mapping[str, Array]:
-        """Return the reward's terms."""
-        if "reward" not in self._own:
-            return self.reward.terms(outcome)
+    def _terms_by_own(self, outcome: Outcome) -> Mapping[str, Array]:
+        """Return the terms of a user's reward."""
         terms = self.reward.terms(read_only(outcome))
         check_terms(terms, self.n, self._term_names)
         # Copies, since a term may be an array of the outcome, and the rewards are the user's to change.
@@ -230,9 +228,9 @@ class Episodes:
         StateError
             If no episode has started.
         """
-        now = self.now
+        now = self._now or self.now
         state, true, learning = now.state, now.true, now.learning
-        asked = self._asked(action, now.observed)
+        asked = self._decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
         if "action" in self._own:
             self.true_problem().as_parallel().check(Decision(decision.cut, asked.bandwidth_share))

@@ -236,7 +236,7 @@ def _now() -> str:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a name that is no text: a file system may hold it, but not all that writes into the folder takes it."""
+    """Refuse a name that is no text: a file system may hold it, but not all writers take it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
