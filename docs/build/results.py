@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sfl_baselines
 from sfl_env.storage.runs import write_json
 from sfl_lab.compare.intervals import Interval, caution
 from sfl_lab.compare.writing import NOTHING, in_words, short
@@ -19,19 +20,10 @@ ROOT = Path(__file__).parents[2]
 RUNS, DATA, IMAGES = ROOT / "runs", ROOT / "docs" / "data", ROOT / "docs" / "images"
 ROUNDS, LEARNT = DATA / "benchmark.json", DATA / "benchmark-accuracy.json"
 
-POLICIES = {
-    "oracle": "reads the true channel, exact optimum",
-    "exact": "exact joint optimum of what is observed",
-    "alternating": "alternating optimisation, the reference (Xu et al., 2024)",
+POLICIES = {name: sfl_baselines.about(name) for name in sfl_baselines.names()} | {
     "ppo": "Stable-Baselines3 PPO, trained by `make benchmark`",
-    "common-cut": "the best single cut for all, optimal band",
-    "shallow": "the first cut for all, optimal band",
-    "proportional": "shares in proportion to need, own best cuts",
-    "equal-bandwidth": "equal shares, own best cuts",
-    "federated": "the whole network on the device, optimal band",
-    "random-decision": "uniform over the cuts that fit and over all splits of the band",
-    "random": "uniform over the action space, `action_space.sample()`",
 }
+"""What each policy does, in the catalogue's own words."""
 
 SCHEMES = POLICIES | {
     "alternating": "SFL, alternating optimisation",
