@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.episodes.making import make
-from sfl_env.episodes.seeing import Seen, see
+from sfl_env.episodes.seeing import progress_of, see
 from sfl_env.errors import DecisionError, StateError
-from sfl_env.learning.protocol import Progress, Score
+from sfl_env.learning.protocol import Progress
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
@@ -99,6 +99,7 @@ class Episodes:
         self.reward = made.reward
         # The package's own parts only give what is possible; what others' give is checked in every round.
         self._own = made.own
+        self._all_is_ours = not made.own and not made.simulator.has_own_parts
         self._decode = self._decode_by_own if "action" in made.own else self.action_encoder.decode
         self._per_round = self._rows_by_own if "observation" in made.own else self.observation_encoder.per_round
         self._terms = self._terms_by_own if "reward" in made.own else self.reward.terms
@@ -174,9 +175,9 @@ class Episodes:
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
             return None
-        return _progress(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
+        return progress_of(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
-    def _seen(self, state: State, learning: Progress | None) -> Seen:
+    def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
         return see(self.simulator, self._progress, state, learning)
 
     def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
@@ -243,11 +244,17 @@ class Episodes:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
             score = self.learner.run_round(decision.cut[0], takes_part[0])
-            learning = _progress(score, learning.elapsed_s + outcome.latency_s)
+            learning = progress_of(score, learning.elapsed_s + outcome.latency_s)
         state = self.simulator.step(state, outcome, rng)
+        rows = now.episode_rows
+        if self._all_is_ours:
+            # Nothing can fail any more: the old arrays go first, so that the new ones take their memory, warm in
+            # the caches. For a single environment that is a fortieth of the step.
+            self._now = None
+        del now, true
         true, observed, view = self._seen(state, learning)
-        observation = self._per_round(view, now.episode_rows)
-        self._now = Now(state, true, observed, now.episode_rows, learning)
+        observation = self._per_round(view, rows)
+        self._now = Now(state, true, observed, rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
@@ -339,7 +346,3 @@ class Episodes:
                 f"{self.scenario.num_devices}."
             )
         return self._problem(seen)
-
-
-def _progress(score: Score, elapsed_s: Array) -> Progress:
-    return Progress(np.array([score.accuracy]), np.array([score.loss]), elapsed_s)

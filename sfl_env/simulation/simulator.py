@@ -103,12 +103,15 @@ class Simulator:
             probe_availability(availability, scenario.num_devices)
         self._own_channel, self._own_availability = channel is not None, availability is not None
         self._own_population = population is not None
+        self.has_own_parts = self._own_channel or self._own_availability or self._own_population
         self.profile = parts.profile(scenario) if profile is None else profile
         self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
         self.population: DeviceSampler = parts.population(scenario) if population is None else population
         self.availability: Availability[Any] = (
             parts.availability(scenario) if availability is None else availability
         )
+        self._next_channel = self._channel_by_own if self._own_channel else self.channel.step
+        self._next_availability = self._availability_by_own if self._own_availability else self.availability.step
         self.workload = parts.workload(scenario, self.profile)
         if isinstance(self.population, Population):
             check_types_memory(self.population, scenario, self.workload, self.profile.name)
@@ -161,19 +164,19 @@ class Simulator:
         past = np.empty((shape[0], rounds_before, shape[1]))
         for age in range(rounds_before):
             past[:, age] = channel.gain
-            channel = self._next_channel(channel, rng, shape)
+            channel = self._next_channel(channel, rng)
         return channel, past
 
-    def _next_channel(self, channel: Any, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+    def _channel_by_own(self, channel: Any, rng: np.random.Generator) -> Any:
+        """Return the next state of a user's channel."""
         later = self.channel.step(channel, rng)
-        if self._own_channel:
-            check_state("channel.step(state, rng)", later, shape, GAIN)
+        check_state("channel.step(state, rng)", later, channel.gain.shape, GAIN)
         return later
 
-    def _next_availability(self, availability: Any, rng: np.random.Generator, shape: tuple[int, int]) -> Any:
+    def _availability_by_own(self, availability: Any, rng: np.random.Generator) -> Any:
+        """Return the next state of a user's availability."""
         later = self.availability.step(availability, rng)
-        if self._own_availability:
-            check_state("availability.step(state, rng)", later, shape, FREE)
+        check_state("availability.step(state, rng)", later, availability.fraction.shape, FREE)
         return later
 
     def conditions(self, state: State) -> Conditions:
@@ -255,12 +258,11 @@ class Simulator:
         past = state.past_gain
         if self.scenario.csi_delay_rounds:
             past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
-        shape = state.charge.shape
         return State(
             setup=state.setup,
-            channel=self._next_channel(state.channel, rng, shape),
+            channel=self._next_channel(state.channel, rng),
             past_gain=past,
-            availability=self._next_availability(state.availability, rng, shape),
+            availability=self._next_availability(state.availability, rng),
             charge=outcome.charge,
             round=state.round + 1,
         )
