@@ -89,7 +89,7 @@ def page(results: dict[str, Any]) -> str:
         parts += [f"## {title[0].upper()}{title[1:]}\n"]
         if title in NOTES:
             parts += [NOTES[title] + "\n"]
-        parts += [_table(rows)]
+        parts += [_table(rows), *_measured_anew(title, results)]
     parts += ["## The joint problem by SCIP\n", _scip(results["scip"], results["scip_limit_s"])]
     parts += ["## How this was measured\n", _about(results)]
     return "\n".join(parts)
@@ -113,6 +113,18 @@ def _table(rows: list[dict[str, Any]]) -> str:
         ratio = f"{row['ratio']:.3g} ({row['ratio_quartile_1']:.3g} - {row['ratio_quartile_3']:.3g})"
         lines.append(f"| {row['measure']} | {time} | {ratio} |")
     return "\n".join(lines) + "\n"
+
+
+def _measured_anew(title: str, results: dict[str, Any]) -> list[str]:
+    """Say of a table that is younger than the others where it comes from."""
+    younger = results.get("measured_anew", {}).get(title)
+    if younger is None:
+        return []
+    machine = younger["machine"]
+    return [
+        f"This table was measured after the others: `{younger['command']}`, on {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}.\n"
+    ]
 
 
 def _scip(rows: list[dict[str, Any]], limit_s: float) -> str:
