@@ -24,12 +24,12 @@ from sfl_env import Decision, SFLEnv, SFLVectorEnv
 from sfl_env.dnn import catalogue
 from sfl_env.errors import DataError, ProfileError, ScenarioError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData, from_datasets, load
-from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.hub import DATA_DIRECTORY_VARIABLE
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.result import RoundResult
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.radio import uplink_rate_bps
+from tests.sfl_env.shared import same_weights, training_of
 
 K = 3
 SMALL: dict[str, Any] = {"num_devices": K, "local_iterations": 2, "batch_size": 8, "torch_device": "cpu"}
@@ -39,16 +39,6 @@ def make(env_id: str = "SFL-Accuracy-v0", **fields: Any) -> SFLEnv:
     env = gym.make(env_id, **SMALL | fields).unwrapped
     assert isinstance(env, SFLEnv)
     return env
-
-
-def training_of(env: SFLEnv) -> SplitFederatedTraining:
-    learner = env.episodes.learner
-    assert isinstance(learner, ScenarioLearner)
-    return learner.training
-
-
-def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def at_cuts(env: SFLEnv, cuts: list[int]) -> Any:

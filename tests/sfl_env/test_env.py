@@ -10,6 +10,7 @@ from sfl_env import Decision, SFLEnv
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.presets import PRESETS
 from sfl_env.rounds.latency import PHASES
+from tests.sfl_env.shared import assert_same
 
 IDS = tuple(PRESETS)
 
@@ -27,18 +28,6 @@ def rollout(env: SFLEnv, seed: int, rounds: int) -> list[Any]:
     for _ in range(rounds):
         seen.append(env.step(env.action_space.sample()))
     return seen
-
-
-def assert_same(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    else:
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -14,6 +14,7 @@ from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import SFLError, StateError
 from sfl_env.presets import PRESETS
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.shared import assert_same
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 4}
 ONE_ACTION = np.zeros((3, 2), np.float32)
@@ -97,18 +98,6 @@ def goes_on(env: Any, rounds: int = 6) -> list[Any]:
         if env.unwrapped.spec and (seen[-1][2] or seen[-1][3]):
             seen.append(env.reset())
     return seen
-
-
-def assert_same(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    else:
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("copied", COPIES)

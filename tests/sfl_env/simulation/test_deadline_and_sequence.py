@@ -5,15 +5,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 
 from sfl_env import Decision, DecisionError, SFLEnv
 from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.plan import LocalTraining
-from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.energy import energy_j
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.spaces.action import ContinuousAction
+from tests.sfl_env.shared import same_weights, training_of
 
 K = 4
 LEARNING: dict[str, Any] = {
@@ -30,16 +29,6 @@ def make(**fields: Any) -> SFLEnv:
     env = gym.make("SFL-v0", **{"num_devices": K} | fields).unwrapped
     assert isinstance(env, SFLEnv)
     return env
-
-
-def training_of(env: SFLEnv) -> SplitFederatedTraining:
-    learner = env.episodes.learner
-    assert isinstance(learner, ScenarioLearner)
-    return learner.training
-
-
-def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 ACTION = np.random.default_rng(0).uniform(-1.0, 1.0, (K, 2)).astype(np.float32)

@@ -17,6 +17,7 @@ from sfl_env.errors import StateError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import from_nested, to_nested
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.shared import assert_same
 
 SMALL: dict[str, Any] = {"num_devices": 3, "local_iterations": 1, "max_rounds": 6}
 
@@ -28,20 +29,6 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("SFL-Accuracy-v0", {"optimizer": "adam", "partition": "dirichlet", "executor": "message-passing"}),
     ("SFL-Accuracy-v0", {"battery_j": 5.0, "deadline_s": 3.0, "schedule": "sequence", "server": "replicated"}),
 ]
-
-
-def assert_same(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        np.testing.assert_array_equal(one, other)
 
 
 def through_a_file(stored: dict[str, Any]) -> Any:
