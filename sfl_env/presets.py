@@ -116,14 +116,14 @@ def make_batch(num_envs: int = 1, **options: Any) -> gym.vector.VectorEnv[Any, A
     3
     """
     from sfl_env.env import SFLEnv
-    from sfl_env.vector_env import SFLVectorEnv
+    from sfl_env.vector_env import SFLVectorEnv, restarting, with_length
 
-    if fields_of(**options).get("mode") != "accuracy":
+    mode = fields_of(**options).get("mode")
+    if not (isinstance(mode, str) and mode == "accuracy"):
         return SFLVectorEnv(num_envs, **options)
-    autoreset_mode = options.pop("autoreset_mode", gym.vector.AutoresetMode.NEXT_STEP)
-    if (rounds := options.pop("max_episode_steps", None)) is not None:
-        options["max_rounds"] = rounds
-    return gym.vector.SyncVectorEnv([partial(SFLEnv, **options)] * num_envs, autoreset_mode=autoreset_mode)
+    autoreset_mode = restarting(num_envs, options.pop("autoreset_mode", gym.vector.AutoresetMode.NEXT_STEP))
+    options = with_length(options, options.pop("max_episode_steps", None))
+    return gym.vector.SyncVectorEnv([partial(SFLEnv, **options)] * int(num_envs), autoreset_mode=autoreset_mode)
 
 
 def fields_of(scenario: Any = None, preset: Mapping[str, Any] | None = None, **options: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sfl_env.checks import Range, require_choice, require_instance, require_known, require_methods, shown
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
-from sfl_env.rounds.problem import Decision
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import require_entries, restored_generator
 from sfl_env.spaces.incoming import as_array
+from sfl_env.spaces.probing import any_action
 
 BoolArray = NDArray[np.bool_]
 
@@ -74,11 +74,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             raise ScenarioError(
                 f"render_mode is {render_mode!r}; the batched environment draws no pictures, gym.make's does."
             )
-        NUM_ENVS.require("num_envs", num_envs)
-        mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
-        require_choice("autoreset_mode", mode, [one.value for one in AutoresetMode])
-        if max_episode_steps is not None:
-            options = _with_length(options, max_episode_steps)
+        self.autoreset_mode = restarting(num_envs, autoreset_mode)
+        options = with_length(options, max_episode_steps)
         self.episodes = Episodes(num_envs, **options)
         num_devices = self.episodes.scenario.num_devices
         self.num_envs = num_envs
@@ -86,12 +83,10 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.single_action_space = self.episodes.action_encoder.space(num_devices)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
-        shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
         require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
-        self._stand_in = self.episodes.action_encoder.encode(shallow)[0]
+        self._stand_in = any_action(self.episodes.action_encoder, self.single_action_space, num_devices)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -116,7 +111,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             return observations, self._start_infos()
         if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == self._over.shape):
             raise ScenarioError(
-                f"options['reset_mask'] is {mask!r}; it has to be a boolean array of shape {self._over.shape}."
+                f"options['reset_mask'] is {shown(mask)}; it has to be a boolean array of shape "
+                f"{self._over.shape}."
             )
         if not mask.any():
             raise ScenarioError("options['reset_mask'] has no entry set; at least one environment has to start.")
@@ -235,8 +231,30 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         return np.ones(self.num_envs, dtype=np.bool_)
 
 
-def _with_length(options: dict[str, Any], max_episode_steps: int) -> dict[str, Any]:
-    """Return the options with the length of an episode as Gymnasium calls it."""
+def restarting(num_envs: int, autoreset_mode: AutoresetMode | str) -> AutoresetMode:
+    """Return how so many environments start afresh.
+
+    Raises
+    ------
+    ScenarioError
+        If that is no number of environments, or no way to start afresh.
+    """
+    NUM_ENVS.require("num_envs", num_envs)
+    mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+    require_choice("autoreset_mode", mode, [one.value for one in AutoresetMode])
+    return AutoresetMode(mode)
+
+
+def with_length(options: dict[str, Any], max_episode_steps: int | None) -> dict[str, Any]:
+    """Return the options with the length of an episode, if it is given, as Gymnasium calls it.
+
+    Raises
+    ------
+    ScenarioError
+        If they have another length.
+    """
+    if max_episode_steps is None:
+        return options
     if options.get("max_rounds", max_episode_steps) != max_episode_steps:
         raise ScenarioError(
             f"max_episode_steps is {max_episode_steps!r} beside max_rounds={options['max_rounds']!r}; both say "

@@ -86,7 +86,8 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except Exception as error:  # whatever a user's code may raise
         told = " ".join(str(error).split())
-        raise ScenarioError(f"{where} raised {type(error).__name__}: {told}.") from error
+        plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
+        raise ScenarioError(f"{where} raised {type(error).__name__}: {plain}.") from error
 
 
 def require_array(
@@ -123,6 +124,8 @@ def require_array(
     told = f": {meaning}" if meaning else ""
     require_instance(where, values, np.ndarray, f"a NumPy array of shape {shape}{told}")
     assert isinstance(values, np.ndarray)
+    if np.ma.is_masked(values):
+        raise ScenarioError(f"{where} is an array with masked entries; every entry has to have its value{told}.")
     if values.shape != shape:
         raise ScenarioError(f"{where} has shape {values.shape}; it has to be {shape}{told}.")
     whole = allowed is not None and allowed.whole
@@ -136,6 +139,8 @@ def require_array(
 
 
 def _inside(values: np.ndarray[Any, Any], allowed: Range) -> np.ndarray[Any, Any]:
+    with np.errstate(over="ignore"):  # a number above all doubles is not finite, and refused
+        values = values.astype(np.float64)  # half floats and small integers don't reach to every end
     above = values > allowed.low if allowed.low_open else values >= allowed.low
     below = values < allowed.high if allowed.high_open else values <= allowed.high
     inside: np.ndarray[Any, Any] = np.isfinite(values) & above & below

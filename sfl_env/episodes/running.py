@@ -30,7 +30,7 @@ from sfl_env.simulation.stored import (
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import Rows
-from sfl_env.spaces.probing import check_asked, check_rows, check_terms, read_only
+from sfl_env.spaces.probing import check_asked, check_possible, check_rows, check_terms, kept_rows, read_only
 from sfl_env.spaces.view import View, progress_steps
 
 
@@ -151,7 +151,9 @@ class Episodes:
         return observations
 
     def _per_episode(self, view: View) -> Rows:
-        return self.observation_encoder.per_episode(read_only(view) if "observation" in self._own else view)
+        if "observation" in self._own:
+            return kept_rows(self.observation_encoder, view, self._observation_space)
+        return self.observation_encoder.per_episode(view)
 
     def _rows_by_own(self, view: View, rows: Rows) -> Rows:
         """Return the observations of a user's encoder."""
@@ -175,7 +177,7 @@ class Episodes:
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
             return None
-        return progress_of(self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
+        return progress_of("learner.reset(seed)", self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
     def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
         return see(self.simulator, self._progress, state, learning)
@@ -234,7 +236,7 @@ class Episodes:
         asked = self._decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
         if "action" in self._own:
-            self.true_problem().as_parallel().check(Decision(decision.cut, asked.bandwidth_share))
+            check_possible("action.decode(action, seen)", asked, decision.cut, self.true_problem())
         outcome = self.simulator.outcome(state, true, decision)
         terms = self._terms(outcome)
         infos = round_infos(decision, limited, outcome, terms)
@@ -244,7 +246,7 @@ class Episodes:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
             score = self.learner.run_round(decision.cut[0], takes_part[0])
-            learning = progress_of(score, learning.elapsed_s + outcome.latency_s)
+            learning = progress_of("learner.run_round(...)", score, learning.elapsed_s + outcome.latency_s)
         state = self.simulator.step(state, outcome, rng)
         rows = now.episode_rows
         if self._all_is_ours:

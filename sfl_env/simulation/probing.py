@@ -14,24 +14,23 @@ from sfl_env.simulation.states import replace_rows
 PROBE_SEED = 0
 
 _ABOVE_ZERO = Range(0.0, low_open=True)
-FRACTION = Range(0.0, 1.0, low_open=True)
 
 GAIN = (
     "gain",
-    FRACTION,
+    Range(1e-50, 1.0),
     "each device's linear power gain, received over sent power; a loss in dB is none",
 )
-FREE = ("fraction", FRACTION, "the share of its speed that each device has free")
+FREE = ("fraction", Range(1e-9, 1.0), "the share of its speed that each device has free")
 
 _DEVICE_RANGES = {
     "type_index": Range(0, whole=True),
-    "compute_flops_per_s": _ABOVE_ZERO,
-    "backward_slowdown": _ABOVE_ZERO,
-    "transmit_power_w": _ABOVE_ZERO,
-    "energy_j_per_flop": Range(0.0),
+    "compute_flops_per_s": Range(1.0, 1e30),
+    "backward_slowdown": Range(1e-9, 1e9),
+    "transmit_power_w": Range(1e-12, 1e12),
+    "energy_j_per_flop": Range(0.0, 1e9),
     "memory_bytes": _ABOVE_ZERO,
 }
-"""Of each field of a :class:`~sfl_env.devices.DeviceBatch`."""
+"""Of each field of a :class:`~sfl_env.devices.DeviceBatch`: wider than devices are, and no round overflows."""
 
 
 def probe_profile(profile: object) -> None:
@@ -104,6 +103,12 @@ def check_devices(where: str, devices: Any, shape: tuple[int, int]) -> None:
         require_array(f"{where}.{name}", values, shape, allowed, "(environments, devices)")
 
 
+def in_doubles(devices: DeviceBatch) -> DeviceBatch:
+    """Return a user's devices with all that is computed with as doubles: half floats overflow and lose digits."""
+    found = {name: values.astype(np.float64) for name, values in devices._asdict().items() if name != "type_index"}
+    return devices._replace(**found)
+
+
 def probe_learner(learner: Any) -> None:
     """Raise unless a user's learner tells what its network costs, and how well it does at the start.
 
@@ -117,9 +122,20 @@ def probe_learner(learner: Any) -> None:
     profile = called("learner.profile", lambda: learner.profile)
     require_instance("learner.profile", profile, DNNProfile, "an sfl_env.DNNProfile of its network")
     score = called("learner.reset(0)", learner.reset, PROBE_SEED)
-    require_instance("learner.reset(0)", score, Score, "an sfl_env.learning.Score")
-    Range(0.0, 1.0).require("learner.reset(0).accuracy", score.accuracy)
-    Range().require("learner.reset(0).loss", score.loss)
+    check_score("learner.reset(0)", score)
+
+
+def check_score(where: str, score: Any) -> None:
+    """Raise unless a user's learner has told how well its network does.
+
+    Raises
+    ------
+    ScenarioError
+        Naming entry or range.
+    """
+    require_instance(where, score, Score, "an sfl_env.learning.Score")
+    Range(0.0, 1.0).require(f"{where}.accuracy", score.accuracy)
+    Range().require(f"{where}.loss", score.loss)
 
 
 def probed_episodes(num_devices: int) -> int:

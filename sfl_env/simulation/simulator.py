@@ -23,6 +23,7 @@ from sfl_env.simulation.probing import (
     GAIN,
     check_devices,
     check_state,
+    in_doubles,
     probe_availability,
     probe_channel,
     probe_population,
@@ -130,6 +131,7 @@ class Simulator:
         devices = self.population.sample(rng, *shape)
         if self._own_population:
             check_devices("population.sample(rng, n, num_devices)", devices, shape)
+            devices = in_doubles(devices)
         batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
         check_memory(deepest_cut, devices, batch_size, self.profile.name)

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from sfl_env.checks import Range, called, require_array, require_instance, require_methods, shown
 from sfl_env.errors import DecisionError, ScenarioError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.spaces.observation import Rows
 from sfl_env.spaces.view import View
 
 _POSITIVE_CONDITIONS = (
@@ -36,14 +38,25 @@ def probe_observation(encoder: Any, view: View) -> None:
     n, num_devices = view.conditions.samples.shape
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
     require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
-    shape = (n, *space.shape)
-    kept = called("observation.per_episode(view)", encoder.per_episode, read_only(view))
-    require_array("observation.per_episode(view)", kept, shape)
+    kept = called("observation.per_episode(view)", kept_rows, encoder, view, space)
     rows = called("observation.per_round(view, rows)", encoder.per_round, read_only(view), kept.copy())
     check_rows(rows, n, space)
     told = _way_back("observation.decode(rows)", encoder, "decode", rows)
     if told is not None:
         _check_conditions(told, n, num_devices)
+
+
+def kept_rows(encoder: Any, view: View, space: spaces.Box) -> Rows:
+    """Return what a user's observation encoder keeps through an episode, in the shape of its observations.
+
+    Raises
+    ------
+    ScenarioError
+        Naming shape or type.
+    """
+    rows: Rows = encoder.per_episode(read_only(view))
+    require_array("observation.per_episode(view)", rows, (view.conditions.samples.shape[0], *space.shape))
+    return rows
 
 
 def check_rows(rows: Any, n: int, space: spaces.Box) -> None:
@@ -129,10 +142,38 @@ def _check_encoded(actions: Any, n: int, space: Any) -> None:
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
     decision = called(where, encoder.decode, actions, read_only(seen))
     check_asked(where, decision, seen.samples.shape, problem.fixed_s.shape[-1])
+    check_possible(where, decision, np.minimum(decision.cut, seen.deepest_cut), problem)
+
+
+def check_possible(where: str, asked: Decision, cut: NDArray[np.intp], problem: RoundProblem) -> None:
+    """Raise unless the decision of a user's action encoder can be carried out, with cuts that fit the memories.
+
+    Raises
+    ------
+    DecisionError
+        Naming the encoder's method and what is wrong.
+    """
     try:
-        problem.check(decision._replace(cut=np.minimum(decision.cut, seen.deepest_cut)))
+        problem.as_parallel().check(asked._replace(cut=cut))
     except DecisionError as error:
         raise DecisionError(f"{where} cannot be carried out: {error}") from error
+
+
+def any_action(encoder: Any, space: spaces.Space[Any], num_devices: int) -> Any:
+    """Return an action that can be carried out: shallowest cuts, or any where an encoder knows no way back.
+
+    Raises
+    ------
+    ScenarioError
+        If the encoder fails.
+    """
+    shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
+    actions = _way_back("action.encode(decision)", encoder, "encode", shallow)
+    if actions is not None:
+        return actions[0]
+    drawn_from = copy.deepcopy(space)  # a user's space keeps its own generator
+    drawn_from.seed(0)
+    return drawn_from.sample()
 
 
 def check_asked(where: str, decision: Any, shape: tuple[int, ...], num_cuts: int) -> None:

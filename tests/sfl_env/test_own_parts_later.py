@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from sfl_env import Decision, SFLEnv, SFLVectorEnv
 from sfl_env.devices.population import DeviceBatch, Population
+from sfl_env.dnn import catalogue
 from sfl_env.errors import SFLError
+from sfl_env.learning import Score
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.spaces.view import View
@@ -26,6 +28,7 @@ WRONG_FACTORS: dict[str, Changed] = {
     "one axis": lambda values: values[0],
     "complex": lambda values: values * 1j,
     "objects": lambda values: values.astype(object),
+    "masked": lambda values: np.ma.masked_array(values, mask=values > 0.0),
     "nothing": lambda values: None,
 }
 
@@ -161,6 +164,7 @@ WRONG_DECISIONS: dict[str, Callable[[Decision], Any]] = {
     "a plain tuple": tuple,
     "lists": lambda decision: Decision(*(part.tolist() for part in decision)),
     "one device": lambda decision: Decision(decision.cut[:, :1], decision.bandwidth_share[:, :1]),
+    "more than the band": lambda decision: decision._replace(bandwidth_share=decision.bandwidth_share * 2.0),
 }
 
 
@@ -171,6 +175,51 @@ def test_decisions_that_are_wrong_later_are_named(
 ) -> None:
     with pytest.raises(SFLError, match=r"action\.decode"):
         play(1, action=LateActions(late), **fields)
+
+
+class LateLearner:
+    """Its third score, the first being that of the trial, is another than it should be."""
+
+    profile = catalogue.load("lenet5")
+
+    def __init__(self, late: Any, good_scores: int) -> None:
+        self.late, self.left = late, good_scores
+
+    def score(self) -> Any:
+        self.left -= 1
+        return Score(0.5, 1.0) if self.left >= 0 else self.late
+
+    def reset(self, seed: int) -> Any:
+        return self.score()
+
+    def run_round(self, cut: Any, takes_part: Any) -> Any:
+        return self.score()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+WRONG_SCORES: dict[str, Any] = {
+    "accuracy not a number": Score(np.nan, 1.0),
+    "accuracy in per cent": Score(93.0, 1.0),
+    "negative accuracy": Score(-0.1, 1.0),
+    "infinite loss": Score(0.5, np.inf),
+    "complex loss": Score(0.5, 1j),  # type: ignore[arg-type]  # the mistake
+    "text": Score("0.9", 1.0),  # type: ignore[arg-type]  # the mistake
+    "an accuracy for each of two": Score(np.ones(2), 1.0),  # type: ignore[arg-type]  # the mistake
+    "a plain tuple": (0.5, 1.0),
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("late", WRONG_SCORES.values(), ids=WRONG_SCORES)
+@pytest.mark.parametrize(("good_scores", "method"), [(1, r"reset\(seed\)"), (3, "run_round")])
+def test_scores_that_are_wrong_later_are_named(good_scores: int, method: str, late: Any) -> None:
+    with pytest.raises(SFLError, match=rf"learner\.{method}"):
+        play(1, mode="accuracy", learner=LateLearner(late, good_scores))
 
 
 class LateRows:
@@ -203,6 +252,27 @@ WRONG_ROWS: dict[str, Changed] = {
 def test_observations_that_are_wrong_later_are_named(late: Changed, n: int) -> None:
     with pytest.raises(SFLError, match=r"observation\.per_round"):
         play(n, observation=LateRows(late))
+
+
+WRONG_KEPT_ROWS: dict[str, Changed] = {
+    "one device": lambda rows: rows[:, :1],
+    "twice": lambda rows: np.concatenate([rows, rows]),
+    "complex": lambda rows: rows * 1j,
+    "nothing": lambda rows: None,
+}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("late", WRONG_KEPT_ROWS.values(), ids=WRONG_KEPT_ROWS)
+def test_an_episodes_rows_that_are_wrong_later_are_named(late: Changed, n: int) -> None:
+    class LateEpisodes(LateRows):
+        def per_episode(self, view: View) -> Any:
+            self.calls += 1
+            rows = super().per_episode(view)
+            return rows if self.calls < 3 else late(rows)
+
+    with pytest.raises(SFLError, match=r"observation\.per_episode"):
+        play(n, max_rounds=2, observation=LateEpisodes(lambda rows: rows))
 
 
 def test_an_observation_encoder_cannot_change_the_round() -> None:

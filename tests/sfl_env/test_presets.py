@@ -6,12 +6,14 @@ import warnings
 from typing import Any, cast
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import sfl_env
+from sfl_env import SFLError
 from sfl_env.presets import PRESETS, register_all
 from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
@@ -90,3 +92,24 @@ def test_importing_and_making_load_no_heavy_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("env_id", ["SFL-v0", "SFL-Accuracy-v0"])
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"num_envs": 0}, "num_envs"),
+        ({"num_envs": -1}, "num_envs"),
+        ({"num_envs": "two"}, "num_envs"),
+        ({"num_envs": 1.5}, "num_envs"),
+        ({"autoreset_mode": "zz"}, "autoreset_mode"),
+        ({"max_episode_steps": 3, "max_rounds": 4}, "max_episode_steps"),
+        ({"mode": np.array([1, 2])}, "mode"),
+    ],
+    ids=lambda value: str(value).replace(" ", ""),
+)
+def test_a_batch_refuses_what_is_wrong_alike_whether_networks_are_trained(
+    env_id: str, wrong: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(SFLError, match=named):
+        gym.make_vec(env_id, **{"num_envs": 2, **wrong}).close()

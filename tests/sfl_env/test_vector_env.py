@@ -281,12 +281,16 @@ def test_disabled_autoreset_refuses_to_step_an_episode_that_is_over() -> None:
     envs.step(envs.action_space.sample())
 
 
-@pytest.mark.parametrize("mask", [[True, False], np.array([1, 0]), np.array([True]), np.array([False, False])])
+@pytest.mark.parametrize(
+    "mask",
+    [[True, False], np.array([1, 0]), np.array([True]), np.array([False, False]), np.ones((2, 2), np.bool_)],
+)
 def test_a_wrong_reset_mask_is_refused(mask: Any) -> None:
     envs = make(num_envs=2)
     envs.reset(seed=0)
-    with pytest.raises(ScenarioError, match="reset_mask"):
+    with pytest.raises(ScenarioError, match="reset_mask") as refused:
         envs.reset(options={"reset_mask": mask})
+    assert str(refused.value).isprintable()
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -79,11 +79,12 @@ CHANNELS: list[tuple[Any, str]] = [
     (OwnChannel(shape=(2, 8)), r"channel\.initial\(rng, 2, 10\)\.gain has shape \(2, 8\); it has to be \(2, 10\)"),
     (OwnChannel(shape=(10, 2)), r"gain has shape \(10, 2\); the first axis .* has to be the environment, here 2"),
     (OwnChannel(shape=(10,)), r"has shape \(10,\); the first axis"),
-    (OwnChannel(100.0), r"gain holds 100\.0; .*above 0 and at most 1: .*linear power gain.*a loss in dB is none"),
-    (OwnChannel(-1e-9), r"gain holds -1e-09; each entry has to be a number above 0"),
-    (OwnChannel(0.0), r"gain holds 0\.0; each entry has to be a number above 0"),
-    (OwnChannel(np.nan), "gain holds nan; each entry has to be a number above 0"),
+    (OwnChannel(100.0), r"gain holds 100\.0; .* from 1e-50 to 1: .*linear power gain.*a loss in dB is none"),
+    (OwnChannel(-1e-9), r"gain holds -1e-09; each entry has to be a number from 1e-50 to 1"),
+    (OwnChannel(0.0), r"gain holds 0\.0; each entry has to be a number from 1e-50"),
+    (OwnChannel(np.nan), "gain holds nan; each entry has to be a number from 1e-50"),
     (OwnChannel(1e-9 + 1e-9j), "gain holds entries of type complex128; it has to hold numbers"),
+    (OwnChannel(5e-324), r"gain holds 5e-324; each entry has to be a number from 1e-50"),
     (OwnChannel("1e-9"), "gain holds entries of type <U4; it has to hold numbers"),
     (OwnChannel(state=Losses), r"channel\.initial\(rng, 2, 10\) has no gain; the state has to have it, \(2, 10\)"),
     (OwnChannel(state=dict), "channel.initial.* raised "),
@@ -144,7 +145,7 @@ POPULATIONS: list[tuple[Any, str]] = [
         Dictionaries(),
         r"population\.sample\(rng, 2, 10\) is of type dict; .*devices\.DeviceBatch",
     ),
-    (OwnDevices(compute_flops_per_s=np.negative), r"compute_flops_per_s holds -1.*each entry .* above 0"),
+    (OwnDevices(compute_flops_per_s=np.negative), r"compute_flops_per_s holds -1.*each entry .* from 1 to 1e\+30"),
     (OwnDevices(compute_flops_per_s=lambda x: x[:, :4]), r"compute_flops_per_s has shape \(2, 4\); .*\(2, 10\)"),
     (OwnDevices(compute_flops_per_s=list), "compute_flops_per_s is of type list; it has to be a NumPy array"),
     (OwnDevices(compute_flops_per_s=lambda x: x * np.inf), "compute_flops_per_s holds inf"),
@@ -398,10 +399,96 @@ class OneNumber(OneWayAction):
         raise NotImplementedError("decisions may differ between devices")
 
 
+def test_batches_start_afresh_whatever_is_passed_where_no_way_leads_back_to_actions() -> None:
+    envs = SFLVectorEnv(2, action=OneNumber(), max_rounds=2)
+    envs.reset(seed=0)
+    for _ in range(2):
+        _, _, _, truncated, _ = envs.step(envs.action_space.sample())
+    assert truncated.all()
+    out_of_the_space = np.full(envs.action_space.shape or (), 99, envs.action_space.dtype)
+    _, reward, _, truncated, _ = envs.step(out_of_the_space)
+    assert not reward.any()
+    assert not truncated.any()
+
+
 def test_an_action_may_be_one_number() -> None:
     env = gym.make("SFL-v0", action=OneNumber())
     env.reset(seed=0)
     env.step(env.action_space.sample())
+
+
+# Numbers that no simulation can bear
+
+
+BEYOND_ALL_MEASURE = [
+    *((name, 5e-324) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
+    *((name, 1e-100) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
+    *((name, 1e308) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
+    ("energy_j_per_flop", 1e308),
+]
+
+ENDS = [
+    ("compute_flops_per_s", (1.0, 1e30)),
+    ("backward_slowdown", (1e-9, 1e9)),
+    ("transmit_power_w", (1e-12, 1e12)),
+    ("energy_j_per_flop", (0.0, 1e9)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, end) for name, ends in ENDS for end in ends])
+def test_devices_at_the_ends_of_what_is_allowed_give_finite_rounds(name: str, value: float) -> None:
+    def extreme(values: np.ndarray) -> np.ndarray:
+        return np.full(values.shape, value)
+
+    env = SFLEnv(population=OwnDevices(**{name: extreme}))
+    env.reset(seed=0)
+    _, reward, _, _, infos = env.step(np.zeros((10, 2), np.float32))
+    assert np.isfinite(reward)
+    assert np.isfinite(infos["energy_j"]).all()
+    env.true_problem()
+
+
+@pytest.mark.parametrize(("name", "value"), BEYOND_ALL_MEASURE)
+def test_devices_beyond_all_measure_are_refused(name: str, value: float) -> None:
+    def extreme(values: np.ndarray) -> np.ndarray:
+        return np.full(values.shape, value)
+
+    with pytest.raises(ScenarioError, match=f"{name} holds {value!r}".replace("+", r"\+")):
+        SFLEnv(population=OwnDevices(**{name: extreme}))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8, np.int64, np.longdouble])
+def test_devices_may_be_told_in_any_type_of_numbers(dtype: Any) -> None:
+    def told(values: np.ndarray) -> np.ndarray:
+        return np.ones(values.shape, dtype)
+
+    rounds = []
+    for broken in ({}, {"transmit_power_w": told, "backward_slowdown": told}):
+        fields = {"transmit_power_w": np.ones_like, "backward_slowdown": np.ones_like} | broken
+        env = SFLEnv(population=OwnDevices(**fields))
+        env.reset(seed=0)
+        rounds.append(env.step(np.zeros((10, 2), np.float32))[-1]["device_latency_s"])
+    np.testing.assert_array_equal(*rounds)
+
+
+def test_a_device_with_hardly_any_speed_free_is_refused() -> None:
+    class Hardly(AlwaysAvailable):
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+            return Fractions(np.full((n, num_devices), 5e-324))
+
+    with pytest.raises(ScenarioError, match=r"fraction holds 5e-324; .* a number from 1e-09 to 1"):
+        SFLEnv(availability=Hardly())
+
+
+def test_what_a_part_raises_is_told_on_one_line_without_control_characters() -> None:
+    class Rude(OwnChannel):
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
+            raise ValueError("first\n\x1b[2Jsecond\u202e")
+
+    with pytest.raises(ScenarioError) as caught:
+        SFLEnv(channel=Rude())
+    assert str(caught.value).isprintable()
+    assert "second" in str(caught.value)
 
 
 # What a probe leaves behind
