@@ -12,9 +12,10 @@ from tests.fuzz.cases import Kind, play
 from tests.fuzz.commands import COMMAND_LINES
 from tests.fuzz.damaged import DAMAGED_RUNS
 from tests.fuzz.lives import LIVES
+from tests.fuzz.own_parts import OWN_PARTS
 from tests.fuzz.scenarios import SCENARIOS
 
-KINDS = {kind.name: kind for kind in (SCENARIOS, LIVES, DAMAGED_RUNS, COMMAND_LINES)}
+KINDS = {kind.name: kind for kind in (SCENARIOS, LIVES, OWN_PARTS, DAMAGED_RUNS, COMMAND_LINES)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

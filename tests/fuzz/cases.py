@@ -1,17 +1,24 @@
 """Kinds of cases, and how one is played: from its own generator, in its own folder, warnings as errors."""
 
+import signal
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 LONGEST = 2000
 """Characters of a drawn case that a failure shows."""
+
+
+LONGEST_S = 120
+"""What a case may take before it has failed; the slowest take seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def play(kind: Kind, seed: int, case: int) -> Failure | None:
     drawn: object = "(not drawn)"
     try:
         drawn = kind.draw(rng)
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), in_time(LONGEST_S):
             warnings.simplefilter("error")
             for package in ("tensorboard", "google"):
                 warnings.filterwarnings("ignore", category=DeprecationWarning, module=package)
@@ -65,6 +72,22 @@ def play(kind: Kind, seed: int, case: int) -> Failure | None:
     except (Exception, SystemExit):
         return Failure(kind.name, seed, case, repr(drawn), traceback.format_exc())
     return None
+
+
+@contextmanager
+def in_time(most_s: int) -> Iterator[None]:
+    """Raise in the middle of what takes longer; nothing but the main thread may be given a time."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"took more than {most_s} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(most_s)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def require(condition: object, otherwise: str) -> None:

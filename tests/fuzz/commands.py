@@ -92,13 +92,28 @@ CHEAP = {
 """What makes a command short work; nasty words come on top."""
 
 OPTIONS = {
-    "benchmark": ("mode", "env-id", "policies", "agents", "seed", "fields", "action-mode", "threads", "out"),
+    "benchmark": (
+        "mode", "env-id", "policies", "agents", "episodes", "rounds", "seed", "fields", "action-mode", "threads",
+        "out",
+    ),
     "evaluate": ("env-id", "episodes", "seed", "fields", "out"),
     "profile": ("input-shape", "out"),
     "solve": ("problem", "env-id", "fields", "seed", "save-problem", "out"),
-    "train": ("algo", "env-id", "num-envs", "action-mode", "fields", "settings", "seed", "out", "threads"),
-}
-SWITCHES = ("--overwrite", "--resume", "--help", "--version", "--none", "-h", "positional")
+    "train": (
+        "algo", "env-id", "num-envs", "total-steps", "action-mode", "fields", "settings", "seed", "out", "threads"
+    ),
+}  # fmt: skip
+SWITCHES = (
+    "--overwrite",
+    "--resume",
+    "--trust",
+    "--no-overwrite",
+    "--help",
+    "--version",
+    "--none",
+    "-h",
+    "positional",
+)
 FIELDS = tuple(name for name, *_ in describe_fields() if name not in ("num_devices", "max_rounds"))
 STATUSES = (0, 2)
 
@@ -127,6 +142,8 @@ def draw(rng: np.random.Generator) -> Drawn:
     for _ in range(int(rng.integers(0, 3))):
         option = str(rng.choice(OPTIONS[command]))
         value = nasty()
+        if (option, value) == ("settings", "None"):
+            value = "bad.yml"  # the package's own settings would train for long, as they should
         if option == "fields":
             field = str(rng.choice(FIELDS)) if rng.random() < 0.8 else nasty()
             arguments += ["--fields", f"{field}={value}" if rng.random() < 0.9 else value]

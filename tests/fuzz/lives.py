@@ -1,7 +1,9 @@
 """Actions of every shape and kind, and environments used in every order."""
 
+import contextlib
 import copy
 import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ SYSTEMS: tuple[dict[str, Any], ...] = (
     {"synchronised_phases": True},
     {"schedule": "sequence"},
     {"deadline_s": 5.0},
+    {"info_optimum": True},
+    {"num_devices": 1, "max_rounds": 1},
+    {"mobility": "random-waypoint", "availability_levels": (0.1, 1.0), "battery_j": 1e-9},
     {"mode": "accuracy", "model": "digits-cnn", "batch_size": 8, "local_iterations": 1},
 )
 OPERATIONS = (
@@ -39,7 +44,32 @@ OPERATIONS = (
     "true_problem",
     "render",
     "close",
+    "close twice",
+    "reset oddly",
+    "reset some",
 )
+ODD_RESETS: tuple[dict[str, Any], ...] = (
+    {"seed": [3, 4]},
+    {"seed": [3, None]},
+    {"seed": [None]},
+    {"seed": []},
+    {"options": {}},
+    {"options": {"reset_mask": np.zeros(2, dtype=np.bool_)}},
+    {"options": {"reset_mask": np.ones((2, 2), dtype=np.bool_)}},
+    {"options": {"reset_mask": [True, False]}},
+    {"options": {"reset_mask": None}},
+    {"options": {"mask": np.ones(2, dtype=np.bool_)}},
+    {"options": 3},
+    {"seed": 2**200},
+    {"seed": -1},
+    {"seed": 1.5},
+    {"seed": "3"},
+    {"seed": np.int64(3)},
+    {"seed": True},
+)
+TRIES = 6
+"""Of what is wrong in one operation."""
+
 DTYPES = ("i1", "u1", "i2", "i8", "u8", "f2", "f4", "f8", "g", "c16", "?", "U4", "S4", "O", "M8[s]", "m8[s]", "V2")
 FILLS = (0, 1, -1, 0.5, -128, 127, 255, 1e30, 1e300, 5e-324, float("nan"), float("inf"), -float("inf"), -0.0)
 STRANGE = (
@@ -76,6 +106,8 @@ def draw(rng: np.random.Generator) -> Drawn:
     autoreset = str(rng.choice(["NextStep", "SameStep", "Disabled"]))
     fields = {"num_devices": 3, "max_rounds": 3, "action_mode": str(rng.choice(MODES)), **system}
     operations = tuple(str(name) for name in rng.choice(OPERATIONS, rng.integers(3, 10)))
+    if rng.random() < 0.5:
+        operations = ("reset", "step", "store", *operations, "load wrongly")
     return Drawn(num_envs, autoreset, fields, operations, int(rng.integers(2**31)))
 
 
@@ -89,12 +121,19 @@ def check(drawn: Drawn, folder: Path) -> None:
         made = gym.make("SFL-v0", **drawn.fields)
     life = _Life(made.unwrapped, rng)
     for operation in drawn.operations:
-        try:
+        with told_in_one_line():
             life.do(operation)
-        except SFLError as error:
-            require(str(error) and "\n" not in str(error), f"{operation}: the message is {str(error)!r}")
     life.env.reset(seed=1)
     life.do("step")
+
+
+@contextlib.contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Let errors of the package pass whose messages are one plain line."""
+    try:
+        yield
+    except SFLError as error:
+        require(str(error) and str(error).isprintable(), f"the message is {str(error)!r}")
 
 
 class _Life:
@@ -121,9 +160,22 @@ class _Life:
         elif operation == "load" and self.stored is not None:
             require_finite("observation", self.env.load_state_dict(copy.deepcopy(self.stored)))
         elif operation == "load wrongly" and self.stored is not None:
-            self.load_wrongly(self.stored)
+            for _ in range(TRIES):
+                with told_in_one_line():
+                    self.load_wrongly(self.stored)
         elif operation in ("observed_problem", "true_problem", "close"):
             getattr(self.env, operation)()
+        elif operation == "close twice":
+            self.env.close()
+            self.env.close()
+        elif operation == "reset oddly":
+            for number in self.rng.integers(len(ODD_RESETS), size=TRIES):
+                # Gymnasium has its own word on seeds.
+                with told_in_one_line(), contextlib.suppress(gym.error.Error):
+                    self.env.reset(**ODD_RESETS[int(number)])
+        elif operation == "reset some" and hasattr(self.env, "num_envs"):
+            mask = self.rng.integers(2, size=self.env.num_envs).astype(np.bool_)
+            self.env.reset(options={"reset_mask": mask})
         elif operation == "render" and not hasattr(self.env, "num_envs"):  # batches draw no pictures
             self.env.render()
 

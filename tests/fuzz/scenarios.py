@@ -28,8 +28,36 @@ NOT_OF_A_RANGE = ("model", "dataset_path", "device_types", "device_weights", "av
 MOST_DELAYED = 200_000
 """Devices times rounds of delay; more is memory, not a case of its own."""
 
-LEARNT = {"num_devices": 6, "batch_size": 32, "local_iterations": 2, "shards_per_device": 20}
+LEARNT = {"num_devices": 6, "batch_size": 32, "local_iterations": 2, "shards_per_device": 200}
 """Where networks are trained, work is kept to what a case may take."""
+
+CONTRADICTIONS = (
+    r"min_distance_m is .* below cell_radius_m",
+    r"synchronised_phases goes with",
+    r"of memory, too little for the first cut",
+    r"device_types needs a type whose entry in device_weights is above 0",
+    r"network cannot be trained on '.*', whose samples have shape",
+    r"folder .* given for the data set .* is not there",
+)
+"""What may be wrong with values that are each in their documented range."""
+
+TUPLES: dict[str, tuple[Any, ...]] = {
+    "model": ("", "resnet", "../resnet18", "\x1b[2J", 5, None, ("lenet5",), "nothing.json", "a" * 5000),
+    "device_types": (
+        (), "laptop", ("phone",), ("laptop",), ("laptop", 3), None, {"laptop"},
+        np.array(["laptop"]),
+    ),
+    "device_weights": (
+        (), 1.0, (1.0,), (0.0,) * 5, (-1.0, 1.0, 1.0, 1.0, 1.0), (float("nan"),) * 5, (float("inf"),) * 5,
+        ("1",) * 5, (1j,) * 5, ((1.0,),) * 5, (1.0,) * 6, None, iter((1.0,) * 5),
+    ),
+    "availability_levels": (
+        (), 1.0, (0.0,), (1.0 + 1e-9,), (-0.5,), (float("nan"),), (0.5, float("inf")), ("1",), None, ((0.5,),),
+        (1j,), (1e-7,), (10**400,), {0.5: 1.0},
+    ),
+    "dataset_path": (5, b"x", ("a",), 1.5, [], {}),
+}  # fmt: skip
+"""Of the fields whose ranges are no interval, values that are wrong whatever the other fields are."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +81,16 @@ def draw(rng: np.random.Generator) -> Drawn:
     if "mode" in fields and rng.random() < 0.8:
         del fields["mode"]
     _bound(fields, env_id, rng)
-    is_wrong = rng.random() < 0.05
+    if rng.random() < 0.8:
+        _reconcile(fields)
+    if rng.random() < 0.1:
+        fields = {name: _of_numpy(value) for name, value in fields.items()}
+    is_wrong = rng.random() < 0.1
     if is_wrong:
-        name = str(rng.choice([name for name in RANGES if name not in NOT_OF_A_RANGE]))
+        name = str(rng.choice(list(RANGES)))
         fields[name] = _wrong(name, rng)
     modes = ("continuous", "cut", "discrete")
-    learns = fields.get("mode", PRESETS[env_id].fields.get("mode")) == "accuracy"
+    learns = str(fields.get("mode", PRESETS[env_id].fields.get("mode"))) == "accuracy"
     num_envs = 0 if learns else int(rng.integers(0, 4))
     return Drawn(env_id, num_envs, str(rng.choice(modes)), fields, is_wrong, int(rng.integers(2**31)))
 
@@ -66,7 +98,7 @@ def draw(rng: np.random.Generator) -> Drawn:
 def check(drawn: Drawn, folder: Path) -> None:
     """Make, reset and step twice."""
     fields = {**drawn.fields}
-    if "dataset_path" in fields:
+    if fields.get("dataset_path") == "nothing":
         fields["dataset_path"] = str(folder / "nothing")
     try:
         if drawn.num_envs:
@@ -74,7 +106,9 @@ def check(drawn: Drawn, folder: Path) -> None:
         else:
             env = gym.make(drawn.env_id, action_mode=drawn.action_mode, **fields)
     except SFLError as error:
-        require("\n" not in str(error), f"the message has several lines: {error}")
+        require(str(error).isprintable(), f"the message is not one plain line: {str(error)!r}")
+        understood = drawn.is_wrong or any(re.search(told, str(error)) for told in CONTRADICTIONS)
+        require(understood, f"values of their documented ranges are refused: {error}")
         return
     require(not drawn.is_wrong, "a value out of its documented range is taken")
     try:
@@ -133,10 +167,14 @@ def _ends(text: str) -> tuple[float, float] | None:
 
 def _wrong(name: str, rng: np.random.Generator) -> Any:
     """Draw a value that is out of a field's documented range."""
+    if name in TUPLES:
+        return TUPLES[name][int(rng.integers(len(TUPLES[name])))]
     ends = _ends(RANGES[name])
     anything: list[Any] = ["", "fast", b"3", 1j, [], {}, (3,), float("nan"), object(), np.array([1, 2])]
     if ends is not None:
         low, high = ends
+        if "to" in RANGES[name] and rng.random() < 0.5:  # just beyond an end
+            return [low - abs(low) * 0.01 - 1e-9, high * 1.01 + 1e-9][int(rng.integers(2))]
         anything += [low - abs(low) * 0.01 - 1e-9, high * 1.01 + 1e-9, -np.inf, np.inf, True, 10**400, "3"]
         if int in (HINTS[name], *typing.get_args(HINTS[name])):
             anything += [low + 0.5]
@@ -176,6 +214,22 @@ def _bound(fields: dict[str, Any], env_id: str, rng: np.random.Generator) -> Non
             fields["dataset_path"] = "nothing"  # nothing is downloaded
         if fields.get("model", "auto") not in ("auto", "digits-cnn", "lenet5"):
             fields["model"] = "auto"
+
+
+def _reconcile(fields: dict[str, Any]) -> None:
+    """Take back most of what values that are each in their range contradict each other in."""
+    if fields.get("min_distance_m", 10.0) >= fields.get("cell_radius_m", 60.0) or "min_distance_m" in fields:
+        fields["min_distance_m"] = min(fields.get("min_distance_m", 10.0), 0.5 * fields.get("cell_radius_m", 20.0))
+    if fields.get("synchronised_phases"):
+        fields.pop("schedule", None)
+        fields.pop("deadline_s", None)
+
+
+def _of_numpy(value: Any) -> Any:
+    """Return a number as NumPy's, as it comes out of an array."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return np.int64(value)
+    return np.float64(value) if isinstance(value, float) else value
 
 
 SCENARIOS = Kind("scenarios", 4000, draw, check)

@@ -1,10 +1,12 @@
 """A slice of the fuzz target; ``make fuzz`` plays all of it."""
 
+import time
+
 import numpy as np
 import pytest
 
 from tests.fuzz.__main__ import KINDS
-from tests.fuzz.cases import Kind, play
+from tests.fuzz.cases import Kind, in_time, play
 
 SEED = 0
 SHARE = 0.05
@@ -24,6 +26,11 @@ def test_a_case_is_drawn_alike_whatever_was_played_before(name: str) -> None:
     kind = KINDS[name]
     drawn = [repr(kind.draw(np.random.default_rng([SEED, 3]))) for _ in range(2)]
     assert drawn[0] == drawn[1]
+
+
+def test_what_takes_for_ever_is_stopped() -> None:
+    with pytest.raises(TimeoutError, match="took more than 1 s"), in_time(1):
+        time.sleep(10)
 
 
 def test_a_failure_tells_how_to_play_it_again() -> None:
