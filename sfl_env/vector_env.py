@@ -18,7 +18,10 @@ from sfl_env.spaces.probing import any_action
 
 BoolArray = NDArray[np.bool_]
 
-NUM_ENVS, SEED = Range(1, whole=True), Range(0, whole=True)
+NUM_ENVS = Range(1, 1_000_000_000, whole=True)
+"""More than any memory holds: above it, sizes of arrays overflow before memory is asked for."""
+
+SEED = Range(0, whole=True)
 
 
 class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]):
@@ -30,7 +33,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     Parameters
     ----------
     num_envs : int
-        N.
+        N, at most 1e9.
     autoreset_mode : AutoresetMode or str
         ``"NextStep"`` (default): the step after an episode's end ignores its action and returns the new
         episode's first observation with reward 0. ``"SameStep"``: the ending step returns it already, and

@@ -70,7 +70,7 @@ def colour(name: str) -> str:
 
 
 def box(axes: Axes, at: tuple[float, float, float, float], text: tuple[str, str], fill: str) -> None:
-    """Draw a box (left, bottom, width, height) with a name and what it is."""
+    """Draw a box (left, bottom, width, height) with a name and what it is, on one line or two."""
     left, bottom, width, height = at
     axes.add_patch(
         FancyBboxPatch(
@@ -84,9 +84,9 @@ def box(axes: Axes, at: tuple[float, float, float, float], text: tuple[str, str]
         )
     )
     name, about = text
-    middle = left + width / 2
-    axes.text(middle, bottom + 0.66 * height, name, ha="center", va="center", family="monospace", size=10)
-    axes.text(middle, bottom + 0.28 * height, about, ha="center", va="center", size=8, color="#333333")
+    middle, top = left + width / 2, 0.77 if "\n" in about else 0.68
+    axes.text(middle, bottom + top * height, name, ha="center", va="center", family="monospace", size=10)
+    axes.text(middle, bottom + (top - 0.41) * height, about, ha="center", va="center", size=8, color="#333333")
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -143,34 +143,13 @@ def draw_step() -> Figure:
         column = place if row == 0 else per_row - 1 - place
         at = (left + column * (width + gap), 1.6 - row * 1.3, width, height)
         centres.append((at[0] + width / 2, at[1] + height / 2))
-        step_box(axes, at, (name, about), fill)
+        box(axes, at, (name, about), fill)
     for (x0, y0), (x1, y1) in zip(centres, [*centres[1:], centres[0]], strict=True):
         arrow(axes, (x0, y0), (x1, y1), (width / 2, height / 2))
     last = centres[-1][1]
     axes.text(left + width / 2, last, "the next step", ha="center", va="center", size=9, color="#333333")
     arrow(axes, centres[-1], (left + width / 2, last), (width / 2, height / 2), short_of=0.5)
     return figure
-
-
-def step_box(axes: Axes, at: tuple[float, float, float, float], text: tuple[str, str], fill: str) -> None:
-    """Draw a stage of the step, whose words may take two lines."""
-    left, bottom, width, height = at
-    axes.add_patch(
-        FancyBboxPatch(
-            (left, bottom),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=0.08",
-            facecolor=fill,
-            edgecolor="#555555",
-        )
-    )
-    axes.text(
-        left + width / 2, bottom + 0.77 * height, text[0], ha="center", va="center", family="monospace", size=10
-    )
-    axes.text(
-        left + width / 2, bottom + 0.34 * height, text[1], ha="center", va="center", size=8.5, color="#333333"
-    )
 
 
 def arrow(

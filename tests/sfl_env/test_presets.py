@@ -101,6 +101,7 @@ def test_importing_and_making_load_no_heavy_library() -> None:
         ({"num_envs": 0}, "num_envs"),
         ({"num_envs": -1}, "num_envs"),
         ({"num_envs": "two"}, "num_envs"),
+        ({"num_envs": 10**30}, "num_envs"),
         ({"num_envs": 1.5}, "num_envs"),
         ({"autoreset_mode": "zz"}, "autoreset_mode"),
         ({"max_episode_steps": 3, "max_rounds": 4}, "max_episode_steps"),
