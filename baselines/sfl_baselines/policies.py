@@ -1,5 +1,7 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,17 +93,13 @@ class RulePolicy:
         rows = _rows(observation, self._single_ndim)
         single = rows.ndim == self._single_ndim
         decision = self.rule(self._problem(rows[None] if single else rows))
-        try:
+        with _way_back(self.episodes.action_encoder, "encode"):
             action = self.episodes.action_encoder.encode(decision)
-        except NotImplementedError as error:
-            raise _no_way_back(self.episodes.action_encoder, "encode") from error
         return (action[0] if single else action), state
 
     def _problem(self, rows: NDArray[Any]) -> RoundProblem:
-        try:
+        with _way_back(self.episodes.observation_encoder, "decode"):
             return self.episodes.problem_of(rows)
-        except NotImplementedError as error:
-            raise _no_way_back(self.episodes.observation_encoder, "decode") from error
 
 
 class OraclePolicy(RulePolicy):
@@ -173,6 +171,17 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
         f"The observation is {kind}; it has to be numbers with {single_ndim} axes, or {single_ndim + 1} for a "
         "batch, as the environment gives them."
     )
+
+
+@contextmanager
+def _way_back(encoder: object, method: str) -> Iterator[None]:
+    """Name an encoder that lacks a method that solvers alone need, or says in it that there is no way back."""
+    if not hasattr(encoder, method):
+        raise _no_way_back(encoder, method)
+    try:
+        yield
+    except NotImplementedError as error:
+        raise _no_way_back(encoder, method) from error
 
 
 def _no_way_back(encoder: object, method: str) -> PolicyError:

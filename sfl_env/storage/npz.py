@@ -65,7 +65,7 @@ def read_npz(
             return arrays
     except OSError as reason:
         raise error(f"{path} cannot be read: {reason.strerror or reason}.") from reason
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as reason:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError) as reason:
         raise error(f"{path} is not a whole NPZ file: {reason}.") from reason
 
 

@@ -174,6 +174,32 @@ def test_encoders_without_a_way_back_are_named() -> None:
         sfl_baselines.make("exact", env).predict(observation)
 
 
+class Part:
+    """Some of the methods of another encoder, and no others."""
+
+    def __init__(self, whole: Any, *methods: str) -> None:
+        for name in methods:
+            setattr(self, name, getattr(whole, name))
+
+
+@pytest.mark.parametrize("policy", [name for name in DECIDING if name != "oracle"])
+def test_an_observation_encoder_without_the_method_back_is_named(policy: str) -> None:
+    whole = cast(Any, gym.make("SFL-v0")).unwrapped.episodes.observation_encoder
+    env = gym.make("SFL-v0", observation=Part(whole, "space", "per_episode", "per_round"))
+    observation, _ = env.reset(seed=0)
+    with pytest.raises(PolicyError, match=r"observation encoder Part has no decode\(\)"):
+        sfl_baselines.make(policy, env).predict(observation)
+
+
+@pytest.mark.parametrize("policy", DECIDING)
+def test_an_action_encoder_without_the_method_back_is_named(policy: str) -> None:
+    whole = cast(Any, gym.make("SFL-v0")).unwrapped.episodes.action_encoder
+    env = gym.make("SFL-v0", action=Part(whole, "space", "decode"))
+    observation, _ = env.reset(seed=0)
+    with pytest.raises(PolicyError, match=r"action encoder Part has no encode\(\)"):
+        sfl_baselines.make(policy, env).predict(observation)
+
+
 def test_a_users_rule_becomes_a_policy() -> None:
     env = gym.make("SFL-v0", num_devices=4)
 
