@@ -7,9 +7,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.checks import require_entries
 from sfl_env.episodes import Episodes, ProblemAccess
 from sfl_env.render import Frame, picture_of, screen
-from sfl_env.simulation.stored import require_entries, restored_generator
+from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
 
 

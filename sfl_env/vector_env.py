@@ -8,11 +8,19 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from sfl_env.checks import Range, require_choice, require_instance, require_known, require_methods, shown
+from sfl_env.checks import (
+    Range,
+    require_choice,
+    require_entries,
+    require_instance,
+    require_known,
+    require_methods,
+    shown,
+)
 from sfl_env.episodes import Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
-from sfl_env.simulation.stored import require_entries, restored_generator
+from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
 from sfl_env.spaces.probing import any_action
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
+from sfl_env.checks import require_entries, require_mapping
 from sfl_env.episodes.making import make
 from sfl_env.episodes.seeing import progress_of, see
 from sfl_env.errors import DecisionError, StateError
@@ -21,8 +22,6 @@ from sfl_env.scenario import Scenario
 from sfl_env.simulation.simulator import State
 from sfl_env.simulation.states import replace_rows, to_nested
 from sfl_env.simulation.stored import (
-    require_entries,
-    require_mapping,
     require_same_scenario,
     restored_progress,
     restored_state,

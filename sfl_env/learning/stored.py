@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sfl_env.checks import require_whole, shown
+from sfl_env.checks import require_entries, require_whole, shown
 from sfl_env.errors import DataError, TrainingError
 from sfl_env.learning.batches import check_partition
 from sfl_env.learning.machine import ComputedBy
@@ -50,7 +50,7 @@ class TrainingState(NamedTuple):
         TrainingError
             If an entry is missing, foreign, of another type or impossible; it names the entry.
         """
-        _check_entries("state", stored, cls._fields)
+        require_entries(stored, cls._fields, "state", TrainingError)
         return cls(
             round=_round(stored["round"]),
             weights=_weights(stored["weights"], like),
@@ -85,21 +85,6 @@ class TrainingState(NamedTuple):
             check_partition(self.partition, num_samples, local, name)
         except DataError as error:
             raise TrainingError(f"partition of the stored state does not fit: {error}") from error
-
-
-def _check_entries(what: str, stored: Any, names: tuple[str, ...]) -> None:
-    if not isinstance(stored, Mapping):
-        raise TrainingError(
-            f"The stored {what} is a {type(stored).__name__}; it has to be the dictionary that state_dict() gave."
-        )
-    for name in names:
-        if name not in stored:
-            raise TrainingError(f"The stored {what} has no entry {name!r}; it needs {', '.join(names)}.")
-    for name in stored:
-        if name not in names:
-            raise TrainingError(
-                f"The stored {what} has an unknown entry {shown(name)}; known: {', '.join(names)}."
-            )
 
 
 def _round(value: Any) -> int:
@@ -176,7 +161,7 @@ def _draws(stored: Any) -> Tensor:
 
 
 def _computed_by(stored: Any) -> ComputedBy:
-    _check_entries("computed_by", stored, ComputedBy._fields)
+    require_entries(stored, ComputedBy._fields, "computed_by", TrainingError)
     by = ComputedBy(**stored)
     if not (isinstance(by.torch_version, str) and isinstance(by.device, str)):
         raise TrainingError(

@@ -11,7 +11,7 @@ from sfl_env.channel.fading import ScatterState, SteadyState
 from sfl_env.channel.mobility import DriftState, StaticState, WaypointState
 from sfl_env.channel.model import ChannelState
 from sfl_env.channel.shadowing import ShadowingState
-from sfl_env.checks import nearest_name
+from sfl_env.checks import require_entries
 from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, Population
 from sfl_env.errors import StateError
@@ -53,47 +53,6 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
     Progress: {"accuracy": FRACTION, "loss": NOT_NEGATIVE, "elapsed_s": NOT_NEGATIVE},
 }
 """What the package's own states hold; entries that are not named have to be finite, other parts' are theirs."""
-
-
-def require_entries(stored: object, names: tuple[str, ...], what: str) -> Mapping[str, Any]:
-    """Return a stored part once it is known to have the entries that it should, and no others.
-
-    Raises
-    ------
-    StateError
-        If it is no mapping, or an entry is missing or foreign.
-
-    Examples
-    --------
-    >>> require_entries({"rng": 1}, ("rng", "episodes"), "state")
-    Traceback (most recent call last):
-        ...
-    sfl_env.errors.StateError: The stored state lacks 'episodes'; state_dict() gives it rng, episodes.
-    """
-    stored = require_mapping(stored, what)
-    for name in names:
-        if name not in stored:
-            raise StateError(f"The stored {what} lacks {name!r}; state_dict() gives it {', '.join(names)}.")
-    for name in stored:
-        if name not in names:
-            raise StateError(
-                f"The stored {what} has an entry {name!r} that nothing here has a use for"
-                f"{nearest_name(str(name), names)}; state_dict() gives it {', '.join(names)}."
-            )
-    return stored
-
-
-def require_mapping(stored: object, what: str) -> Mapping[Any, Any]:
-    """Return a stored part once it is known to have entries at all.
-
-    Raises
-    ------
-    StateError
-        If it has none.
-    """
-    if not isinstance(stored, Mapping):
-        raise StateError(f"The stored {what} is a {type(stored).__name__}; state_dict() gives a dictionary.")
-    return stored
 
 
 def require_same_scenario(stored: object, here: Mapping[str, Any]) -> None:

@@ -54,10 +54,10 @@ def infinite(tensor: torch.Tensor) -> torch.Tensor:
 
 MUTATIONS: list[tuple[str, Callable[[State], Any], str]] = [
     *[
-        (f"no {e}", without(e), f"no entry '{e}'")
+        (f"no {e}", without(e), f"The stored state lacks '{e}'")
         for e in ("round", "weights", "partition", "draws", "computed_by")
     ],
-    ("foreign entry", changed("optimizer", {}), "unknown entry 'optimizer'"),
+    ("foreign entry", changed("optimizer", {}), "an entry 'optimizer' that nothing here has a use for"),
     ("no dictionary", lambda state: list(state), "state is a list"),
     ("nothing", lambda state: None, "state is a NoneType"),
     ("negative round", changed("round", -1), "round of the stored state is -1"),
@@ -98,7 +98,7 @@ MUTATIONS: list[tuple[str, Callable[[State], Any], str]] = [
         "draws of the stored",
     ),
     ("computed by nobody", changed("computed_by", "me"), "computed_by is a str"),
-    ("computed by half", changed("computed_by", {"device": "cpu"}), "computed_by has no entry 'torch_version'"),
+    ("computed by half", changed("computed_by", {"device": "cpu"}), "computed_by lacks 'torch_version'"),
     (
         "no threads",
         changed("computed_by", {"torch_version": "2", "torch_threads": 0, "device": "cpu"}),
