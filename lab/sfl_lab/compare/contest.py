@@ -19,7 +19,9 @@ from sfl_env import Scenario
 from sfl_env.checks import nearest_name
 from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError, RunError, ScenarioError
+from sfl_env.storage import runs
 from sfl_env.storage.runs import Run
+from sfl_lab.compare.intervals import CONFIDENCE, coverage
 from sfl_lab.compare.records import Record, check_paired
 
 SEQUENTIAL = "sequential"
@@ -305,6 +307,16 @@ def write_results(run: Run, results: Results) -> None:
     for name, write in results.files().items():
         write(run.file(name))
     run.finish(results.summary())
+
+
+def circumstances(episodes: int) -> dict[str, Any]:
+    """Return what every summary tells beside the outcome: how sure its intervals are, and what made it."""
+    return {
+        "confidence": CONFIDENCE,
+        "coverage": round(coverage(episodes), 3),
+        "command": runs.command(),
+        "versions": runs.versions(),
+    }
 
 
 def described(contest: Contest[R, Out], unsaid: tuple[str, ...] = ()) -> str:

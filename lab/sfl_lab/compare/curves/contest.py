@@ -15,7 +15,6 @@ from sfl_baselines import Policy
 from sfl_baselines.environments import held_out_seed, make_single
 from sfl_env import Scenario, SFLEnv
 from sfl_env.errors import ScenarioError
-from sfl_env.storage import runs
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -23,6 +22,7 @@ from sfl_lab.compare.contest import (
     Contest,
     Contestant,
     Lineup,
+    circumstances,
     described,
     labels_of,
 )
@@ -30,7 +30,6 @@ from sfl_lab.compare.curves import figure, tables
 from sfl_lab.compare.curves.curve import Curve, follow
 from sfl_lab.compare.curves.schemes import CentralisedLearner, RoundLengthAgent
 from sfl_lab.compare.curves.scores import LearningScore, score
-from sfl_lab.compare.intervals import CONFIDENCE, coverage
 from sfl_lab.compare.writing import star_notes
 
 SCHEMES = ("alternating", "exact", "common-cut", "equal-bandwidth", "federated", SEQUENTIAL, CENTRALISED)
@@ -91,10 +90,7 @@ class CurveResults:
             "target_accuracy": self.target,
             "first": self.first,
             "other_systems": self.systems,
-            "confidence": CONFIDENCE,
-            "coverage": round(coverage(contest.episodes), 3),
-            "command": runs.command(),
-            "versions": runs.versions(),
+            **circumstances(contest.episodes),
             "schemes": self.scores,
         }
 

@@ -12,7 +12,6 @@ import sfl_agents
 import sfl_baselines
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
-from sfl_env.storage import runs
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -20,10 +19,10 @@ from sfl_lab.compare.contest import (
     Contest,
     Contestant,
     Lineup,
+    circumstances,
     described,
     labels_of,
 )
-from sfl_lab.compare.intervals import CONFIDENCE, coverage
 from sfl_lab.compare.rounds import figure, tables
 from sfl_lab.compare.rounds.rollout import Rollout, roll_out
 from sfl_lab.compare.rounds.scores import Score, score
@@ -99,10 +98,7 @@ class RoundResults:
             "generator_seed": held_out_seed(contest.seed),
             "reference": self.yardstick,
             "other_systems": self.systems,
-            "confidence": CONFIDENCE,
-            "coverage": round(coverage(contest.episodes), 3),
-            "command": runs.command(),
-            "versions": runs.versions(),
+            **circumstances(contest.episodes),
             "policies": self.scores,
         }
 
