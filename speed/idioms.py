@@ -84,7 +84,7 @@ def _positional_fields(n: int) -> tuple[Call, Call]:
             backward_slowdown=v,
             samples=v,
             deepest_cut=v,
-            active=v,
+            takes_part=v,
         )
 
     return plain, lambda: make(v, v, v, v, v, v, v)
@@ -99,7 +99,7 @@ IDIOMS: Mapping[str, Callable[[int], tuple[Call, Call]]] = {
     "take(axis=1) for an index array": _take,
     "in place for a new array": _in_place,
     "out by position": _positional_out,
-    "fields by position": _positional_fields,
+    "a named tuple's fields by position": _positional_fields,
 }
 
 

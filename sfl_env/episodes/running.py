@@ -16,7 +16,6 @@ from sfl_env.learning.protocol import Progress
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
-from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
 from sfl_env.simulation.simulator import State
@@ -29,8 +28,9 @@ from sfl_env.simulation.stored import (
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import Rows
-from sfl_env.spaces.probing import check_asked, check_possible, check_rows, check_terms, kept_rows, read_only
+from sfl_env.spaces.probing import check_possible
 from sfl_env.spaces.view import View, progress_steps
+from sfl_env.spaces.watched import WatchedDecoder, WatchedReward, WatchedRows
 
 
 class Now(NamedTuple):
@@ -96,13 +96,14 @@ class Episodes:
         self.action_encoder = made.action_encoder
         self.reference_latency_s = made.reference_latency_s
         self.reward = made.reward
-        # The package's own parts only give what is possible; what others' give is checked in every round.
-        self._own = made.own
-        self._all_is_ours = not made.own and not made.simulator.has_own_parts
-        self._decode = self._decode_by_own if "action" in made.own else self.action_encoder.decode
-        self._per_round = self._rows_by_own if "observation" in made.own else self.observation_encoder.per_round
-        self._terms = self._terms_by_own if "reward" in made.own else self.reward.terms
-        self._observation_space = self.observation_encoder.space(self.scenario.num_devices)
+        # As they are asked: the package's own parts only give what is possible, and a user's are looked at.
+        encoder, decoder, reward, own = made.observation_encoder, made.action_encoder, made.reward, made.own
+        num_devices, num_cuts = made.scenario.num_devices, made.simulator.workload.num_cuts
+        self._rows = WatchedRows(encoder, num_devices) if "observation" in own else encoder
+        self._decoder = WatchedDecoder(decoder, num_cuts) if "action" in own else decoder
+        self._reward = WatchedReward(reward) if "reward" in own else reward
+        self._own_action = "action" in own
+        self._all_is_ours = not own and not made.simulator.has_own_parts
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
         self._now: Now | None = None
@@ -142,36 +143,12 @@ class Episodes:
         learning = self._start_learning(rng)
         _, _, view = self._seen(fresh, learning)
         rows = now.episode_rows.copy()
-        rows[which] = self._per_episode(view)
+        rows[which] = self._rows.per_episode(view)
         state = replace_rows(now.state, which, fresh)
         true, observed, view = self._seen(state, learning)
-        observations = self._per_round(view, rows)
+        observations = self._rows.per_round(view, rows)
         self._now = Now(state, true, observed, rows, learning)
         return observations
-
-    def _per_episode(self, view: View) -> Rows:
-        if "observation" in self._own:
-            return kept_rows(self.observation_encoder, view, self._observation_space)
-        return self.observation_encoder.per_episode(view)
-
-    def _rows_by_own(self, view: View, rows: Rows) -> Rows:
-        """Return the observations of a user's encoder."""
-        observations = self.observation_encoder.per_round(read_only(view), rows)
-        check_rows(observations, view.conditions.samples.shape[0], self._observation_space)
-        return observations
-
-    def _decode_by_own(self, action: Actions, seen: Conditions) -> Decision:
-        """Return the decision that actions stand for by a user's encoder."""
-        asked = self.action_encoder.decode(action, read_only(seen))
-        check_asked("action.decode(action, seen)", asked, seen.samples.shape, self.simulator.workload.num_cuts)
-        return asked
-
-    def _terms_by_own(self, outcome: Outcome) -> Mapping[str, Array]:
-        """Return the terms of a user's reward."""
-        terms = self.reward.terms(read_only(outcome))
-        check_terms(terms, self.n, self._term_names)
-        # Copies, since a term may be an array of the outcome, and the rewards are the user's to change.
-        return {name: values.astype(np.float64) for name, values in terms.items()}
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
         if self.learner is None:
@@ -184,8 +161,8 @@ class Episodes:
     def _started(self, state: State, learning: Progress | None) -> tuple[Now, Rows]:
         """Return where episodes stand in a state that no round of theirs has led to, and their observations."""
         true, observed, view = self._seen(state, learning)
-        rows = self._per_episode(view)
-        return Now(state, true, observed, rows, learning), self._per_round(view, rows)
+        rows = self._rows.per_episode(view)
+        return Now(state, true, observed, rows, learning), self._rows.per_round(view, rows)
 
     def start_infos(self) -> dict[str, Any]:
         """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
@@ -209,7 +186,7 @@ class Episodes:
             shape = now.true.samples.shape
             shallow = Decision(np.zeros(shape, np.intp), np.full(shape, 1.0 / shape[1]))
             decision, _ = self.simulator.carried_out(now.state, shallow)
-            self._term_names = tuple(self._terms(self.simulator.outcome(now.state, now.true, decision)))
+            self._term_names = tuple(self._reward.terms(self.simulator.outcome(now.state, now.true, decision)))
         return self._term_names
 
     def step(self, action: Actions, rng: np.random.Generator) -> Transition:
@@ -232,12 +209,12 @@ class Episodes:
         """
         now = self._now or self.now
         state, true, learning = now.state, now.true, now.learning
-        asked = self._decode(action, now.observed)
+        asked = self._decoder.decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
-        if "action" in self._own:
+        if self._own_action:
             check_possible("action.decode(action, seen)", asked, decision.cut, self.true_problem())
         outcome = self.simulator.outcome(state, true, decision)
-        terms = self._terms(outcome)
+        terms = self._reward.terms(outcome)
         infos = round_infos(decision, limited, outcome, terms)
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
@@ -254,7 +231,7 @@ class Episodes:
             self._now = None
         del now, true
         true, observed, view = self._seen(state, learning)
-        observation = self._per_round(view, rows)
+        observation = self._rows.per_round(view, rows)
         self._now = Now(state, true, observed, rows, learning)
         if learning is not None:
             infos |= self.learning_infos()

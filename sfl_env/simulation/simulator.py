@@ -18,19 +18,11 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
-from sfl_env.simulation.probing import (
-    FREE,
-    GAIN,
-    check_devices,
-    check_state,
-    in_doubles,
-    probe_availability,
-    probe_channel,
-    probe_population,
-    probe_profile,
-)
+from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
+from sfl_env.simulation.watched import WatchedPopulation, watched_availability, watched_channel
 
 _ZERO = constant(0.0)
+_ONE_ROUND = np.array(1)
 
 _ONE_PER_PHASE = np.ones(len(PHASES))
 
@@ -102,17 +94,17 @@ class Simulator:
             probe_population(population, scenario.num_devices)
         if availability is not None:
             probe_availability(availability, scenario.num_devices)
-        self._own_channel, self._own_availability = channel is not None, availability is not None
-        self._own_population = population is not None
-        self.has_own_parts = self._own_channel or self._own_availability or self._own_population
+        self.has_own_parts = any(part is not None for part in (channel, population, availability))
         self.profile = parts.profile(scenario) if profile is None else profile
         self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
         self.population: DeviceSampler = parts.population(scenario) if population is None else population
         self.availability: Availability[Any] = (
             parts.availability(scenario) if availability is None else availability
         )
-        self._next_channel = self._channel_by_own if self._own_channel else self.channel.step
-        self._next_availability = self._availability_by_own if self._own_availability else self.availability.step
+        # As they are asked: the package's own parts only give what is possible, and a user's are looked at.
+        self._channel = self.channel if channel is None else watched_channel(channel)
+        self._population = self.population if population is None else WatchedPopulation(population)
+        self._availability = self.availability if availability is None else watched_availability(availability)
         self.workload = parts.workload(scenario, self.profile)
         if isinstance(self.population, Population):
             check_types_memory(self.population, scenario, self.workload, self.profile.name)
@@ -128,18 +120,13 @@ class Simulator:
         With delayed CSI the channel has a past: the rounds before the first one, by default as many as the delay.
         """
         scenario, shape = self.scenario, (n, self.scenario.num_devices)
-        devices = self.population.sample(rng, *shape)
-        if self._own_population:
-            check_devices("population.sample(rng, n, num_devices)", devices, shape)
-            devices = in_doubles(devices)
+        devices = self._population.sample(rng, *shape)
         batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
         check_memory(deepest_cut, devices, batch_size, self.profile.name)
         rounds_before = scenario.csi_delay_rounds if past_rounds is None else past_rounds
         channel, past = self._channel_with_past(rng, shape, rounds_before)
-        availability = self.availability.initial(rng, *shape)
-        if self._own_availability:
-            check_state("availability.initial(rng, n, num_devices)", availability, shape, FREE)
+        availability = self._availability.initial(rng, *shape)
         samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
             setup=Setup(
@@ -160,26 +147,12 @@ class Simulator:
         self, rng: np.random.Generator, shape: tuple[int, int], rounds_before: int
     ) -> tuple[Any, Array]:
         """Draw channels (N, K), and the gains (N, rounds_before, K) of the rounds before."""
-        channel = self.channel.initial(rng, *shape)
-        if self._own_channel:
-            check_state("channel.initial(rng, n, num_devices)", channel, shape, GAIN)
+        channel = self._channel.initial(rng, *shape)
         past = np.empty((shape[0], rounds_before, shape[1]))
         for age in range(rounds_before):
             past[:, age] = channel.gain
-            channel = self._next_channel(channel, rng)
+            channel = self._channel.step(channel, rng)
         return channel, past
-
-    def _channel_by_own(self, channel: Any, rng: np.random.Generator) -> Any:
-        """Return the next state of a user's channel."""
-        later = self.channel.step(channel, rng)
-        check_state("channel.step(state, rng)", later, channel.gain.shape, GAIN)
-        return later
-
-    def _availability_by_own(self, availability: Any, rng: np.random.Generator) -> Any:
-        """Return the next state of a user's availability."""
-        later = self.availability.step(availability, rng)
-        check_state("availability.step(state, rng)", later, availability.fraction.shape, FREE)
-        return later
 
     def conditions(self, state: State) -> Conditions:
         """Return the true conditions of the round that comes next."""
@@ -190,15 +163,15 @@ class Simulator:
         return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
-        setup = state.setup
+        devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
         return Conditions(
-            uplink_snr_hz=setup.snr_per_gain_hz * gain,
-            downlink_full_rate_bps=self._downlink.full_rate_bps(gain),
-            compute_flops_per_s=setup.devices.compute_flops_per_s * state.availability.fraction,
-            backward_slowdown=setup.devices.backward_slowdown,
-            samples=setup.samples,
-            deepest_cut=setup.deepest_cut,
-            takes_part=state.charge > _ZERO if self.has_batteries else None,
+            snr_per_gain_hz * gain,
+            self._downlink.full_rate_bps(gain),
+            devices.compute_flops_per_s * state.availability.fraction,
+            devices.backward_slowdown,
+            samples,
+            deepest_cut,
+            state.charge > _ZERO if self.has_batteries else None,
         )
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
@@ -257,14 +230,14 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        past = state.past_gain
+        setup, channel, past_gain, availability, _, rounds_over = state
         if self.scenario.csi_delay_rounds:
-            past = np.concatenate([past[:, 1:], state.channel.gain[:, None]], axis=1)
+            past_gain = np.concatenate([past_gain[:, 1:], channel.gain[:, None]], axis=1)
         return State(
-            setup=state.setup,
-            channel=self._next_channel(state.channel, rng),
-            past_gain=past,
-            availability=self._next_availability(state.availability, rng),
-            charge=outcome.charge,
-            round=state.round + 1,
+            setup,
+            self._channel.step(channel, rng),
+            past_gain,
+            self._availability.step(availability, rng),
+            outcome.charge,
+            rounds_over + _ONE_ROUND,
         )

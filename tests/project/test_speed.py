@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import sfl_env  # noqa: F401  (registers its ids)
-from speed import timing
+from speed import idioms, timing
 
 ROOT = Path(__file__).parents[2]
 MEASURED = json.loads((ROOT / "docs" / "data" / "speed.json").read_text(encoding="utf-8"))
@@ -45,3 +46,14 @@ def test_the_stored_targets_follow_from_the_stored_tables() -> None:
     tables = {title: [timing.Row(**row) for row in rows] for title, rows in MEASURED["tables"].items()}
     found = [dataclasses.asdict(target) for target in speed.targets(tables, MEASURED["scip"])]
     assert found == MEASURED["targets"]
+
+
+@pytest.mark.parametrize("n", idioms.SIZES)
+@pytest.mark.parametrize("name", idioms.IDIOMS)
+def test_an_idiom_gives_what_the_plain_way_gives(name: str, n: int) -> None:
+    plain, ours = idioms.IDIOMS[name](n)
+    wanted, found = plain(), ours()
+    if isinstance(wanted, tuple):
+        assert all(a is b for a, b in zip(wanted, found, strict=True))
+    else:  # sums are repeated for every device
+        np.testing.assert_allclose(found, np.broadcast_to(wanted, np.shape(found)))
