@@ -16,8 +16,8 @@ a division by these sums                    2.0    1.8
 a named tuple's fields by position          1.9    1.9
 ==========================================  =====  ========
 
-Fields go by position only into the two named tuples of devices that every round makes: together two hundredths of a
-single environment's step.
+Fields go by position only into the two named tuples of devices that every round makes: together two hundredths
+of a single environment's step.
 
 Writing into arrays that are there (``*=``, ``out=``) gains a tenth for one environment and nothing measurable for
 many; it is used where the array is the function's own.
