@@ -35,7 +35,12 @@ WIDER = {
     "rounds": ("tests/sfl_env/optimum", "tests/sfl_env/simulation"),
     "optimum": ("tests/sfl_baselines",),
     "learning": ("tests/sfl_env/test_accuracy_mode.py",),
-    "simulation": ("tests/sfl_env/test_env.py", "tests/project/figures"),
+    "simulation": (
+        "tests/sfl_env/test_env.py",
+        "tests/sfl_env/test_own_parts.py",
+        "tests/sfl_env/test_own_parts_later.py",
+        "tests/project/figures",
+    ),
 }
 """The tests that a fault meets after those of its own package: of what is built on it.
 
@@ -224,10 +229,7 @@ def main() -> None:
     """Try a sample of a package's faults, list what survives, and write it as JSON where asked to."""
     arguments = _parser().parse_args()
     faults = faults_of(arguments.package)
-    # In an order in which a larger sample begins with the smaller one, and what time cuts short is a sample too.
-    chosen = list(faults)
-    random.Random(arguments.seed).shuffle(chosen)
-    chosen = chosen[: arguments.sample or None]
+    chosen = _survivors(faults, arguments.again) if arguments.again else _sample(faults, arguments)
     verdicts: list[Verdict | None] = []
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(arguments.at_once) as pool:
         trials = Trials(arguments.package, arguments.circles, Path(scratch))
@@ -253,11 +255,25 @@ def main() -> None:
         arguments.out.write_text(json.dumps(found | {"verdicts": count, "survivors": survivors}, indent=2) + "\n")
 
 
+def _sample(faults: Sequence[Fault], arguments: argparse.Namespace) -> list[Fault]:
+    """In an order in which a larger sample begins with the smaller one, and what time cuts short is one too."""
+    chosen = list(faults)
+    random.Random(arguments.seed).shuffle(chosen)
+    return chosen[: arguments.sample or None]
+
+
+def _survivors(faults: Sequence[Fault], found: Path) -> list[Fault]:
+    """Those that survived another time, wherever their lines are now."""
+    survived = {(entry["path"], entry["change"]) for entry in json.loads(found.read_text())["survivors"]}
+    return [fault for fault in faults if (fault.path, fault.change) in survived]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--package", required=True, choices=list(WIDER), help="the folder of sfl_env")
     parser.add_argument("--sample", type=int, default=200, help="how many faults to try; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--again", type=Path, help="JSON file of another time: try only what survived it")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="begin no trial so long after the run without a fault"
     )

@@ -125,7 +125,7 @@ def dirichlet(
     concentration : float
         Above 0; 0.1 is strongly skewed, 100 nearly IID.
     min_samples : int
-        Fewest samples that a device may end with; a mini-batch has to fit.
+        Fewest samples that a device may end with, at least 1; a mini-batch has to fit.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def dirichlet(
     >>> int(skewed.sizes.sum()), bool(skewed.sizes.min() >= 9)
     (1000, True)
     """
-    require_whole("min_samples", min_samples, 0, error=DataError)
+    require_whole("min_samples", min_samples, 1, error=DataError)
     _check_devices(num_devices, len(labels), min_samples)
     require_positive("concentration", concentration, DataError)
     classes, counts = np.unique(labels, return_counts=True)
@@ -217,7 +217,7 @@ def quantity_skew(
     >>> int(split.sizes.sum()), bool(split.sizes.min() >= 10)
     (100, True)
     """
-    require_whole("min_samples", min_samples, 0, error=DataError)
+    require_whole("min_samples", min_samples, 1, error=DataError)
     _check_devices(num_devices, len(labels), min_samples)
     require_positive("concentration", concentration, DataError)
     shares = _dirichlet_shares(rng, concentration, (), num_devices)

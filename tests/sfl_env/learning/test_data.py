@@ -84,7 +84,7 @@ def test_parquet_files_are_found_through_the_environment_variable(
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     hub_dataset("cifar10")
-    with pytest.raises(DataError, match="does not hold 'cifar10' as"):
+    with pytest.raises(DataError, match=rf"The folder '{tmp_path}' does not hold 'cifar10' as"):
         load("cifar10", tmp_path)
     with pytest.raises(DataError, match="is not there"):
         load("cifar10", tmp_path / "missing")

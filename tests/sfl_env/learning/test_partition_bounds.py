@@ -37,8 +37,11 @@ def test_a_single_device_holds_everything() -> None:
 
 def test_a_device_that_asks_for_no_sample_hears_of_none() -> None:
     for draw in (dirichlet, quantity_skew):
-        with pytest.raises(DataError, match="min_samples is -1"):
-            draw(LABELS, generator(), num_devices=2, concentration=1.0, min_samples=-1)
+        for none in (-1, 0):
+            with pytest.raises(
+                DataError, match=f"min_samples is {none}; it has to be a whole number of at least 1"
+            ):
+                draw(LABELS, generator(), num_devices=2, concentration=1.0, min_samples=none)
         with pytest.raises(DataError, match=r"concentration is 0\.0"):
             draw(LABELS, generator(), num_devices=2, concentration=0.0)
 
@@ -89,3 +92,10 @@ def test_samples_of_a_class_are_mixed_before_they_are_handed_out() -> None:
         first = draw(labels, generator()).indices[0]
         # Its mean is that of all samples and not that of either half.
         assert 400.0 < first.mean() < 600.0
+
+
+def test_no_device_gets_fewer_than_asked_for_where_only_an_even_split_will_do() -> None:
+    labels = np.repeat(np.arange(2), 20)
+    for seed in range(10):
+        split = dirichlet(labels, np.random.default_rng(seed), num_devices=4, concentration=1e3, min_samples=10)
+        assert split.sizes.tolist() == [10, 10, 10, 10]

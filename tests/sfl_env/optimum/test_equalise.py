@@ -61,3 +61,17 @@ def test_what_is_left_over_goes_to_those_without_the_band_that_are_waited_for() 
     time = sending / share + np.array([[0.0, 8.0, 8.0, 1.0]])
     moved = next_shares(share, time, sending / share, inner_steps=60)
     np.testing.assert_allclose(moved, [[0.125, 0.4375, 0.4375, 0.0]], rtol=1e-9)
+
+
+def test_a_problem_is_moved_as_it_would_be_alone() -> None:
+    """Beside others, too, of whose devices some do without the band."""
+    rng = np.random.default_rng(0)
+    fixed, sending = 10.0 ** rng.uniform(-1.0, 1.0, (2, 20, 5))
+    sending[rng.random((20, 5)) < 0.3] = 0.0
+    share = rng.dirichlet(np.ones(5), 20)
+    slope = sending / share
+    together = next_shares(share, fixed + slope, slope, inner_steps=5)
+    for row in range(20):
+        only = slice(row, row + 1)
+        alone = next_shares(share[only], (fixed + slope)[only], slope[only], inner_steps=5)
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-9, atol=1e-200)

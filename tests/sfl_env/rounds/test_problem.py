@@ -1,7 +1,7 @@
 """Round problems: what they take, and whose rounds they stand for."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 import sfl_env
 from sfl_baselines import allocate_bandwidth, solve_alternating, solve_exact, solve_in_turn
 from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.numbers import cut_indices, real_numbers
 from sfl_env.rounds.problem import ARRAYS, LARGEST, SHARE_SUM_TOLERANCE, SMALLEST, Decision, RoundProblem
 
 
@@ -283,3 +284,19 @@ def test_shares_may_miss_their_sum_by_rounding_only() -> None:
     problem.check(Decision(cut, np.array([[0.5, 0.5 + 0.5 * SHARE_SUM_TOLERANCE]])))
     with pytest.raises(DecisionError, match="sum to"):
         problem.check(Decision(cut, np.array([[0.5, 0.5 + 2.0 * SHARE_SUM_TOLERANCE]])))
+
+
+def test_masked_cuts_are_called_cuts() -> None:
+    with pytest.raises(DecisionError, match=r"^cut has masked entries"):
+        cut_indices(np.ma.masked_equal([0, 1], 1))
+
+
+def test_what_no_double_holds_is_infinite_without_a_warning() -> None:
+    """Where the machine has longer numbers than doubles; elsewhere it is infinite from the start."""
+    with np.errstate(all="raise"):
+        assert real_numbers("start", np.longdouble("1e4000"), ProblemError) == np.inf
+
+
+def test_an_unknown_system_is_named_with_its_field() -> None:
+    with pytest.raises(ProblemError, match=r"^system is 'both'"):
+        RoundProblem(**arrays(), system=cast(Any, "both"))

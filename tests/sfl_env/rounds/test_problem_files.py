@@ -139,3 +139,30 @@ def test_a_name_that_no_file_can_have_is_refused(suffix: str) -> None:
 def test_a_path_may_be_a_text(tmp_path: Path) -> None:
     write_problem(tmp_path / "problem.json", RoundProblem(**arrays()))
     assert read_problem(str(tmp_path / "problem.json")).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("system", ["parallel", "sequence", "deadline"])
+def test_a_single_round_may_leave_out_the_axis_of_rounds(tmp_path: Path, system: System) -> None:
+    path = tmp_path / "problem.json"
+    path.write_text(json.dumps({name: values[0] for name, values in plain().items()} | {"system": system}))
+    found, wanted = read_problem(path), RoundProblem(**arrays(), system=system)
+    assert found.system == wanted.system
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "said"),
+    [
+        ("fixed_s", '"soon"', r'fixed_s in .* holds "soon"; it has to hold numbers or null'),
+        ("fixed_s", "true", r"fixed_s in .* holds true; it has to hold numbers or null"),
+        ("uplink_bits", "null", r"uplink_bits in .* holds null; it has to hold numbers\."),
+    ],
+)
+def test_an_entry_that_is_no_number_is_named(tmp_path: Path, name: str, entry: str, said: str) -> None:
+    path = tmp_path / "problem.json"
+    given = plain()
+    given[name][0][0][0] = json.loads(entry)
+    path.write_text(json.dumps(given))
+    with pytest.raises(ProblemError, match=said):
+        read_problem(path)

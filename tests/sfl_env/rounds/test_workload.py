@@ -54,3 +54,12 @@ def test_optimisers_that_keep_more_need_more_memory() -> None:
     parameters = catalogue.load("resnet18").device_parameters
     np.testing.assert_allclose(momentum - plain, parameters * 4.0)
     np.testing.assert_allclose(adam - momentum, parameters * 4.0)
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_bytes_are_an_eighth_of_bits(name: str) -> None:
+    profile, found = catalogue.load(name), costs(name, activation_bits=16, parameter_bits=24, optimizer_slots=2)
+    deepest_so_far = np.maximum.accumulate(profile.device_activation_elements)
+    np.testing.assert_array_equal(found.sample_bytes, 2 * deepest_so_far)
+    # Weights, gradients and two slots of the optimiser, and the buffers once.
+    np.testing.assert_array_equal(found.static_bytes, 3 * (4 * profile.device_parameters + profile.device_buffers))

@@ -17,7 +17,7 @@ from sfl_env.dnn import catalogue
 from sfl_env.episodes import OPTIONS
 from sfl_env.presets import PRESETS
 from sfl_env.simulation import parts
-from sfl_env.simulation.arguments import FIELDS, SHELL_OPTIONS
+from sfl_env.simulation.arguments import FIELDS, SHELL_OPTIONS, sort
 from sfl_env.spaces import parts as agent_parts
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.reward import WeightedReward
@@ -235,3 +235,23 @@ def test_the_ids_speeds_still_vary() -> None:
     assert dataclasses.asdict(SFLEnv(population=Measured()).scenario) | {
         "availability_levels": (0.5, 0.75, 1.0)
     } == dataclasses.asdict(Scenario())
+
+
+def test_what_is_none_is_not_given() -> None:
+    said = sort(None, None, {"model": "vgg16", "profile": None, "num_devices": 3}, {"profile": ("model",)}, ())
+    assert said.given == {}
+    assert (said.scenario.model, said.scenario.num_devices) == ("vgg16", 3)
+
+
+def test_an_own_population_is_at_its_whole_speed_unless_an_own_availability_says_otherwise() -> None:
+    parts_of_ones_own: dict[str, Any] = {"population": OWN["population"], "availability": OWN["availability"]}
+    known = {"population": (), "availability": ("availability_levels",)}
+    alone = sort(None, None, {"population": OWN["population"]}, known, ())
+    assert alone.scenario.availability_levels == (1.0,)
+    both = sort(None, None, parts_of_ones_own, known, ())
+    assert both.scenario.availability_levels == Scenario().availability_levels
+
+
+def test_a_preset_that_is_none_is_named() -> None:
+    with pytest.raises(ScenarioError, match=r"^preset is of type list; it has to be a mapping"):
+        sort(None, cast(Any, ["num_devices"]), {}, {}, ())

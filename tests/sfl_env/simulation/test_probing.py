@@ -218,6 +218,18 @@ class OwnLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+def test_a_learner_is_tried_with_a_seed_as_it_will_get_them() -> None:
+    seeds = []
+
+    class Seeded(OwnLearner):
+        def reset(self, seed: int) -> Any:
+            seeds.append(seed)
+            return self.score
+
+    SFLEnv(mode="accuracy", learner=Seeded()).reset(seed=0)
+    assert [type(seed) for seed in seeds] == [int, int]
+
+
 class Unprofiled(OwnLearner):
     profile = "lenet5"
 
