@@ -94,7 +94,6 @@ class Simulator:
             probe_population(population, scenario.num_devices)
         if availability is not None:
             probe_availability(availability, scenario.num_devices)
-        self.has_own_parts = any(part is not None for part in (channel, population, availability))
         self.profile = parts.profile(scenario) if profile is None else profile
         self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
         self.population: DeviceSampler = parts.population(scenario) if population is None else population

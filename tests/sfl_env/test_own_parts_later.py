@@ -69,6 +69,41 @@ def test_a_process_that_goes_wrong_later_is_named(part: str, value: float, chang
         play(n, **{part: Late(value, change)})
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("part", ["channel", "availability", "action", "reward", "observation"])
+def test_after_a_part_has_failed_the_episode_stands_where_it_stood(part: str, n: int) -> None:
+    env: Any = SFLEnv(num_devices=3) if n == 1 else SFLVectorEnv(n, num_devices=3)
+    encoders = env.episodes
+    late: dict[str, tuple[str, Any]] = {
+        "channel": ("step", encoders.simulator.channel),
+        "availability": ("step", encoders.simulator.availability),
+        "action": ("decode", encoders.action_encoder),
+        "reward": ("terms", encoders.reward),
+        "observation": ("per_round", encoders.observation_encoder),
+    }
+    fails = False
+
+    class Failing:
+        """The package's own part, one of whose methods fails when it is told to."""
+
+        def __getattr__(self, name: str) -> Any:
+            if fails and name == late[part][0]:
+                raise ZeroDivisionError
+            return getattr(late[part][1], name)
+
+    env = type(env)(*(() if n == 1 else (n,)), num_devices=3, **{part: Failing()})
+    env.reset(seed=0)
+    action = np.zeros(env.action_space.shape, env.action_space.dtype)
+    env.step(action)
+    before = env.true_problem()
+    fails = True
+    with pytest.raises(ZeroDivisionError):
+        env.step(action)
+    fails = False
+    np.testing.assert_array_equal(env.true_problem().uplink_snr_hz, before.uplink_snr_hz)
+    env.step(action)
+
+
 class LatePopulation:
     """Its first devices, those of the trial and of the nominal round, are good ones."""
 

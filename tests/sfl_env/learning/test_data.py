@@ -141,9 +141,10 @@ class Squares(Dataset[Any]):
 
 
 def test_any_map_style_dataset_can_be_used() -> None:
-    data = from_datasets(Squares(9), TensorDataset(torch.zeros(2, 1, 2, 2), torch.tensor([0, 1])))
+    data = from_datasets(Squares(9), TensorDataset(torch.zeros(2, 1, 2, 2).double(), torch.tensor([0, 1])))
     assert data.num_classes == 3
     assert data.train_features[5, 0, 0, 0] == 5.0
+    assert data.train_features.dtype == data.test_features.dtype == torch.float32
     assert data.to(torch.device("cpu"), torch.float64).test_features.dtype == torch.float64
 
 

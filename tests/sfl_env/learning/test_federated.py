@@ -116,6 +116,12 @@ def test_the_same_seed_gives_the_same_episode_and_another_seed_another(digits: T
     assert first[0].score != other[0].score
 
 
+@pytest.mark.parametrize("seed", [-1, 0.5, "7", None])
+def test_what_is_no_seed_is_called_one(digits: TensorData, seed: Any) -> None:
+    with pytest.raises(TrainingError, match=r"^seed is "):
+        small_training(digits).reset(seed)
+
+
 def after_one_device(training: Any, state: Any, weights: Any, device: int) -> Any:
     """The weights after that device alone has trained in the round that follows the state."""
     training.load_state_dict({**state, "weights": weights})

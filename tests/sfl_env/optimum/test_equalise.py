@@ -63,15 +63,16 @@ def test_what_is_left_over_goes_to_those_without_the_band_that_are_waited_for() 
     np.testing.assert_allclose(moved, [[0.125, 0.4375, 0.4375, 0.0]], rtol=1e-9)
 
 
-def test_a_problem_is_moved_as_it_would_be_alone() -> None:
+@pytest.mark.parametrize("inner_steps", [0, 1, 5])
+def test_a_problem_is_moved_as_it_would_be_alone(inner_steps: int) -> None:
     """Beside others, too, of whose devices some do without the band."""
     rng = np.random.default_rng(0)
     fixed, sending = 10.0 ** rng.uniform(-1.0, 1.0, (2, 20, 5))
     sending[rng.random((20, 5)) < 0.3] = 0.0
     share = rng.dirichlet(np.ones(5), 20)
     slope = sending / share
-    together = next_shares(share, fixed + slope, slope, inner_steps=5)
+    together = next_shares(share, fixed + slope, slope, inner_steps=inner_steps)
     for row in range(20):
         only = slice(row, row + 1)
-        alone = next_shares(share[only], (fixed + slope)[only], slope[only], inner_steps=5)
+        alone = next_shares(share[only], (fixed + slope)[only], slope[only], inner_steps=inner_steps)
         np.testing.assert_allclose(together[row], alone[0], rtol=1e-9, atol=1e-200)
