@@ -21,6 +21,9 @@ SHELL_OPTIONS = (
 
 FIELDS = tuple(item.name for item in dataclasses.fields(Scenario))
 
+_FREE_SPEED = frozenset({"availability_levels", "availability_switch_probability"})
+"""Fields that say how much of their speed devices have free."""
+
 
 class Said(NamedTuple):
     """A user's arguments, sorted."""
@@ -76,36 +79,30 @@ def sort(
                 "field or argument", name, [other for other in (*known, *SHELL_OPTIONS) if other != name]
             )
     given = {name: value for name, value in keywords.items() if name not in FIELDS and value is not None}
-    for part, fields in replaced.items():
-        for name in fields:
-            if part in given and (name in given or (name in keywords and name in FIELDS)):
-                raise ScenarioError(f"{name} is given beside {part}, which replaces it; leave one of the two out.")
     own = {name: value for name, value in keywords.items() if name in FIELDS}
-    if "population" in given and "availability" not in given:
-        own |= _whole_speed(scenario, {**(preset or {}), **own})
-    if scenario is not None:
-        return Said(_checked(scenario, preset or {}).replace(**own), given)
     for name in preset or {}:
         require_known("field of the preset", name, FIELDS)
-    return Said(Scenario(**{**(preset or {}), **own}), given)
+    stands_for = Scenario(**(preset or {}))
+    whole = stands_for if scenario is None else _checked(scenario, stands_for, preset or {})
+    said = {name for name in FIELDS if name in own or getattr(whole, name) != getattr(stands_for, name)}
+    for part, fields in replaced.items():
+        for name in fields:
+            if part in given and (name in given or name in said):
+                raise ScenarioError(f"{name} is given beside {part}, which replaces it; leave one of the two out.")
+    if "population" in given and "availability" not in given and not (said | set(preset or {})) & _FREE_SPEED:
+        own["availability_levels"] = (1.0,)  # what the user has measured is what he has
+    return Said(whole.replace(**own), given)
 
 
-def _checked(scenario: object, preset: Mapping[str, Any]) -> Scenario:
+def _checked(scenario: object, stands_for: Scenario, preset: Collection[str]) -> Scenario:
     """Refuse a scenario that is not what the id stands for."""
     require_instance("scenario", scenario, Scenario, "an sfl_env.Scenario; fields may also be given as keywords")
     assert isinstance(scenario, Scenario)
-    for name, value in vars(Scenario().replace(**preset)).items():
-        if name in preset and getattr(scenario, name) != value:
+    for name in preset:
+        if getattr(scenario, name) != getattr(stands_for, name):
             raise ScenarioError(
-                f"scenario has {name}={getattr(scenario, name)!r}, and the id stands for {name}={value!r}; pass "
-                "the scenario to SFL-v0 or sfl_env.SFLEnv, or single fields to this id."
+                f"scenario has {name}={getattr(scenario, name)!r}, and the id stands for "
+                f"{name}={getattr(stands_for, name)!r}; pass the scenario to SFL-v0 or sfl_env.SFLEnv, or single "
+                "fields to this id."
             )
     return scenario
-
-
-def _whole_speed(scenario: Scenario | None, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave the speeds of an own population as they are, unless the user says how much of them is free."""
-    for name in ("availability_levels", "availability_switch_probability"):
-        if name in said or getattr(scenario or Scenario, name) != getattr(Scenario, name):
-            return {}
-    return {"availability_levels": (1.0,)}

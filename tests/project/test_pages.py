@@ -11,6 +11,7 @@ import pytest
 import sfl_baselines
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 
 
 def script(name: str) -> ModuleType:
@@ -105,3 +106,19 @@ def test_a_figure_that_was_typed_into_the_readme_is_found(section: str) -> None:
     digit = next(at for at in range(begin, len(page)) if page[at].isdigit())
     typed = page[:digit] + str((int(page[digit]) + 1) % 10) + page[digit + 1 :]
     assert script("results").filled(typed) == page
+
+
+def words(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_teaches_what_runs_code_or_claims_what_is_not_so(page: Path) -> None:
+    assert "weights_only=False" not in words(page)
+    assert not re.search(r"no formula is written twice", words(page), re.IGNORECASE)
+
+
+def test_the_page_on_accuracy_says_that_threads_matter() -> None:
+    what_a_seed_fixes = words(DOCS / "accuracy.md").partition("## What a seed fixes")[2].partition("## ")[0]
+    assert "number of torch threads" in what_a_seed_fixes
+    assert "`resnet18` and `vgg11` differ in the last digits" in what_a_seed_fixes

@@ -1,8 +1,11 @@
 """Run folders that anybody may have written run no code, take no memory, and are refused in one line."""
 
+import json
 import resource
 import shutil
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -243,3 +246,68 @@ def test_what_stands_in_the_way_of_results_is_told(
     error = [line for line in capsys.readouterr().err.splitlines() if "sfl: error:" in line]
     assert len(error) == 1
     assert name in error[0]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sfl: error: ")
+    assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def in_cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = tiny.SETTINGS.replace(action_mode="cut")
+    return tiny.finished(tiny.job(settings=settings), tmp_path_factory.mktemp("cuts") / "run")
+
+
+GONE = object()
+
+
+@pytest.mark.parametrize("value", [GONE, [], ["ppo"], None], ids=["gone", "[]", "[ppo]", "None"])
+@pytest.mark.parametrize(
+    "where",
+    ["settings", "settings.algo", "settings.settings", "settings.settings.action_mode", "settings.env_id"],
+)
+def test_a_configuration_without_what_an_agent_needs_is_refused(
+    in_cuts: Path, tmp_path: Path, where: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy(in_cuts, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    *outer, last = where.split(".")
+    holder = config
+    for name in outer:
+        holder = holder[name]
+    if value is GONE:
+        del holder[last]
+    else:
+        holder[last] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    refused(capsys, "evaluate", folder, "--episodes", 2)
+    played = ["--episodes", 2, "--policies", "exact", "--out", tmp_path / "out"]
+    refused(capsys, "benchmark", "--agents", folder, *played)
+
+
+@pytest.mark.parametrize("damaged", ["policy.pth", "policy_class", "data", "n_envs"])
+def test_a_damaged_agent_of_stable_baselines3_is_refused_where_it_is_trusted(
+    finished: Path, tmp_path: Path, damaged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = foreign(finished, tmp_path / "run", damaged)
+    refused(capsys, "evaluate", folder, "--episodes", 2, "--trust")
+
+
+def foreign(run: Path, folder: Path, without: str) -> Path:
+    """A run whose agent is stored by Stable-Baselines3 itself, with one thing damaged or taken out."""
+    sfl_agents.load(run, make_batch("SFL-v0", 1, tiny.FIELDS)).save(copy(run, folder) / "agent.zip")
+    with zipfile.ZipFile(folder / "agent.zip") as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    if without in members:
+        members[without] = b"garbage"
+    else:
+        data = json.loads(members["data"])
+        del data[without]
+        members["data"] = json.dumps(data).encode()
+    with zipfile.ZipFile(folder / "agent.zip", "w") as stored:
+        for name, content in members.items():
+            stored.writestr(name, content)
+    return folder

@@ -10,6 +10,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import sfl_baselines
 import sfl_env
+from sfl_baselines.rules import deepest_fitting, equal_shares
+from sfl_env import Decision
 from sfl_env.errors import PolicyError
 from sfl_env.presets import PRESETS
 from sfl_env.spaces.observation import DeviceRows
@@ -210,6 +212,17 @@ def test_a_users_rule_becomes_a_policy() -> None:
     observation, _ = env.reset(seed=0)
     action, _ = sfl_baselines.RulePolicy(env, last_cut).predict(observation)
     np.testing.assert_allclose(env.step(action)[4]["bandwidth_share"], 0.25)
+
+
+def test_the_rule_of_the_example_does_what_its_sentence_says() -> None:
+    sentence = "leaves three blocks on every device, or as many as fit"
+    assert sentence in " ".join((sfl_baselines.RulePolicy.__doc__ or "").split())
+    envs: Any = gym.make_vec("SFL-v0", num_envs=50)
+    policy = sfl_baselines.RulePolicy(envs, lambda p: Decision(deepest_fitting(p, 2), equal_shares(p)))
+    observation, _ = envs.reset(seed=0)
+    fitting = envs.unwrapped.episodes.now.observed.deepest_cut
+    cut = envs.step(policy.predict(observation)[0])[4]["cut"]
+    np.testing.assert_array_equal(cut, np.minimum(2, fitting))  # the third block's cut
 
 
 def test_sequential_is_the_optimum_where_devices_take_turns() -> None:

@@ -129,6 +129,7 @@ def test_a_state_that_is_not_whole_changes_nothing(
         with pytest.raises(TrainingError, match="has not started"):
             training.evaluate()
         return
+    assert training.round == twin.round
     assert training.run_round([1] * K).score == twin.run_round([1] * K).score
     assert same(training.weights(), twin.weights())
 

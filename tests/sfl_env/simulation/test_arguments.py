@@ -56,6 +56,47 @@ def test_a_part_beside_a_field_that_it_replaces_is_an_error(make: Any, part: str
         make(**{part: OWN[part], field: value_of(field)})
 
 
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("profile", "model", "vgg11"),
+        ("channel", "fading", "none"),
+        ("population", "compute_spread", 3.0),
+        ("availability", "availability_levels", (0.5,)),
+        ("reward", "energy_weight", 3.0),
+    ],
+)
+def test_a_part_beside_a_scenario_that_says_otherwise_is_an_error(part: str, field: str, value: Any) -> None:
+    told = Scenario(num_devices=3, **{field: value})
+    with pytest.raises(ScenarioError, match=f"^{field} is given beside {part}"):
+        SFLEnv(scenario=told, **{part: OWN[part]})
+    assert SFLEnv(scenario=Scenario(num_devices=3), **{part: OWN[part]}).scenario.num_devices == 3
+
+
+def test_what_an_id_stands_for_is_not_said_by_a_scenario_of_it() -> None:
+    told = Scenario(**PRESETS["SFL-SmallCell-v0"].fields)
+    channel = OWN["channel"]
+    env: Any = gym.make("SFL-SmallCell-v0", scenario=told, channel=channel)
+    assert env.unwrapped.episodes.simulator.channel is channel
+    with pytest.raises(ScenarioError, match=r"^fading is given beside channel"):
+        gym.make("SFL-SmallCell-v0", scenario=told.replace(fading="none"), channel=channel)
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        ("profile", "model"),
+        ("action", "action_mode"),
+        ("network", "model"),
+        ("data", "dataset"),
+        ("data", "dataset_path"),
+        ("learner", "executor"),
+    ],
+)
+def test_the_table_of_what_parts_replace_names_what_they_replace(part: str, field: str) -> None:
+    assert field in REPLACED[part]
+
+
 @pytest.mark.parametrize("part", OWN)
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_a_part_replaces_what_an_id_stands_for(env_id: str, part: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import sfl_baselines
 from sfl_baselines.environments import make_batch
 from sfl_env import RoundProblem
+from sfl_env.dnn import catalogue
 from sfl_env.errors import ProblemError
 from sfl_env.rounds.problem_files import FIELDS, read_problem, write_problem
 from sfl_lab.cli import main
@@ -157,3 +158,18 @@ def test_files_of_other_systems_are_no_proofs_either(
     shown = capsys.readouterr().out
     assert ("lower bound" in shown) == (system == "sequence")
     assert ("surrogate" in shown) == (system != "sequence")
+
+
+@pytest.mark.parametrize("system", [[], ["schedule=sequence"]], ids=["parallel", "sequence"])
+def test_cut_names_of_a_model_do_nothing_in_the_table_of_a_round(
+    system: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    stored = catalogue.load("lenet5").to_dict()
+    stored["cut_names"] = [f"[red]{number}[/red]\x1b[2J[/x]" for number in range(len(stored["cut_names"]))]
+    (tmp_path / "model.json").write_text(json.dumps(stored))
+    assert main(["solve", "--fields", f"model={tmp_path / 'model.json'}", "num_devices=3", *system]) == 0
+    shown = capsys.readouterr().out
+    assert shown.replace("\n", "").isprintable()
+    assert "[red]" in shown
+    assert "\\x1b[2J[/x]" in shown

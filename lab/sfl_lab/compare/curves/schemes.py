@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import sfl_agents
 from sfl_baselines.policies import PolicyState
-from sfl_env import DNNProfile, SFLEnv, SFLVectorEnv
+from sfl_env import DNNProfile, Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.learning.protocol import Learner, Score
 
 EnvMaker = Callable[..., SFLEnv]
@@ -86,7 +86,7 @@ class RoundLengthAgent:
     """
 
     def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
-        alone = env.scenario.replace(mode="latency", model=env.scenario.network)
+        alone = env.scenario.replace(mode="latency", model=Scenario.model)
         mode = sfl_agents.action_mode_of(path)
         twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, action_mode=mode)
         self._agent = sfl_agents.load(path, twin, trust=trust)
