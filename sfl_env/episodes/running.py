@@ -102,7 +102,7 @@ class Episodes:
         self._rows = WatchedRows(encoder, num_devices) if "observation" in own else encoder
         self._decoder = WatchedDecoder(decoder, num_cuts) if "action" in own else decoder
         self._reward = WatchedReward(reward) if "reward" in own else reward
-        self._own_action, self._own_rows = "action" in own, "observation" in own
+        self._own_action = "action" in own
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
         self._now: Now | None = None
@@ -223,15 +223,9 @@ class Episodes:
             score = self.learner.run_round(decision.cut[0], takes_part[0])
             learning = progress_of("learner.run_round(...)", score, learning.elapsed_s + outcome.latency_s)
         state = self.simulator.step(state, outcome, rng)
-        rows = now.episode_rows
-        if not self._own_rows:
-            # Nothing can fail any more: the old arrays go first, so that the new ones take their memory, warm in
-            # the caches. For a single environment that is a fortieth of the step.
-            self._now = None
-        del now, true
         true, observed, view = self._seen(state, learning)
-        observation = self._rows.per_round(view, rows)
-        self._now = Now(state, true, observed, rows, learning)
+        observation = self._rows.per_round(view, now.episode_rows)
+        self._now = Now(state, true, observed, now.episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
