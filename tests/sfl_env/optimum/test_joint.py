@@ -291,3 +291,14 @@ def test_corner_values_in_any_combination(data: st.DataObject, k: int, c: int) -
     solution = solve_exact(problem)
     problem.check(solution.decision)
     assert (solution.relative_gap < 1e-8).all()
+
+
+def test_best_cuts_warn_of_nothing_where_devices_are_left_without_band() -> None:
+    problem = random_problem(np.random.default_rng(0), 4, 3, 5, last_cut_free=True)
+    share = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [5e-324, 0.5, 0.5], [0.0, 1.0, 0.0]])
+    with np.errstate(all="raise"):
+        cut, bound = best_cuts(problem, share)
+    # Without band only the cut that needs none can be done, and where nobody has any, computing alone bounds.
+    np.testing.assert_array_equal(cut[share == 0.0], 4)
+    assert bound[1] == problem.fixed_s[1].min(axis=-1).max()
+    assert (bound <= solve_exact(problem).latency_s * (1.0 + 1e-9)).all()
