@@ -99,8 +99,7 @@ def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Ar
     (array([[0, 0]]), array([2.]))
     """
     instance = _instance(problem)
-    with np.errstate(all="ignore"):
-        now = instance.evaluate(share)
+    now = instance.evaluate(share)
     computing = problem.fixed_s.min(axis=-1).max(axis=-1)
     held = proven_bound_s(share, now.time_s)
     bound = np.where((share > 0.0).any(axis=1), np.maximum(held, computing), computing)

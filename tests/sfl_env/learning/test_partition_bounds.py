@@ -97,5 +97,5 @@ def test_samples_of_a_class_are_mixed_before_they_are_handed_out() -> None:
 def test_no_device_gets_fewer_than_asked_for_where_only_an_even_split_will_do() -> None:
     labels = np.repeat(np.arange(2), 20)
     for seed in range(10):
-        split = dirichlet(labels, np.random.default_rng(seed), num_devices=4, concentration=1e3, min_samples=10)
+        split = dirichlet(labels, np.random.default_rng(seed), num_devices=4, concentration=50.0, min_samples=10)
         assert split.sizes.tolist() == [10, 10, 10, 10]
