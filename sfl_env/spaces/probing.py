@@ -39,7 +39,7 @@ def probe_observation(encoder: Any, view: View) -> None:
     space = called(f"observation.space({num_devices})", encoder.space, num_devices)
     require_instance(f"observation.space({num_devices})", space, spaces.Box, "a gymnasium.spaces.Box")
     kept = called("observation.per_episode(view)", kept_rows, encoder, view, space)
-    rows = called("observation.per_round(view, rows)", encoder.per_round, read_only(view), kept.copy())
+    rows = called("observation.per_round(view, rows)", encoder.per_round, read_only(view), read_only(kept))
     check_rows(rows, n, space)
     told = _way_back("observation.decode(rows)", encoder, "decode", rows)
     if told is not None:

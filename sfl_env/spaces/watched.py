@@ -31,9 +31,10 @@ class WatchedRows:
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
         """Return the observations (N, K, F)."""
-        observations = self._encoder.per_round(read_only(view), episode_rows)
+        observations = self._encoder.per_round(read_only(view), read_only(episode_rows))
         check_rows(observations, view.conditions.samples.shape[0], self._space)
-        return observations
+        # A copy, since the rows that stay may come back as they are, and observations are the agent's to change.
+        return observations.copy()
 
 
 class WatchedDecoder:
@@ -47,7 +48,8 @@ class WatchedDecoder:
         """Return the decision that actions stand for."""
         asked = self._encoder.decode(action, read_only(seen))
         check_asked("action.decode(action, seen)", asked, seen.samples.shape, self._num_cuts)
-        return asked
+        # Copies, since infos tell of them and an encoder may use its arrays again.
+        return Decision(asked.cut.copy(), asked.bandwidth_share.copy())
 
 
 class WatchedReward:

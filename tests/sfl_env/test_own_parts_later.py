@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from sfl_env import Decision, SFLEnv, SFLVectorEnv
 from sfl_env.devices.population import DeviceBatch, Population
 from sfl_env.dnn import catalogue
-from sfl_env.errors import SFLError
+from sfl_env.errors import ScenarioError, SFLError
 from sfl_env.learning import Score
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
+from sfl_env.spaces.action import ContinuousAction
+from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.view import View
 
 Changed = Callable[[Any], Any]
@@ -308,6 +310,54 @@ def test_an_episodes_rows_that_are_wrong_later_are_named(late: Changed, n: int) 
 
     with pytest.raises(SFLError, match=r"observation\.per_episode"):
         play(n, max_rounds=2, observation=LateEpisodes(lambda rows: rows))
+
+
+class Kept(DeviceRows):
+    """Gives the rows that stay through an episode back as they are, or writes into them."""
+
+    writes = False
+
+    def per_round(self, view: View, episode_rows: Any) -> Any:
+        if self.writes:
+            episode_rows[..., 0] = 0.5
+        return episode_rows
+
+
+class Overwriting(Kept):
+    writes = True
+
+
+def test_the_rows_that_stay_cannot_be_written_to_by_an_encoder_nor_by_an_agent() -> None:
+    num_cuts = SFLEnv().episodes.simulator.workload.num_cuts
+    with pytest.raises(ScenarioError, match=r"observation\.per_round\(view, rows\) raised .* read-only"):
+        SFLEnv(num_devices=3, observation=Overwriting(num_cuts, with_battery=False))
+    env = SFLEnv(num_devices=3, observation=Kept(num_cuts, with_battery=False))
+    first, _ = env.reset(seed=0)
+    before = first.copy()
+    first[...] = 0.25
+    second = env.step(np.zeros((3, 2), np.float32))[0]
+    np.testing.assert_array_equal(second, before)
+
+
+class Reusing(ContinuousAction):
+    """Fills the same arrays again in every round."""
+
+    def decode(self, action: Any, seen: Conditions) -> Decision:
+        decided = super().decode(action, seen)
+        kept: Decision = self.__dict__.setdefault(f"of {len(decided.cut)}", decided)
+        kept.cut[...], kept.bandwidth_share[...] = decided
+        return kept
+
+
+def test_what_infos_tell_of_a_round_stays_so_when_an_encoder_uses_its_arrays_again() -> None:
+    num_cuts = SFLEnv().episodes.simulator.workload.num_cuts
+    env = SFLEnv(num_devices=3, action=Reusing(num_cuts))
+    env.reset(seed=0)
+    first = env.step(np.full((3, 2), -1.0, np.float32))[4]
+    cut = first["cut"].copy()
+    second = env.step(np.full((3, 2), 1.0, np.float32))[4]
+    np.testing.assert_array_equal(first["cut"], cut)
+    assert (second["cut"] > first["cut"]).any()
 
 
 def test_an_observation_encoder_cannot_change_the_round() -> None:
