@@ -32,6 +32,20 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         assert found.arrays[name].dtype == array.dtype
 
 
+def test_a_zip_that_only_a_later_version_reads_is_refused_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "file.zip"
+    archive.write(path, {"format": 2}, ARRAYS)
+    later = bytearray(path.read_bytes())
+    needed = later.index(b"PK\x01\x02") + 6  # in the first entry of the directory at the end
+    later[needed] = 99
+    path.write_bytes(later)
+    with pytest.raises(NotImplementedError):
+        zipfile.ZipFile(path)
+    assert archive.members(path) == frozenset()
+    with pytest.raises(PolicyError, match=str(path)):
+        archive.read(path)
+
+
 def test_equal_contents_are_equal_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         archive.write(tmp_path / name, {"format": 2}, ARRAYS)
