@@ -246,4 +246,4 @@ def test_single_cut_is_a_profile() -> None:
 
 def test_fields_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        toy().name = "other"  # type: ignore[misc]
+        toy().name = "other"  # type: ignore[misc]  # the mistake under test

@@ -153,5 +153,5 @@ def test_what_is_no_decision_is_refused(cut: object, active: object, message: st
     training = small()
     training.reset(0)
     with pytest.raises(TrainingError, match=message):
-        training.run_round(cut, active)  # type: ignore[arg-type]
+        training.run_round(cut, active)  # type: ignore[arg-type]  # the mistake under test
     assert training.round == 0

@@ -81,7 +81,7 @@ def test_lengths_that_do_not_follow_from_the_numbers_are_not_given(system: str) 
 
 def test_an_unknown_system_finds_its_nearest() -> None:
     with pytest.raises(ProblemError, match="did you mean 'sequence'"):
-        RoundProblem(**arrays(), system="sequenc")  # type: ignore[arg-type]
+        RoundProblem(**arrays(), system="sequenc")  # type: ignore[arg-type]  # the mistake under test
 
 
 class Unreadable:

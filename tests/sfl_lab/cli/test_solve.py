@@ -153,7 +153,7 @@ def test_a_proof_is_printed_of_the_environments_own_problem_alone(
 def test_files_of_other_systems_are_no_proofs_either(
     problem: RoundProblem, system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_problem(tmp_path / "rounds.json", dataclasses.replace(problem, system=system))  # type: ignore[arg-type]
+    write_problem(tmp_path / "rounds.json", dataclasses.replace(problem, system=system))  # type: ignore[arg-type]  # a name from a list
     assert main(["solve", "--problem", str(tmp_path / "rounds.json")]) == 0
     shown = capsys.readouterr().out
     assert ("lower bound" in shown) == (system == "sequence")
