@@ -90,6 +90,10 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
         raise ScenarioError(f"{where} raised {type(error).__name__}: {plain}.") from error
 
 
+_PLAIN = (np.ndarray, np.memmap, np.ma.MaskedArray)
+"""Kinds of arrays that compute as arrays do, masks apart, which are looked at."""
+
+
 def require_array(
     where: str, values: object, shape: tuple[int, ...], allowed: Range | None = None, meaning: str = ""
 ) -> None:
@@ -124,6 +128,11 @@ def require_array(
     told = f": {meaning}" if meaning else ""
     require_instance(where, values, np.ndarray, f"a NumPy array of shape {shape}{told}")
     assert isinstance(values, np.ndarray)
+    if type(values) not in _PLAIN:
+        kind = type(values).__name__
+        raise ScenarioError(
+            f"{where} is a {kind}, which computes in its own way; pass it through np.array first{told}."
+        )
     if np.ma.is_masked(values):
         raise ScenarioError(f"{where} is an array with masked entries; every entry has to have its value{told}.")
     if values.shape != shape:

@@ -217,12 +217,13 @@ class Episodes:
         infos = round_infos(decision, limited, outcome, terms)
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
+        state = self.simulator.step(state, outcome, rng)
+        # After all else that a user's parts may refuse: what has been trained is not taken back.
         if self.learner is not None and learning is not None:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
-            score = self.learner.run_round(decision.cut[0], takes_part[0])
+            score = self.learner.run_round(decision.cut[0].copy(), takes_part[0].copy())
             learning = progress_of("learner.run_round(...)", score, learning.elapsed_s + outcome.latency_s)
-        state = self.simulator.step(state, outcome, rng)
         true, observed, view = self._seen(state, learning)
         observation = self._rows.per_round(view, now.episode_rows)
         self._now = Now(state, true, observed, now.episode_rows, learning)

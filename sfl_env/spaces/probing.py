@@ -140,9 +140,10 @@ def _check_encoded(actions: Any, n: int, space: Any) -> None:
 
 
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
-    decision = called(where, encoder.decode, actions, read_only(seen))
+    decision = called(where, encoder.decode, read_only(actions), read_only(seen))
     check_asked(where, decision, seen.samples.shape, problem.fixed_s.shape[-1])
-    check_possible(where, decision, np.minimum(decision.cut, seen.deepest_cut), problem)
+    cut = decision.cut.astype(np.intp)  # unsigned numbers and signed ones have no whole type in common
+    check_possible(where, decision, np.minimum(cut, seen.deepest_cut), problem)
 
 
 def check_possible(where: str, asked: Decision, cut: NDArray[np.intp], problem: RoundProblem) -> None:
@@ -216,6 +217,11 @@ def check_terms(terms: Any, n: int, names: tuple[str, ...] | None = None) -> Non
         if not isinstance(name, str):
             raise ScenarioError(f"reward.terms(outcome) has the name {name!r}; names have to be strings.")
         require_array(f"reward.terms(outcome)[{name!r}]", values, (n,), Range(), "one number for each environment")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(sum(values.astype(np.float64) for values in terms.values())).all():
+            raise ScenarioError(
+                "The terms of reward.terms(outcome) have no finite sum, and the reward is their sum."
+            )
     if names is not None and set(terms) != set(names):
         raise ScenarioError(
             f"reward.terms(outcome) has the names {shown(list(terms))}, and had {shown(list(names))} before; "

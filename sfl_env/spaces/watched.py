@@ -27,7 +27,7 @@ class WatchedRows:
 
     def per_episode(self, view: View) -> Rows:
         """Return what stays through an episode, (N, K, F)."""
-        return kept_rows(self._encoder, view, self._space)
+        return kept_rows(self._encoder, view, self._space).copy()  # an encoder may use its array again
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
         """Return the observations (N, K, F)."""
@@ -46,10 +46,10 @@ class WatchedDecoder:
 
     def decode(self, action: Actions, seen: Conditions) -> Decision:
         """Return the decision that actions stand for."""
-        asked = self._encoder.decode(action, read_only(seen))
+        asked = self._encoder.decode(read_only(action), read_only(seen))
         check_asked("action.decode(action, seen)", asked, seen.samples.shape, self._num_cuts)
         # Copies, since infos tell of them and an encoder may use its arrays again.
-        return Decision(asked.cut.copy(), asked.bandwidth_share.copy())
+        return Decision(asked.cut.astype(np.intp), asked.bandwidth_share.copy())
 
 
 class WatchedReward:

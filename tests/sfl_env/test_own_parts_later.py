@@ -1,7 +1,7 @@
 """Own parts that are right when they are tried and wrong in a later round."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -358,6 +358,104 @@ def test_what_infos_tell_of_a_round_stays_so_when_an_encoder_uses_its_arrays_aga
     second = env.step(np.full((3, 2), 1.0, np.float32))[4]
     np.testing.assert_array_equal(first["cut"], cut)
     assert (second["cut"] > first["cut"]).any()
+
+
+class Scribbling(ContinuousAction):
+    def decode(self, action: Any, seen: Conditions) -> Decision:
+        action[...] = 0.0
+        return super().decode(action, seen)
+
+
+def test_an_action_encoder_cannot_write_into_the_callers_action() -> None:
+    with pytest.raises(ScenarioError, match=r"action\.decode.* raised .* read-only"):
+        SFLEnv(num_devices=3, action=Scribbling(SFLEnv().episodes.simulator.workload.num_cuts))
+
+
+class Unsigned(ContinuousAction):
+    def decode(self, action: Any, seen: Conditions) -> Decision:
+        decided = super().decode(action, seen)
+        return decided._replace(cut=decided.cut.astype(np.uint64))
+
+
+def test_cuts_may_be_told_in_unsigned_numbers() -> None:
+    num_cuts = SFLEnv().episodes.simulator.workload.num_cuts
+    infos = []
+    for action in (Unsigned(num_cuts), ContinuousAction(num_cuts)):
+        env = SFLEnv(num_devices=3, action=action)
+        env.reset(seed=0)
+        infos.append(env.step(np.full((3, 2), 0.3, np.float32))[4])
+    assert infos[0]["latency_s"] == infos[1]["latency_s"]
+    np.testing.assert_array_equal(infos[0]["cut"], infos[1]["cut"])
+
+
+class Units(np.ndarray):
+    """An array that computes in its own way."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        plain = [np.asarray(value) for value in inputs]
+        return np.asarray(getattr(ufunc, method)(*plain, **kwargs)) * 1e9
+
+
+@pytest.mark.parametrize("kind", [Units, np.matrix])
+@pytest.mark.parametrize("part", ["population", "channel"])
+def test_arrays_that_compute_in_their_own_way_are_refused(part: str, kind: Any) -> None:
+    class OfAKind(LatePopulation):
+        def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
+            good = Population(("laptop",), (1.0,), 1.0).sample(rng, n, num_devices)
+            return good._replace(compute_flops_per_s=good.compute_flops_per_s.view(kind))
+
+    class OfAnotherKind(Late):
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Links:
+            state = super().initial(rng, n, num_devices)
+            return state._replace(gain=state.gain.view(kind))
+
+    own = {"population": OfAKind(""), "channel": OfAnotherKind(1e-9, lambda values: values)}
+    with pytest.raises(ScenarioError, match=f"is a {kind.__name__}, which computes in its own way"):
+        SFLEnv(num_devices=3, **{part: cast(Any, own[part])})
+
+
+def test_terms_whose_sum_is_beyond_all_numbers_are_refused() -> None:
+    class Large:
+        def terms(self, outcome: Outcome) -> Mapping[str, Any]:
+            return dict.fromkeys("ab", np.full(outcome.latency_s.shape, 1.7e308))
+
+    with pytest.raises(ScenarioError, match="have no finite sum"):
+        SFLEnv(num_devices=3, reward=Large())
+
+
+class Counting:
+    """A learner that counts its rounds and writes into what it is given."""
+
+    profile = catalogue.load("lenet5")
+    rounds = 0
+
+    def reset(self, seed: int) -> Score:
+        return Score(0.1, 2.3)
+
+    def run_round(self, cut: Any, takes_part: Any) -> Score:
+        self.rounds += 1
+        cut[...], takes_part[...] = 0, False
+        return Score(0.1, 2.3)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@pytest.mark.parametrize(("part", "value"), [("channel", 1e-9), ("availability", 1.0)])
+def test_a_round_that_a_part_breaks_off_has_not_been_trained(part: str, value: float) -> None:
+    learner = Counting()
+    late: Any = Late(value, lambda values: values * np.nan)
+    env = SFLEnv(num_devices=3, mode="accuracy", learner=learner, **{part: late})
+    env.reset(seed=0)
+    action = np.ones((3, 2), np.float32)
+    for _ in range(2):
+        info = env.step(action)[4]
+        assert info["cut"].max() > 0
+    with pytest.raises(SFLError, match=part):
+        env.step(action)
+    assert learner.rounds == 2
 
 
 def test_an_observation_encoder_cannot_change_the_round() -> None:
