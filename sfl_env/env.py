@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.checks import require_entries
-from sfl_env.episodes import Episodes, ProblemAccess
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, whole_round
 from sfl_env.render import Frame, picture_of, screen
 from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
@@ -171,20 +171,22 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start an episode; see :class:`gymnasium.Env`."""
-        super().reset(seed=seed)
-        observation = self.episodes.reset(self.np_random)[0]
-        self._last_info = None
-        if self.render_mode == "human":
-            self.render()
-        return observation, _first(self.episodes.start_infos() | self.episodes.learning_infos())
+        """Start an episode; see :class:`gymnasium.Env`. One that cannot start leaves all as it was."""
+        with AllOrNothing(self, "_last_info"):
+            super().reset(seed=seed)
+            observation = self.episodes.reset(self.np_random)[0]
+            self._last_info = None
+            if self.render_mode == "human":
+                self.render()
+            return observation, _first(self.episodes.start_infos() | self.episodes.learning_infos())
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Carry out one round; see :class:`gymnasium.Env`."""
-        done = self.episodes.step(as_array(action, "action")[None], self.np_random)
-        info = self._last_info = _first(done.infos)
-        if self.render_mode == "human":
-            self.render()
+        """Carry out one round; see :class:`gymnasium.Env`. One that fails is as if it had not been asked for."""
+        with whole_round(self, "_last_info"):
+            done = self.episodes.step(as_array(action, "action")[None], self.np_random)
+            info = self._last_info = _first(done.infos)
+            if self.render_mode == "human":
+                self.render()
         return (
             done.observation[0],
             float(done.reward.item()),

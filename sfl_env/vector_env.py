@@ -17,7 +17,7 @@ from sfl_env.checks import (
     require_methods,
     shown,
 )
-from sfl_env.episodes import Episodes, ProblemAccess, Transition
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition, whole_round
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import restored_generator
@@ -104,6 +104,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start all episodes, or those of ``options["reset_mask"]``, a boolean (N,) array.
 
+        Those that cannot start leave all as it was.
+
         Raises
         ------
         ScenarioError
@@ -114,12 +116,20 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         require_instance("options", options, dict, "a dictionary")
         for name in options:
             require_known("option of reset", name, ["reset_mask"])
-        super().reset(seed=self._one_seed(seed) if isinstance(seed, list) else seed)
         mask = options.get("reset_mask")
-        if mask is None:
-            observations = self.episodes.reset(self.np_random)
-            self._over[:] = False
+        if mask is not None:
+            self._check_mask(mask)
+        with AllOrNothing(self, "_over"):
+            super().reset(seed=self._one_seed(seed) if isinstance(seed, list) else seed)
+            if mask is None:
+                observations = self.episodes.reset(self.np_random)
+                self._over = np.zeros(self.num_envs, dtype=np.bool_)
+            else:
+                observations = self.episodes.restart(mask, self.np_random)
+                self._over = self._over & ~mask
             return observations, self._start_infos()
+
+    def _check_mask(self, mask: Any) -> None:
         if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == self._over.shape):
             raise ScenarioError(
                 f"options['reset_mask'] is {shown(mask)}; it has to be a boolean array of shape "
@@ -127,9 +137,6 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             )
         if not mask.any():
             raise ScenarioError("options['reset_mask'] has no entry set; at least one environment has to start.")
-        observations = self.episodes.restart(mask, self.np_random)
-        self._over[mask] = False
-        return observations, self._start_infos()
 
     def _one_seed(self, seeds: list[int | None]) -> int | None:
         """Return the seed of the batch's one generator: of all the seeds, or none where all are ``None``."""
@@ -146,7 +153,16 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], BoolArray, BoolArray, dict[str, Any]]:
-        """Carry out one round of every environment; see :class:`gymnasium.vector.VectorEnv`."""
+        """Carry out one round of every environment; see :class:`gymnasium.vector.VectorEnv`.
+
+        One that fails, or after which an episode cannot start, is as if it had not been asked for.
+        """
+        with whole_round(self, "_over"):
+            return self._step(actions)
+
+    def _step(
+        self, actions: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[Any], BoolArray, BoolArray, dict[str, Any]]:
         some_over = bool(np.count_nonzero(self._over))
         if some_over and self.autoreset_mode == AutoresetMode.DISABLED:
             raise ScenarioError(

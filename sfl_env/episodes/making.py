@@ -34,6 +34,9 @@ from sfl_env.spaces.view import progress_steps
 OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
 """Keywords besides fields and parts."""
 
+_ASKED = {*SYSTEM_PARTS, *AGENT_PARTS} - {"profile", "network", "data"}
+"""Parts that are asked in every round; the others are values, or asked by the learner."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -45,7 +48,7 @@ class Made:
     info_optimum: bool
     observation_encoder: ObservationEncoder
     action_encoder: ActionEncoder
-    own: frozenset[str]  # keywords of the parts that are a user's
+    own: frozenset[str]  # keywords of the parts that are a user's and asked in every round
     reference_latency_s: float
     reward: Reward
 
@@ -113,7 +116,7 @@ def _with_what_agents_touch(
         info_optimum=info_optimum,
         observation_encoder=given.get("observation", rows),
         action_encoder=given.get("action", encoder),
-        own=frozenset(given.keys() & AGENT_PARTS.keys()),
+        own=frozenset(given.keys() & _ASKED),
         reference_latency_s=reference_latency_s,
         reward=given.get("reward", WeightedReward.of(scenario, reference_latency_s)),
     )

@@ -105,7 +105,8 @@ class Episodes:
         self._own_action = "action" in own
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
-        self._now: Now | None = None
+        self.own_parts = own
+        self.position: Now | None = None  # where the episodes stand; none before the first reset
         self._term_names: tuple[str, ...] | None = None
 
     @property
@@ -117,14 +118,14 @@ class Episodes:
         StateError
             If none has started.
         """
-        if self._now is None:
+        if self.position is None:
             raise StateError("No episode has started yet; call reset first.")
-        return self._now
+        return self.position
 
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
         state = self.simulator.initial(rng, self.n)
-        self._now, observations = self._started(state, self._start_learning(rng))
+        self.position, observations = self._started(state, self._start_learning(rng))
         return observations
 
     def begin(self, state: State) -> Rows:
@@ -132,7 +133,9 @@ class Episodes:
 
         In accuracy mode the learning goes on from where it is.
         """
-        self._now, observations = self._started(state, None if self._now is None else self._now.learning)
+        self.position, observations = self._started(
+            state, None if self.position is None else self.position.learning
+        )
         return observations
 
     def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
@@ -146,7 +149,7 @@ class Episodes:
         state = replace_rows(now.state, which, fresh)
         true, observed, view = self._seen(state, learning)
         observations = self._rows.per_round(view, rows)
-        self._now = Now(state, true, observed, rows, learning)
+        self.position = Now(state, true, observed, rows, learning)
         return observations
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
@@ -206,7 +209,7 @@ class Episodes:
         StateError
             If no episode has started.
         """
-        now = self._now or self.now
+        now = self.position or self.now
         state, true, learning = now.state, now.true, now.learning
         asked = self._decoder.decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
@@ -218,7 +221,6 @@ class Episodes:
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
         state = self.simulator.step(state, outcome, rng)
-        # After all else that a user's parts may refuse: what has been trained is not taken back.
         if self.learner is not None and learning is not None:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
@@ -226,7 +228,7 @@ class Episodes:
             learning = progress_of("learner.run_round(...)", score, learning.elapsed_s + outcome.latency_s)
         true, observed, view = self._seen(state, learning)
         observation = self._rows.per_round(view, now.episode_rows)
-        self._now = Now(state, true, observed, now.episode_rows, learning)
+        self.position = Now(state, true, observed, now.episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
@@ -289,7 +291,7 @@ class Episodes:
         # Last, since all that could still fail comes before it.
         if learner is not None:
             learner.load_state_dict(stored["learner"])
-        self._now = now
+        self.position = now
         return observations
 
     def _problem(self, now: Conditions) -> RoundProblem:

@@ -1,6 +1,7 @@
 """A user's own encoders and reward: tried once before the first episode, and looked at in every round."""
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -142,8 +143,8 @@ def _check_encoded(actions: Any, n: int, space: Any) -> None:
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
     decision = called(where, encoder.decode, read_only(actions), read_only(seen))
     check_asked(where, decision, seen.samples.shape, problem.fixed_s.shape[-1])
-    cut = decision.cut.astype(np.intp)  # unsigned numbers and signed ones have no whole type in common
-    check_possible(where, decision, np.minimum(cut, seen.deepest_cut), problem)
+    asked = in_full_precision(decision)
+    check_possible(where, asked, np.minimum(asked.cut, seen.deepest_cut), problem)
 
 
 def check_possible(where: str, asked: Decision, cut: NDArray[np.intp], problem: RoundProblem) -> None:
@@ -188,6 +189,32 @@ def check_asked(where: str, decision: Any, shape: tuple[int, ...], num_cuts: int
     require_instance(where, decision, Decision, "an sfl_env.Decision")
     require_array(f"{where}.cut", decision.cut, shape, Range(0, num_cuts - 1, whole=True))
     require_array(f"{where}.bandwidth_share", decision.bandwidth_share, shape)
+
+
+def in_full_precision(decision: Decision) -> Decision:
+    """Return a user's decision in the types that rounds are computed in, as arrays of its own.
+
+    Shares of one band that were rounded to half or single precision may sum to a little more than the band by
+    that alone; then they are divided by their sum. Cuts in unsigned numbers have no whole type in common with
+    signed ones.
+
+    Examples
+    --------
+    >>> share = np.full((1, 3), 1 / 3, dtype=np.float32)
+    >>> f"{share.sum(dtype=np.float64):.9f}"
+    '1.000000030'
+    >>> f"{in_full_precision(Decision(np.zeros((1, 3), np.uint8), share)).bandwidth_share.sum():.9f}"
+    '1.000000000'
+    """
+    told = decision.bandwidth_share
+    share = told.astype(np.float64)
+    if told.dtype.kind == "f" and told.dtype.itemsize < share.dtype.itemsize:
+        total = share.sum(axis=-1, keepdims=True)
+        # Of each share, and of the sum that they were divided by in that precision.
+        roundings = 1.0 + math.log2(told.shape[-1])
+        by_rounding = (total > 1.0) & (total <= 1.0 + roundings * float(np.finfo(told.dtype).eps))
+        share /= np.where(by_rounding, total, 1.0)
+    return Decision(decision.cut.astype(np.intp), share)
 
 
 def probe_reward(reward: Any, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 from sfl_env.spaces.action import ActionEncoder, Actions
 from sfl_env.spaces.observation import ObservationEncoder, Rows
-from sfl_env.spaces.probing import check_asked, check_rows, check_terms, kept_rows, read_only
+from sfl_env.spaces.probing import check_asked, check_rows, check_terms, in_full_precision, kept_rows, read_only
 from sfl_env.spaces.reward import Reward
 from sfl_env.spaces.view import View
 
@@ -48,8 +48,8 @@ class WatchedDecoder:
         """Return the decision that actions stand for."""
         asked = self._encoder.decode(read_only(action), read_only(seen))
         check_asked("action.decode(action, seen)", asked, seen.samples.shape, self._num_cuts)
-        # Copies, since infos tell of them and an encoder may use its arrays again.
-        return Decision(asked.cut.astype(np.intp), asked.bandwidth_share.copy())
+        # Of its own, since infos tell of it and an encoder may use its arrays again.
+        return in_full_precision(asked)
 
 
 class WatchedReward:

@@ -486,3 +486,36 @@ def test_a_problem_cannot_change_the_environment_that_it_is_of() -> None:
         for name in ("uplink_snr_hz", "downlink_full_rate_bps", "fixed_s", "uplink_bandwidth_hz"):
             with pytest.raises(ValueError, match="read-only"):
                 getattr(problem, name)[:] = 1.0
+
+
+class Rounded(ContinuousAction):
+    precision: type[np.floating[Any]] = np.float32
+
+    def decode(self, action: Any, seen: Conditions) -> Decision:
+        decided = super().decode(action, seen)
+        return decided._replace(bandwidth_share=decided.bandwidth_share.astype(self.precision))
+
+
+class Halved(Rounded):
+    precision = np.float16
+
+
+@pytest.mark.parametrize("kind", [Rounded, Halved])
+@pytest.mark.parametrize("num_devices", [1, 3, 100])
+def test_shares_that_rounding_alone_takes_beyond_the_band_are_the_band(
+    kind: type[Rounded], num_devices: int
+) -> None:
+    num_cuts = SFLEnv().episodes.simulator.workload.num_cuts
+    envs = SFLVectorEnv(50, num_devices=num_devices, action=kind(num_cuts))
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    exact = ContinuousAction(num_cuts)
+    rounded = 0
+    for _ in range(5):
+        actions = envs.action_space.sample()
+        asked = exact.decode(actions, envs.episodes.now.observed).bandwidth_share
+        rounded += int((asked.astype(kind.precision).sum(-1, dtype=float) > 1.0 + 1e-9).sum())
+        share = envs.step(actions)[4]["bandwidth_share"]
+        assert (share.sum(axis=-1) <= 1.0 + 1e-12).all()
+        np.testing.assert_allclose(share, asked, rtol=4.0 * float(np.finfo(kind.precision).eps), atol=1e-6)
+    assert num_devices == 1 or rounded > 0

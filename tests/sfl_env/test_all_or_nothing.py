@@ -1,0 +1,277 @@
+"""A call that breaks off is as if it had not been made: the same call again gives what it would have given."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sfl_env import SFLEnv, SFLVectorEnv
+from sfl_env.dnn import catalogue
+from sfl_env.errors import ScenarioError, TrainingError
+from sfl_env.learning import Score
+from tests.sfl_env.shared import assert_same, training_of
+
+SHORT: dict[str, Any] = {"mode": "accuracy", "batch_size": 8, "local_iterations": 2}
+
+
+class Switch:
+    """Says when the parts that look at it fail, and how."""
+
+    def __init__(self) -> None:
+        self.method: str | None = None
+        self.error: type[BaseException] = ZeroDivisionError
+
+
+class Failing:
+    """A part of the package as a user's own, one of whose methods fails while the switch names it."""
+
+    def __init__(self, part: Any, switch: Switch) -> None:
+        self._part, self._switch = part, switch
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._part, name)
+
+        def asked(*arguments: Any) -> Any:
+            given = method(*arguments)
+            if self._switch.method == name:  # after it has drawn
+                raise self._switch.error
+            return given
+
+        return asked if callable(method) else method
+
+
+def own_parts(switch: Switch, **fields: Any) -> dict[str, Failing]:
+    episodes = SFLEnv(num_devices=3, **fields).episodes
+    simulator = episodes.simulator
+    parts = {
+        "channel": simulator.channel,
+        "population": simulator.population,
+        "availability": simulator.availability,
+        "action": episodes.action_encoder,
+        "reward": episodes.reward,
+        "observation": episodes.observation_encoder,
+    }
+    return {name: Failing(part, switch) for name, part in parts.items()}
+
+
+def made(n: int, **options: Any) -> Any:
+    options = {"num_devices": 3, "max_rounds": 3} | options
+    return SFLEnv(**options) if n == 1 else SFLVectorEnv(n, **options)
+
+
+def one_action(env: Any) -> NDArray[Any]:
+    return np.full(env.action_space.shape, 0.3, env.action_space.dtype)
+
+
+def assert_rounds_are_the_same(env: Any, other: Any, rounds: int) -> None:
+    for _ in range(rounds):
+        assert_same(env.step(one_action(env)), other.step(one_action(other)))
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        ("channel", "step"),
+        ("availability", "step"),
+        ("action", "decode"),
+        ("reward", "terms"),
+        ("observation", "per_round"),
+    ],
+)
+def test_the_round_after_a_failed_one_is_what_the_failed_one_would_have_been(
+    part: str, method: str, n: int, error: type[BaseException]
+) -> None:
+    switch = Switch()
+    switch.error = error
+    env, undisturbed = (made(n, **{part: own_parts(switch)[part]}) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    for _ in range(2):
+        switch.method = method
+        with pytest.raises(error):
+            env.step(one_action(env))
+        switch.method = None
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+RESET_FAILURES = [
+    ("channel", "initial"),
+    ("availability", "initial"),
+    ("population", "sample"),
+    ("observation", "per_episode"),
+    ("observation", "per_round"),
+]
+
+
+@pytest.mark.parametrize("seed", [None, 9])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize(("part", "method"), RESET_FAILURES)
+def test_a_reset_that_is_refused_leaves_the_episode_and_what_it_draws(
+    part: str, method: str, n: int, seed: int | None
+) -> None:
+    switch = Switch()
+    env, undisturbed = (made(n, **{part: own_parts(switch)[part]}) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    switch.method = method
+    with pytest.raises(ZeroDivisionError):
+        env.reset(seed=seed)
+    switch.method = None
+    assert env.np_random_seed == 5
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    assert_same(env.reset(), undisturbed.reset())
+    assert_rounds_are_the_same(env, undisturbed, 1)
+
+
+def test_a_first_reset_that_is_refused_starts_nothing() -> None:
+    switch = Switch()
+    env, undisturbed = (made(1, population=own_parts(switch)["population"]) for _ in range(2))
+    switch.method = "sample"
+    with pytest.raises(ZeroDivisionError):
+        env.reset(seed=9)
+    switch.method = None
+    assert_same(env.reset(seed=5), undisturbed.reset(seed=5))
+
+
+@pytest.mark.parametrize(("part", "method"), RESET_FAILURES)
+def test_a_reset_of_some_that_is_refused_leaves_all_of_them(part: str, method: str) -> None:
+    switch = Switch()
+    env, undisturbed = (made(3, autoreset_mode="Disabled", **{part: own_parts(switch)[part]}) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 3)
+    switch.method = method
+    some = {"reset_mask": np.array([True, False, True])}
+    with pytest.raises(ZeroDivisionError):
+        env.reset(options=some)
+    switch.method = None
+    with pytest.raises(Exception, match="Environment 0 was stepped after its episode's end"):
+        env.step(one_action(env))
+    everyone = {"reset_mask": np.ones(3, dtype=np.bool_)}
+    for each in (env, undisturbed):
+        each.reset(options=everyone)
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+@pytest.mark.parametrize("autoreset_mode", ["SameStep", "NextStep"])
+@pytest.mark.parametrize(("part", "method"), RESET_FAILURES)
+def test_an_episodes_end_is_not_lost_where_the_next_one_cannot_start(
+    part: str, method: str, autoreset_mode: str
+) -> None:
+    switch = Switch()
+    parts = own_parts(switch)
+    env, undisturbed = (made(3, autoreset_mode=autoreset_mode, **{part: parts[part]}) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 2)
+    starts = 2 if autoreset_mode == "SameStep" else 3
+    for done in range(2, 5):
+        if done == starts:
+            switch.method = method
+            with pytest.raises(ZeroDivisionError):
+                env.step(one_action(env))
+            switch.method = None
+        told = env.step(one_action(env))
+        assert_same(told, undisturbed.step(one_action(undisturbed)))
+        assert bool(told[3].all()) == (done == 2)
+        assert bool((told[1] == 0.0).all()) == (autoreset_mode == "NextStep" and done == 3)
+
+
+class Curve:
+    """A learner that counts its rounds, and goes on changing what its state is told in."""
+
+    profile = catalogue.load("lenet5")
+
+    def __init__(self) -> None:
+        self.late: Score | None = None
+        self.state: dict[str, Any] = {"rounds": np.zeros(1), "seed": [0]}
+
+    def score(self) -> Score:
+        rounds = float(self.state["rounds"][0])
+        return Score(1.0 - 0.5**rounds, 1.0 + self.state["seed"][0] % 7)
+
+    def reset(self, seed: int) -> Score:
+        self.state["rounds"][:] = 0.0
+        self.state["seed"][0] = seed
+        return self.late or self.score()
+
+    def run_round(self, cut: Any, takes_part: Any) -> Score:
+        self.state["rounds"] += 1.0
+        return self.late or self.score()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize("what", ["step", "reset"])
+@pytest.mark.parametrize("own", [("observation",), ("observation", "learner"), ("learner",)], ids=" and ".join)
+def test_a_learner_goes_back_with_the_episode(own: tuple[str, ...], what: str, one_thread: None) -> None:
+    switch, learners = Switch(), [Curve(), Curve()]
+    envs = []
+    for learner in learners:
+        parts = own_parts(switch, mode="accuracy") | {"learner": learner}
+        envs.append(made(1, **SHORT, **{name: parts[name] for name in own}))
+    env, undisturbed = envs
+    for each in envs:
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    if "observation" in own:
+        switch.method = "per_round"
+    else:
+        learners[0].late = Score(np.nan, 1.0)
+    with pytest.raises((ZeroDivisionError, ScenarioError)):
+        env.step(one_action(env)) if what == "step" else env.reset(seed=3)
+    switch.method, learners[0].late = None, None
+    assert_same(env.state_dict(), undisturbed.state_dict())
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+def test_a_learner_that_knows_no_way_back_learns_all_the_same() -> None:
+    class OneWay(Curve):
+        def state_dict(self) -> dict[str, Any]:
+            raise NotImplementedError
+
+    env = made(1, mode="accuracy", learner=OneWay())
+    env.reset(seed=0)
+    assert env.step(one_action(env))[4]["accuracy"] == 0.5
+
+
+def test_a_training_that_fails_takes_nothing_from_the_channel(
+    one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, undisturbed = (made(1, **SHORT) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+
+    def diverging(*_: Any) -> Any:
+        raise TrainingError("The loss is not finite.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(training_of(env), "run_round", diverging)
+        with pytest.raises(TrainingError):
+            env.step(one_action(env))
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_round_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    env, undisturbed = (made(1, availability=own_parts(Switch())["availability"]) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    env.render_mode = "human"
+
+    def interrupted(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SFLEnv, "render", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(one_action(env))
+    env.render_mode = None
+    assert_rounds_are_the_same(env, undisturbed, 2)
