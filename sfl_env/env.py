@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.checks import require_entries
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, whole_round
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, can_fail
 from sfl_env.render import Frame, picture_of, screen
 from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
@@ -167,6 +167,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         self.render_mode = render_mode
         self._screen = screen(render_mode)
         self._last_info: dict[str, Any] | None = None
+        self._can_fail = can_fail(self.episodes)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -182,11 +183,16 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Carry out one round; see :class:`gymnasium.Env`. One that fails is as if it had not been asked for."""
-        with whole_round(self, "_last_info"):
-            done = self.episodes.step(as_array(action, "action")[None], self.np_random)
-            info = self._last_info = _first(done.infos)
-            if self.render_mode == "human":
-                self.render()
+        if self._can_fail:
+            with AllOrNothing(self, "_last_info"):
+                return self._step(action)
+        return self._step(action)
+
+    def _step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        done = self.episodes.step(as_array(action, "action")[None], self.np_random)
+        info = self._last_info = _first(done.infos)
+        if self.render_mode == "human":
+            self.render()
         return (
             done.observation[0],
             float(done.reward.item()),

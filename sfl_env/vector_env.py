@@ -17,7 +17,7 @@ from sfl_env.checks import (
     require_methods,
     shown,
 )
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition, whole_round
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition, can_fail
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import restored_generator
@@ -96,6 +96,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
+        self._can_fail = can_fail(self.episodes)
         require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
         self._stand_in = any_action(self.episodes.action_encoder, self.single_action_space, num_devices)
 
@@ -157,8 +158,10 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
         One that fails, or after which an episode cannot start, is as if it had not been asked for.
         """
-        with whole_round(self, "_over"):
-            return self._step(actions)
+        if self._can_fail:
+            with AllOrNothing(self, "_over"):
+                return self._step(actions)
+        return self._step(actions)
 
     def _step(
         self, actions: NDArray[Any]

@@ -3,6 +3,6 @@
 from sfl_env.episodes.access import ProblemAccess
 from sfl_env.episodes.making import OPTIONS
 from sfl_env.episodes.running import Episodes, Now, Transition
-from sfl_env.episodes.undoing import AllOrNothing, whole_round
+from sfl_env.episodes.undoing import AllOrNothing, can_fail
 
-__all__ = ["OPTIONS", "AllOrNothing", "Episodes", "Now", "ProblemAccess", "Transition", "whole_round"]
+__all__ = ["OPTIONS", "AllOrNothing", "Episodes", "Now", "ProblemAccess", "Transition", "can_fail"]

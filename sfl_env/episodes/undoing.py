@@ -1,7 +1,6 @@
 """Calls of an environment that are carried out whole or not at all."""
 
 import copy
-from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -61,17 +60,12 @@ class AllOrNothing:
             self._env.episodes.learner.load_state_dict(self._learned)
 
 
-def whole_round(env: Any, *own: str) -> AbstractContextManager[None]:
-    """Return :class:`AllOrNothing` for a round, where one can fail.
+def can_fail(episodes: Episodes) -> bool:
+    """Whether a round can break off: in a user's own part or in training.
 
-    Nothing can where all parts are the package's own, and where to go back to would take a twentieth of a round's
-    time to note.
+    Elsewhere, to note where to go back to would take a twentieth of a round's time for nothing.
     """
-    episodes: Episodes = env.episodes
-    return AllOrNothing(env, *own) if episodes.own_parts or episodes.learner is not None else _NOTHING_FAILS
-
-
-_NOTHING_FAILS = nullcontext()
+    return bool(episodes.own_parts) or episodes.learner is not None
 
 
 def _learned(episodes: Episodes) -> dict[str, Any] | None:
