@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.checks import require_entries
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, can_fail
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess
 from sfl_env.render import Frame, picture_of, screen
 from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
@@ -167,7 +167,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         self.render_mode = render_mode
         self._screen = screen(render_mode)
         self._last_info: dict[str, Any] | None = None
-        self._can_fail = can_fail(self.episodes)
+        self._can_fail = self.episodes.can_fail or render_mode == "human"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -17,7 +17,7 @@ from sfl_env.checks import (
     require_methods,
     shown,
 )
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition, can_fail
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import restored_generator
@@ -96,7 +96,6 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
-        self._can_fail = can_fail(self.episodes)
         require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
         self._stand_in = any_action(self.episodes.action_encoder, self.single_action_space, num_devices)
 
@@ -158,7 +157,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
 
         One that fails, or after which an episode cannot start, is as if it had not been asked for.
         """
-        if self._can_fail:
+        if self.episodes.can_fail:
             with AllOrNothing(self, "_over"):
                 return self._step(actions)
         return self._step(actions)
@@ -182,7 +181,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._over = done.terminated | done.truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and np.count_nonzero(self._over):
             done, infos = self._restart_at_once(done)
-        return done.observation, done.reward, done.terminated, done.truncated, infos
+        # A sum of one term is that term, and infos hold it: rewards are the caller's to change.
+        return done.observation, done.reward.copy(), done.terminated, done.truncated, infos
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next round depends on, as plain values; see :meth:`SFLEnv.state_dict`.

@@ -6,7 +6,7 @@ Every check takes the class of the error to raise, so that each part of the pack
 from sfl_env.checks.declared import as_declared, choices_of
 from sfl_env.checks.entries import require_entries, require_mapping
 from sfl_env.checks.names import look_up, nearest_name, require_choice, require_known, shown
-from sfl_env.checks.own_parts import called, require_array, require_instance, require_methods
+from sfl_env.checks.own_parts import called, read_only, require_array, require_instance, require_methods
 from sfl_env.checks.ranges import Range, is_number, require_positive, require_range, require_whole
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "is_number",
     "look_up",
     "nearest_name",
+    "read_only",
     "require_array",
     "require_choice",
     "require_entries",

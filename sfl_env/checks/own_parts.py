@@ -1,4 +1,4 @@
-"""Checks of what a user's own part is and returns."""
+"""What a user's own part is shown, and checks of what it is and returns."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,7 +87,22 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:  # whatever a user's code may raise
         told = " ".join(str(error).split())
         plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
-        raise ScenarioError(f"{where} raised {type(error).__name__}: {plain}.") from error
+        # NumPy's words for a write into what read_only has given.
+        mend = " What it is shown is not its to change; return another array." if "read-only" in plain else ""
+        raise ScenarioError(f"{where} raised {type(error).__name__}: {plain}.{mend}") from error
+
+
+def read_only(value: Any) -> Any:
+    """Return a NamedTuple of arrays, nested or not, in which nothing can be written: it shares the memory.
+
+    What a user's part is shown belongs to the round; a part that changed it would change the round's numbers.
+    """
+    if isinstance(value, tuple):
+        return type(value)(*(read_only(part) for part in value))
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    return value
 
 
 _PLAIN = (np.ndarray, np.memmap, np.ma.MaskedArray)

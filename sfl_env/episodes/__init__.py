@@ -2,7 +2,8 @@
 
 from sfl_env.episodes.access import ProblemAccess
 from sfl_env.episodes.making import OPTIONS
-from sfl_env.episodes.running import Episodes, Now, Transition
-from sfl_env.episodes.undoing import AllOrNothing, can_fail
+from sfl_env.episodes.running import Episodes
+from sfl_env.episodes.undoing import AllOrNothing
+from sfl_env.episodes.values import Now, Transition
 
-__all__ = ["OPTIONS", "AllOrNothing", "Episodes", "Now", "ProblemAccess", "Transition", "can_fail"]
+__all__ = ["OPTIONS", "AllOrNothing", "Episodes", "Now", "ProblemAccess", "Transition"]

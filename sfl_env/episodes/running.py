@@ -1,16 +1,17 @@
 """N episodes side by side: what the single and the vector environment both are, without Gymnasium's shells."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array
 from sfl_env.checks import require_entries, require_mapping
 from sfl_env.episodes.making import make
 from sfl_env.episodes.seeing import progress_of, see
+from sfl_env.episodes.values import Now, Place, Transition
 from sfl_env.errors import DecisionError, StateError
 from sfl_env.learning.protocol import Progress
 from sfl_env.optimum.joint import solve_exact
@@ -25,32 +26,13 @@ from sfl_env.simulation.stored import (
     restored_progress,
     restored_state,
 )
+from sfl_env.simulation.watched import WatchedLearner
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import Rows
 from sfl_env.spaces.probing import check_possible
 from sfl_env.spaces.view import View, progress_steps
 from sfl_env.spaces.watched import WatchedDecoder, WatchedReward, WatchedRows
-
-
-class Now(NamedTuple):
-    """Where N episodes stand between two rounds; a round makes a new one and leaves this as it is."""
-
-    state: State
-    true: Conditions  # of the round that comes next
-    observed: Conditions  # the same as far as agents see them
-    episode_rows: Rows  # (N, K, F) observation rows with what stays through the episode
-    learning: Progress | None  # in accuracy mode
-
-
-class Transition(NamedTuple):
-    """What one round of N episodes gives back, before any episode starts afresh."""
-
-    observation: Rows  # (N, K, F)
-    reward: Array  # (N,)
-    terminated: NDArray[np.bool_]  # (N,)
-    truncated: NDArray[np.bool_]  # (N,)
-    infos: dict[str, Any]  # arrays with the environment axis first; reward_terms a dictionary of such
 
 
 class Episodes:
@@ -102,11 +84,15 @@ class Episodes:
         self._rows = WatchedRows(encoder, num_devices) if "observation" in own else encoder
         self._decoder = WatchedDecoder(decoder, num_cuts) if "action" in own else decoder
         self._reward = WatchedReward(reward) if "reward" in own else reward
+        self._learner = made.learner
+        if made.learner is not None and "learner" in own:
+            self._learner = WatchedLearner(made.learner)
         self._own_action = "action" in own
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
-        self.own_parts = own
-        self.position: Now | None = None  # where the episodes stand; none before the first reset
+        # Else all parts are the package's own, and nothing of a round can fail.
+        self.can_fail = bool(own) or made.learner is not None
+        self._now: Now | None = None
         self._term_names: tuple[str, ...] | None = None
 
     @property
@@ -118,14 +104,29 @@ class Episodes:
         StateError
             If none has started.
         """
-        if self.position is None:
+        if self._now is None:
             raise StateError("No episode has started yet; call reset first.")
-        return self.position
+        return self._now
+
+    def place(self) -> Place:
+        """Return where the episodes stand, for :meth:`go_back`."""
+        learned = None
+        if self._learner is not None and self._now is not None:
+            with suppress(NotImplementedError):  # a learner of one's own that knows no way back
+                learned = self._learner.state_dict()
+        return Place(self._now, learned)
+
+    def go_back(self, place: Place) -> None:
+        """Stand again where the episodes stood, the learner as far as it knows a way back."""
+        self._now = place.now
+        if self._learner is not None and place.learned is not None:
+            with suppress(NotImplementedError):
+                self._learner.load_state_dict(place.learned)
 
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""
         state = self.simulator.initial(rng, self.n)
-        self.position, observations = self._started(state, self._start_learning(rng))
+        self._now, observations = self._started(state, self._start_learning(rng))
         return observations
 
     def begin(self, state: State) -> Rows:
@@ -133,9 +134,7 @@ class Episodes:
 
         In accuracy mode the learning goes on from where it is.
         """
-        self.position, observations = self._started(
-            state, None if self.position is None else self.position.learning
-        )
+        self._now, observations = self._started(state, None if self._now is None else self._now.learning)
         return observations
 
     def restart(self, which: NDArray[np.bool_], rng: np.random.Generator) -> Rows:
@@ -144,18 +143,17 @@ class Episodes:
         fresh = self.simulator.initial(rng, int(which.sum()))
         learning = self._start_learning(rng)
         _, _, view = self._seen(fresh, learning)
-        rows = now.episode_rows.copy()
-        rows[which] = self._rows.per_episode(view)
+        rows = replace_rows(now.episode_rows, which, self._rows.per_episode(view))
         state = replace_rows(now.state, which, fresh)
         true, observed, view = self._seen(state, learning)
         observations = self._rows.per_round(view, rows)
-        self.position = Now(state, true, observed, rows, learning)
+        self._now = Now(state, true, observed, rows, learning)
         return observations
 
     def _start_learning(self, rng: np.random.Generator) -> Progress | None:
-        if self.learner is None:
+        if self._learner is None:
             return None
-        return progress_of("learner.reset(seed)", self.learner.reset(int(rng.integers(2**63))), np.zeros(1))
+        return progress_of(self._learner.reset(int(rng.integers(2**63))), np.zeros(1))
 
     def _seen(self, state: State, learning: Progress | None) -> tuple[Conditions, Conditions, View]:
         return see(self.simulator, self._progress, state, learning)
@@ -209,7 +207,7 @@ class Episodes:
         StateError
             If no episode has started.
         """
-        now = self.position or self.now
+        now = self._now or self.now
         state, true, learning = now.state, now.true, now.learning
         asked = self._decoder.decode(action, now.observed)
         decision, limited = self.simulator.carried_out(state, asked)
@@ -221,14 +219,14 @@ class Episodes:
         if self.info_optimum:
             infos |= optimum_infos(outcome.latency_s, solve_exact(self.true_problem()).latency_s)
         state = self.simulator.step(state, outcome, rng)
-        if self.learner is not None and learning is not None:
+        if self._learner is not None and learning is not None:
             everyone = np.ones(decision.cut.shape, dtype=np.bool_)
             takes_part = everyone if outcome.takes_part is None else outcome.takes_part
-            score = self.learner.run_round(decision.cut[0].copy(), takes_part[0].copy())
-            learning = progress_of("learner.run_round(...)", score, learning.elapsed_s + outcome.latency_s)
+            score = self._learner.run_round(decision.cut[0], takes_part[0])
+            learning = progress_of(score, learning.elapsed_s + outcome.latency_s)
         true, observed, view = self._seen(state, learning)
         observation = self._rows.per_round(view, now.episode_rows)
-        self.position = Now(state, true, observed, now.episode_rows, learning)
+        self._now = Now(state, true, observed, now.episode_rows, learning)
         if learning is not None:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
@@ -258,8 +256,8 @@ class Episodes:
             "num_envs": self.n,
             "state": to_nested(now.state),
         }
-        if self.learner is not None and now.learning is not None:
-            stored["learner"] = self.learner.state_dict()
+        if self._learner is not None and now.learning is not None:
+            stored["learner"] = self._learner.state_dict()
             stored["learning"] = to_nested(now.learning)
         return stored
 
@@ -276,7 +274,7 @@ class Episodes:
         TrainingError
             If the network's part of it is.
         """
-        learner = self.learner
+        learner = self._learner
         names = ("scenario", "num_envs", "state", *(() if learner is None else ("learner", "learning")))
         if "scenario" in require_mapping(stored, "episodes"):  # which explains why entries are missing
             require_same_scenario(stored["scenario"], self.scenario.to_dict())
@@ -291,7 +289,7 @@ class Episodes:
         # Last, since all that could still fail comes before it.
         if learner is not None:
             learner.load_state_dict(stored["learner"])
-        self.position = now
+        self._now = now
         return observations
 
     def _problem(self, now: Conditions) -> RoundProblem:

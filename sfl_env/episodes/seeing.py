@@ -5,7 +5,6 @@ import numpy as np
 from sfl_env.arrays import Array
 from sfl_env.learning.protocol import Progress, Score
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.simulation.probing import check_score
 from sfl_env.simulation.simulator import Simulator, State
 from sfl_env.spaces.observation import Rows
 from sfl_env.spaces.view import View
@@ -22,13 +21,6 @@ def see(
     return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
 
 
-def progress_of(where: str, score: Score, elapsed_s: Array) -> Progress:
-    """Return how far the learning of one environment has come, by what a learner's method has given.
-
-    Raises
-    ------
-    ScenarioError
-        If that is no score, or a number in it is out of its range.
-    """
-    check_score(where, score)
+def progress_of(score: Score, elapsed_s: Array) -> Progress:
+    """Return how far the learning of one environment has come, by the score of its network."""
     return Progress(np.array([score.accuracy]), np.array([score.loss]), elapsed_s)

@@ -1,10 +1,7 @@
 """Calls of an environment that are carried out whole or not at all."""
 
-import copy
 from types import TracebackType
 from typing import Any
-
-from sfl_env.episodes.running import Episodes
 
 
 class AllOrNothing:
@@ -12,6 +9,9 @@ class AllOrNothing:
 
     What can be raised comes from a user's own part, from training, or from a user who interrupts it. Then
     episodes, their generator and their learner go back, and the same call again gives what it would have given.
+
+    Rounds are put into it where they can fail: to note where to go back to takes a single environment a thirtieth
+    of a round's time.
 
     Parameters
     ----------
@@ -40,8 +40,7 @@ class AllOrNothing:
         self._values = {name: getattr(env, name) for name in ("_np_random", "_np_random_seed", *own)}
         self._rng = self._values["_np_random"]
         self._drawn = None if self._rng is None else self._rng.bit_generator.state
-        self._position = env.episodes.position
-        self._learned = _learned(env.episodes)
+        self._place = env.episodes.place()
 
     def __enter__(self) -> None:
         """Nothing is left to do: where all stands is known."""
@@ -55,25 +54,4 @@ class AllOrNothing:
             setattr(self._env, name, value)
         if self._rng is not None:
             self._rng.bit_generator.state = self._drawn
-        self._env.episodes.position = self._position
-        if self._learned is not None:
-            self._env.episodes.learner.load_state_dict(self._learned)
-
-
-def can_fail(episodes: Episodes) -> bool:
-    """Whether a round can break off: in a user's own part or in training.
-
-    Elsewhere, to note where to go back to would take a twentieth of a round's time for nothing.
-    """
-    return bool(episodes.own_parts) or episodes.learner is not None
-
-
-def _learned(episodes: Episodes) -> dict[str, Any] | None:
-    """Return what the learner has learned, if a part that fails after it may leave it ahead of the episode."""
-    if episodes.learner is None or episodes.position is None or not episodes.own_parts:
-        return None
-    try:
-        # A learner of one's own may hand out the very arrays that it goes on changing.
-        return copy.deepcopy(episodes.learner.state_dict())
-    except NotImplementedError:  # it knows no way back
-        return None
+        self._env.episodes.go_back(self._place)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_env.errors import StateError
 
-State = TypeVar("State", bound=tuple[Any, ...])
+State = TypeVar("State", bound=tuple[Any, ...] | NDArray[Any])
 
 
 def replace_rows(state: State, rows: NDArray[np.bool_] | NDArray[np.intp], fresh: State) -> State:
@@ -29,7 +29,8 @@ def replace_rows(state: State, rows: NDArray[np.bool_] | NDArray[np.intp], fresh
     Raises
     ------
     ValueError
-        If ``fresh`` does not hold exactly as many environments as ``rows`` names.
+        If ``fresh`` does not hold exactly as many environments as ``rows`` names, or an array of it has another
+        shape a row.
 
     Examples
     --------
@@ -49,10 +50,26 @@ def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
     if len(fresh) != len(index):
         # Without this check NumPy would repeat a single fresh environment over all rows.
         raise ValueError(f"{len(index)} environments are to be replaced but the fresh state has {len(fresh)}.")
+    if fresh.shape[1:] != value.shape[1:]:
+        raise ValueError(
+            f"An array of the fresh state has shape {fresh.shape[1:]} an environment, and {value.shape[1:]} in "
+            "the running one; a state has to keep its shape from round to round."
+        )
     # In a type that holds both: a fresh 0.5 among whole numbers would become 0.
     mixed = value.astype(np.result_type(value, fresh))
     mixed[index] = fresh
     return mixed
+
+
+def copied(state: State) -> State:
+    """Return a state whose arrays are its own: a user's part may fill the ones that it gave again."""
+    return cast(State, _copied(state))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return type(value)(*(_copied(part) for part in value))
+    return np.array(value) if isinstance(value, np.memmap | np.ma.MaskedArray) else value.copy()
 
 
 def to_nested(state: Any) -> Any:

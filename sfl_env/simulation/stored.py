@@ -16,6 +16,7 @@ from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, Population
 from sfl_env.errors import StateError
 from sfl_env.learning.protocol import Progress
+from sfl_env.simulation.probing import FREE, GAIN
 from sfl_env.simulation.simulator import Setup, Simulator, State
 from sfl_env.simulation.states import from_nested
 
@@ -111,7 +112,12 @@ def restored_state(simulator: Simulator, n: int, stored: object) -> State:
         "state.setup.devices.type_index": Bounds(0, len(types) - 1) if types is not None else FINITE,
     }
     _check_bounds(state, "state", changing)
-    _check_within(np.asarray(state.channel.gain), "state.channel.gain", POSITIVE)  # a user's, too
+    _check_within(np.asarray(state.channel.gain), "state.channel.gain", POSITIVE)
+    for part, (name, allowed, _) in (("channel", GAIN), ("availability", FREE)):
+        process = getattr(state, part)
+        if type(process) not in _BOUNDS:  # a user's own
+            bounds = Bounds(allowed.low, allowed.high)
+            _check_within(np.asarray(getattr(process, name)), f"state.{part}.{name}", bounds)
     return state
 
 

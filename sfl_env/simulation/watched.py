@@ -1,14 +1,34 @@
-"""A user's own parts of the system behind their protocols: what they give is looked at each time."""
+"""A user's own parts of the system behind their protocols: what they give is looked at each time.
 
+They are shown states in which nothing can be written, and what they give is copied, since they may fill their
+arrays again.
+"""
+
+import copy
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sfl_env.channel.model import ChannelModel
-from sfl_env.checks import Range
+from sfl_env.checks import Range, read_only
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler
-from sfl_env.simulation.probing import FREE, GAIN, check_devices, check_state, in_doubles
+from sfl_env.dnn.profile import DNNProfile
+from sfl_env.learning.protocol import Learner, Score
+from sfl_env.simulation.probing import (
+    FREE,
+    GAIN,
+    check_devices,
+    check_score,
+    check_state,
+    in_doubles,
+    require_unspawned,
+    spawned,
+)
+from sfl_env.simulation.states import copied
 
 
 class _Watched:
@@ -21,16 +41,24 @@ class _Watched:
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
         """Return states (N, K) at the start of their episodes."""
-        state = self._process.initial(rng, n, num_devices)
-        check_state(f"{self._part}.initial(rng, n, num_devices)", state, (n, num_devices), self._told)
-        return state
+        where = f"{self._part}.initial(rng, n, num_devices)"
+        state = _drawn(where, rng, lambda: self._process.initial(rng, n, num_devices))
+        check_state(where, state, (n, num_devices), self._told)
+        return copied(state)
 
     def step(self, state: Any, rng: np.random.Generator) -> Any:
         """Return the states of the next round."""
-        later = self._process.step(state, rng)
-        shape = getattr(state, self._told[0]).shape
-        check_state(f"{self._part}.step(state, rng)", later, shape, self._told)
-        return later
+        where = f"{self._part}.step(state, rng)"
+        later = _drawn(where, rng, lambda: self._process.step(read_only(state), rng))
+        check_state(where, later, getattr(state, self._told[0]).shape, self._told)
+        return copied(later)
+
+
+def _drawn(where: str, rng: np.random.Generator, draw: Callable[[], Any]) -> Any:
+    before = spawned(rng)
+    given = draw()
+    require_unspawned(where, rng, before)
+    return given
 
 
 def watched_channel(channel: ChannelModel[Any]) -> ChannelModel[Any]:
@@ -51,6 +79,51 @@ class WatchedPopulation:
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
         """Return devices (N, K), with all that is computed with as doubles."""
-        devices = self._population.sample(rng, n, num_devices)
-        check_devices("population.sample(rng, n, num_devices)", devices, (n, num_devices))
+        where = "population.sample(rng, n, num_devices)"
+        devices = _drawn(where, rng, lambda: self._population.sample(rng, n, num_devices))
+        check_devices(where, devices, (n, num_devices))
         return in_doubles(devices)
+
+
+class WatchedLearner:
+    """A learner that raises a ``ScenarioError`` where the user's gives no score, and whose states are its own.
+
+    A user's learner may tell its state in the very arrays that it goes on changing, as torch's modules do.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+
+    @property
+    def profile(self) -> DNNProfile:
+        """The costs of the network that is trained."""
+        return self._learner.profile
+
+    def reset(self, seed: int) -> Score:
+        """Start afresh."""
+        return _in_doubles("learner.reset(seed)", self._learner.reset(seed))
+
+    def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
+        """Train for a round."""
+        return _in_doubles("learner.run_round(...)", self._learner.run_round(cut.copy(), takes_part.copy()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all that the next round depends on."""
+        return copy.deepcopy(self._learner.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a copy of a stored state, or raise and go back to where it was."""
+        before = None
+        with suppress(NotImplementedError):  # where it knows no way back
+            before = self.state_dict()
+        try:
+            self._learner.load_state_dict(copy.deepcopy(state))
+        except BaseException:
+            if before is not None:
+                self._learner.load_state_dict(before)
+            raise
+
+
+def _in_doubles(where: str, score: Score) -> Score:
+    check_score(where, score)
+    return Score(float(score.accuracy), float(score.loss))

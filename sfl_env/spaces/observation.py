@@ -213,7 +213,8 @@ class DeviceRows:
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
-            _LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
+            with np.errstate(over="ignore"):  # a loss beyond single precision is at its scale's end
+                _LEARNING_SCALES.encode(loss, elapsed_s, out=rows[..., -2:])
         return rows
 
     def decode(self, observation: Rows) -> Conditions:

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sfl_env.checks import Range, called, require_array, require_instance, require_methods, shown
+from sfl_env.checks import Range, called, read_only, require_array, require_instance, require_methods, shown
 from sfl_env.errors import DecisionError, ScenarioError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
@@ -207,14 +207,14 @@ def in_full_precision(decision: Decision) -> Decision:
     '1.000000000'
     """
     told = decision.bandwidth_share
-    share = told.astype(np.float64)
+    share = np.array(told, dtype=np.float64)
     if told.dtype.kind == "f" and told.dtype.itemsize < share.dtype.itemsize:
         total = share.sum(axis=-1, keepdims=True)
         # Of each share, and of the sum that they were divided by in that precision.
         roundings = 1.0 + math.log2(told.shape[-1])
         by_rounding = (total > 1.0) & (total <= 1.0 + roundings * float(np.finfo(told.dtype).eps))
         share /= np.where(by_rounding, total, 1.0)
-    return Decision(decision.cut.astype(np.intp), share)
+    return Decision(np.array(decision.cut, dtype=np.intp), share)
 
 
 def probe_reward(reward: Any, outcome: Outcome) -> None:
@@ -243,6 +243,11 @@ def check_terms(terms: Any, n: int, names: tuple[str, ...] | None = None) -> Non
     for name, values in terms.items():
         if not isinstance(name, str):
             raise ScenarioError(f"reward.terms(outcome) has the name {name!r}; names have to be strings.")
+        if name.startswith("_"):
+            raise ScenarioError(
+                f"reward.terms(outcome) has the name {name!r}; infos of batches have a mask of that kind of name "
+                "beside each entry, so a term's has to begin with something else than _."
+            )
         require_array(f"reward.terms(outcome)[{name!r}]", values, (n,), Range(), "one number for each environment")
     with np.errstate(over="ignore"):
         if not np.isfinite(sum(values.astype(np.float64) for values in terms.values())).all():
@@ -254,16 +259,3 @@ def check_terms(terms: Any, n: int, names: tuple[str, ...] | None = None) -> Non
             f"reward.terms(outcome) has the names {shown(list(terms))}, and had {shown(list(names))} before; "
             "every round has to have the same."
         )
-
-
-def read_only(value: Any) -> Any:
-    """Return a NamedTuple of arrays, nested or not, in which nothing can be written: it shares the memory.
-
-    What a user's part is shown belongs to the round; a part that changed it would change the round's numbers.
-    """
-    if isinstance(value, tuple):
-        return type(value)(*(read_only(part) for part in value))
-    if isinstance(value, np.ndarray):
-        value = value.view()
-        value.flags.writeable = False
-    return value

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from sfl_env.arrays import Array
+from sfl_env.checks import read_only
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 from sfl_env.spaces.action import ActionEncoder, Actions
 from sfl_env.spaces.observation import ObservationEncoder, Rows
-from sfl_env.spaces.probing import check_asked, check_rows, check_terms, in_full_precision, kept_rows, read_only
+from sfl_env.spaces.probing import check_asked, check_rows, check_terms, in_full_precision, kept_rows
 from sfl_env.spaces.reward import Reward
 from sfl_env.spaces.view import View
 
@@ -27,14 +28,14 @@ class WatchedRows:
 
     def per_episode(self, view: View) -> Rows:
         """Return what stays through an episode, (N, K, F)."""
-        return kept_rows(self._encoder, view, self._space).copy()  # an encoder may use its array again
+        return np.array(kept_rows(self._encoder, view, self._space))  # an encoder may use its array again
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
         """Return the observations (N, K, F)."""
         observations = self._encoder.per_round(read_only(view), read_only(episode_rows))
         check_rows(observations, view.conditions.samples.shape[0], self._space)
         # A copy, since the rows that stay may come back as they are, and observations are the agent's to change.
-        return observations.copy()
+        return np.array(observations)
 
 
 class WatchedDecoder:
@@ -65,4 +66,4 @@ class WatchedReward:
         check_terms(terms, outcome.latency_s.shape[0], self._names)
         self._names = tuple(terms)
         # Copies, since a term may be an array of the outcome, and the rewards are the user's to change.
-        return {name: values.astype(np.float64) for name, values in terms.items()}
+        return {name: np.array(values, dtype=np.float64) for name, values in terms.items()}

@@ -1,15 +1,18 @@
 """A call that breaks off is as if it had not been made: the same call again gives what it would have given."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sfl_env import SFLEnv, SFLVectorEnv
+from sfl_env.devices.population import DeviceBatch
 from sfl_env.dnn import catalogue
 from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.learning import Score
+from sfl_env.learning.scenario import ScenarioLearner
 from tests.sfl_env.shared import assert_same, training_of
 
 SHORT: dict[str, Any] = {"mode": "accuracy", "batch_size": 8, "local_iterations": 2}
@@ -275,3 +278,150 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_round_undone(monkeypatch: pyt
         env.step(one_action(env))
     env.render_mode = None
     assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+class Gate(nn.Module):
+    """Fails while it is closed, on a whole test set at once."""
+
+    closed = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if Gate.closed and len(x) > 100:
+            raise RuntimeError("out of memory")
+        return x
+
+
+def gated() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), Gate(), nn.ReLU(), nn.Linear(16, 10))
+
+
+@pytest.mark.parametrize("kind", ["single", "SameStep", "NextStep"])
+def test_an_episode_goes_on_with_its_network_where_the_next_one_cannot_start(
+    kind: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = SHORT | {"num_devices": 3, "max_rounds": 3, "network": gated}
+    if kind == "single":
+        env, undisturbed = (made(1, **options) for _ in range(2))
+    else:
+        env, undisturbed = (SFLVectorEnv(1, autoreset_mode=kind, **options) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 3 if kind == "NextStep" else 2)
+    monkeypatch.setattr(Gate, "closed", True)
+    with pytest.raises(TrainingError, match="out of memory"):
+        env.reset(seed=7) if kind == "single" else env.step(one_action(env))
+    monkeypatch.setattr(Gate, "closed", False)
+    assert_rounds_are_the_same(env, undisturbed, 1 if kind == "single" else 3)
+
+
+@pytest.mark.parametrize("method", ["run_round", "reset"])
+def test_training_that_is_interrupted_at_its_very_end_is_undone(
+    method: str, one_thread: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, undisturbed = (made(1, **SHORT) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    whole = getattr(ScenarioLearner, method)
+
+    def interrupted(learner: ScenarioLearner, *arguments: Any) -> None:
+        whole(learner, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ScenarioLearner, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            env.reset(seed=7) if method == "reset" else env.step(one_action(env))
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+class Trace(NamedTuple):
+    gain: NDArray[np.float64]
+
+
+class Reusing:
+    """Fills the same array in every round."""
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Trace:
+        self.gain = 1e-9 * rng.random((n, num_devices))
+        return Trace(self.gain)
+
+    def step(self, state: Trace, rng: np.random.Generator) -> Trace:
+        self.gain[...] = 1e-9 * rng.random(self.gain.shape)
+        return Trace(self.gain)
+
+
+def test_a_channel_may_fill_its_array_again() -> None:
+    switch = Switch()
+    availability = own_parts(switch)["availability"]
+    env, undisturbed = (made(1, channel=Reusing(), availability=availability) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    switch.method = "step"
+    with pytest.raises(ZeroDivisionError):
+        env.step(one_action(env))
+    switch.method = None
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+def test_a_population_may_fill_its_arrays_again() -> None:
+    first = np.zeros((1, 3), np.intp)
+
+    class Again:
+        def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
+            drawn = SFLEnv(num_devices=num_devices).episodes.simulator.population.sample(rng, n, num_devices)
+            if n == 1:
+                first[...] = drawn.type_index
+                return drawn._replace(type_index=first)
+            return drawn
+
+    env = made(1, population=Again())
+    env.reset(seed=5)
+    before = env.episodes.now.state.setup.devices.type_index.copy()
+    first += 1
+    np.testing.assert_array_equal(env.episodes.now.state.setup.devices.type_index, before)
+
+
+class ForgetfulCurve(Curve):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+def test_a_way_back_that_is_not_there_does_not_hide_what_went_wrong() -> None:
+    switch = Switch()
+    observation = own_parts(switch, mode="accuracy")["observation"]
+    env = made(1, mode="accuracy", learner=ForgetfulCurve(), observation=observation)
+    env.reset(seed=5)
+    switch.method = "per_round"
+    with pytest.raises(ZeroDivisionError):
+        env.step(one_action(env))
+
+
+def test_a_stored_state_is_not_changed_by_the_rounds_that_follow() -> None:
+    env = made(1, mode="accuracy", learner=Curve())
+    env.reset(seed=5)
+    stored = env.state_dict()
+    first = env.step(one_action(env))[4]
+    env.step(one_action(env))
+    env.load_state_dict(stored)
+    assert env.step(one_action(env))[4]["accuracy"] == first["accuracy"]
+    env.load_state_dict(stored)
+    assert env.step(one_action(env))[4]["accuracy"] == first["accuracy"]
+
+
+def test_a_learner_that_loads_half_a_state_goes_back() -> None:
+    class Half(Curve):
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.state["rounds"] = state["rounds"]
+            self.state["seed"] = state["seed"]
+
+    env, undisturbed = (made(1, mode="accuracy", learner=Half()) for _ in range(2))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    stored = env.state_dict()
+    assert_rounds_are_the_same(env, undisturbed, 2)
+    del stored["episodes"]["learner"]["seed"]
+    with pytest.raises(KeyError):
+        env.load_state_dict(stored)
+    assert_rounds_are_the_same(env, undisturbed, 1)

@@ -1,6 +1,7 @@
 """Own parts that are right when they are tried and wrong in a later round."""
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
@@ -519,3 +520,169 @@ def test_shares_that_rounding_alone_takes_beyond_the_band_are_the_band(
         assert (share.sum(axis=-1) <= 1.0 + 1e-12).all()
         np.testing.assert_allclose(share, asked, rtol=4.0 * float(np.finfo(kind.precision).eps), atol=1e-6)
     assert num_devices == 1 or rounded > 0
+
+
+@pytest.mark.parametrize("part", ["channel", "availability"])
+def test_a_process_cannot_write_into_the_state_that_it_is_shown(part: str) -> None:
+    def spoil(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        values *= 0.5
+        return values
+
+    with pytest.raises(ValueError, match="read-only"):
+        play(1, **{part: Late(1e-9 if part == "channel" else 1.0, spoil)})
+
+
+def spawning(part: Any, after: int) -> Any:
+    """Return a part of the package that spawns a generator in each call after so many."""
+
+    class Spawning:
+        calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            method = getattr(part, name)
+
+            def asked(*arguments: Any) -> Any:
+                self.calls += 1
+                if self.calls > after:
+                    next(each for each in arguments if isinstance(each, np.random.Generator)).spawn(1)
+                return method(*arguments)
+
+            return asked if name in ("initial", "step", "sample") else method
+
+    return Spawning()
+
+
+# Calls to let pass: none, or those in which the part is tried and the reference latency is found.
+TRIED = {"channel": 4, "population": 2, "availability": 4}
+SPAWNING = [(part, after) for part, tried in TRIED.items() for after in (0, tried)]
+
+
+@pytest.mark.parametrize(("part", "after"), SPAWNING)
+def test_generators_spawned_off_the_environments_are_refused(part: str, after: int) -> None:
+    own = spawning(getattr(SFLEnv(num_devices=3).episodes.simulator, part), after)
+    with pytest.raises(ScenarioError, match=rf"{part}\..* has spawned generators off rng"):
+        play(1, max_rounds=2, **{part: own})
+
+
+def test_objects_are_no_state() -> None:
+    class Drawn(NamedTuple):
+        gain: Any
+        generators: Any
+
+    class Own:
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Drawn:
+            return Drawn(np.full((n, num_devices), 1e-9), np.array([object()] * n))
+
+        def step(self, state: Drawn, rng: np.random.Generator) -> Drawn:
+            return state
+
+    with pytest.raises(ScenarioError, match=r"channel\.initial\(rng, 2, 3\)\.generators holds objects"):
+        play(1, channel=Own())
+
+
+class Kinds:
+    """Gives whole numbers for what stays through an episode at first, and fractions later."""
+
+    calls = 0
+
+    def space(self, num_devices: int) -> gym.spaces.Box:
+        return gym.spaces.Box(-1.0, 1.0, (num_devices, 1), np.float64)
+
+    def per_episode(self, view: View) -> Any:
+        self.calls += 1
+        values = np.full((*view.conditions.samples.shape, 1), 0.25)
+        return values.astype(np.int64) if self.calls < 3 else values
+
+    def per_round(self, view: View, episode_rows: Any) -> Any:
+        return episode_rows.astype(np.float64)
+
+
+def test_what_stays_through_an_episode_is_not_cut_to_the_type_of_the_one_before() -> None:
+    envs = SFLVectorEnv(2, num_devices=3, observation=Kinds())
+    assert (envs.reset(seed=0)[0] == 0.0).all()
+    observations, _ = envs.reset(options={"reset_mask": np.array([True, False])})
+    np.testing.assert_array_equal(observations[:, 0, 0], [0.25, 0.0])
+
+
+SCORES: list[tuple[Any, Any]] = [(np.float16(0.9), np.float32(1.1)), (Fraction(9, 10), 10**200), (1, 0)]
+
+
+@pytest.mark.parametrize(("accuracy", "loss"), SCORES, ids=["narrow", "exact", "whole"])
+def test_scores_are_told_in_doubles(accuracy: Any, loss: Any) -> None:
+    env = SFLEnv(
+        num_devices=3, mode="accuracy", learner=LateLearner(Score(accuracy, loss), 2), target_accuracy=0.9
+    )
+    env.reset(seed=0)
+    _, _, terminated, _, info = env.step(np.zeros((3, 2), np.float32))
+    assert type(info["accuracy"]) is np.float64
+    assert info["loss"] == float(loss)
+    assert terminated == (float(accuracy) >= 0.9)
+    env.load_state_dict(env.state_dict())
+
+
+def test_a_loss_is_not_negative() -> None:
+    with pytest.raises(ScenarioError, match=r"learner\.run_round.*loss.*at least 0"):
+        play(1, mode="accuracy", learner=LateLearner(Score(0.5, -0.1), 2))
+
+
+@pytest.mark.parametrize(("part", "value"), [("channel", 1e-9), ("availability", 0.5)])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, 5.0, np.nan, 1e-200])
+def test_stored_states_of_own_parts_hold_what_they_may_give(part: str, value: float, wrong: float) -> None:
+    own: dict[str, Any] = {part: Late(value, lambda values: values)}
+    env = SFLEnv(num_devices=3, **own)
+    env.reset(seed=0)
+    stored = env.state_dict()
+    episodes = stored["episodes"]["state"]
+    process = episodes[1] if part == "channel" else episodes[3]
+    for values in process[1:]:
+        values[0][1] = wrong
+    with pytest.raises(SFLError, match=rf"state\.{part}\.(gain|fraction)\[0, 1\] of the stored state is"):
+        env.load_state_dict(stored)
+
+
+def test_rewards_of_one_term_are_not_the_term() -> None:
+    envs = SFLVectorEnv(2, num_devices=3)
+    envs.reset(seed=0)
+    _, rewards, _, _, infos = envs.step(np.zeros((2, 3, 2), np.float32))
+    before = infos["reward_terms"]["latency"].copy()
+    rewards *= 0.0
+    np.testing.assert_array_equal(infos["reward_terms"]["latency"], before)
+
+
+def test_a_term_is_not_called_like_a_mask() -> None:
+    class Terms:
+        def terms(self, outcome: Outcome) -> dict[str, Any]:
+            return {"a": -outcome.latency_s, "_a": -outcome.latency_s}
+
+    with pytest.raises(ScenarioError, match=r"reward\.terms\(outcome\) has the name '_a'"):
+        play(1, reward=Terms())
+
+
+class Masking(ContinuousAction):
+    def decode(self, action: Any, seen: Conditions) -> Decision:
+        decided = super().decode(action, seen)
+        return Decision(np.ma.masked_array(decided.cut), np.ma.masked_array(decided.bandwidth_share))
+
+
+def test_arrays_that_could_hold_masks_come_out_plain() -> None:
+    class Terms:
+        def terms(self, outcome: Outcome) -> dict[str, Any]:
+            return {"a": np.ma.masked_array(-outcome.latency_s)}
+
+    num_cuts = SFLEnv().episodes.simulator.workload.num_cuts
+    envs = SFLVectorEnv(2, num_devices=3, action=Masking(num_cuts), reward=Terms())
+    envs.reset(seed=0)
+    _, rewards, _, _, infos = envs.step(np.zeros((2, 3, 2), np.float32))
+    told = (rewards, infos["cut"], infos["bandwidth_share"], infos["reward_terms"]["a"])
+    assert [type(values) for values in told] == [np.ndarray] * 4
+
+
+def test_a_memory_in_half_precision_is_not_taken_for_an_endless_one() -> None:
+    class Halves:
+        def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
+            good = Population(("laptop",), (1.0,), 1.0).sample(rng, n, num_devices)
+            with np.errstate(over="ignore"):
+                return good._replace(memory_bytes=good.memory_bytes.astype(np.float16))
+
+    with pytest.raises(ScenarioError, match=r"memory_bytes holds inf"):
+        play(1, population=Halves())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sfl_env.channel import (
     Annulus,
@@ -150,6 +151,14 @@ def test_replacing_with_the_wrong_number_of_environments_is_refused() -> None:
     fresh = CHANNELS[0].initial(np.random.default_rng(0), 1, 4)
     with pytest.raises(ValueError, match="2 environments are to be replaced but the fresh state has 1"):
         replace_rows(running, np.array([True, True, False, False]), fresh)
+
+
+def test_a_fresh_state_of_another_shape_is_not_repeated_over_the_running_one() -> None:
+    class History(NamedTuple):
+        gains: NDArray[np.float64]  # (N, rounds so far)
+
+    with pytest.raises(ValueError, match=r"has shape \(1,\) an environment, and \(4,\) in the running one"):
+        replace_rows(History(np.zeros((3, 4))), np.array([1]), History(np.ones((1, 1))))
 
 
 def test_replacing_leaves_the_running_state_as_it_was() -> None:

@@ -96,7 +96,7 @@ CHANNELS: list[tuple[Any, str]] = [
     (OwnChannel(later=lambda state: Gains(state.gain[:, :3])), r"step\(state, rng\)\.gain has shape \(2, 3\)"),
     (OwnChannel(later=lambda state: Gains(state.gain * 1e10)), r"channel\.step\(state, rng\)\.gain holds 10\.0"),
     (OwnChannel(later=lambda state: None), r"channel\.step\(state, rng\) is of type NoneType"),
-    (Overwriting(), "has changed the state that it was given; it has to return another one"),
+    (Overwriting(), "read-only.* not its to change; return another array"),
     (Failing(), r"channel\.step\(state, rng\) raised IndexError: no such round in the trace"),
     (OneForAll(), r"trace has shape \(7,\); the first axis of every array of a state has to be the environment"),
 ]
