@@ -85,7 +85,7 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
     except SFLError:
         raise
     except Exception as error:  # whatever a user's code may raise
-        told = " ".join(str(error).split())
+        told = " ".join(str(error).split()).rstrip(".")
         plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
         # NumPy's words for a write into what read_only has given.
         mend = " What it is shown is not its to change; return another array." if "read-only" in plain else ""

@@ -1,7 +1,6 @@
 """N episodes side by side: what the single and the vector environment both are, without Gymnasium's shells."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -26,7 +25,7 @@ from sfl_env.simulation.stored import (
     restored_progress,
     restored_state,
 )
-from sfl_env.simulation.watched import WatchedLearner
+from sfl_env.simulation.watched import returning
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
 from sfl_env.spaces.observation import Rows
@@ -84,9 +83,7 @@ class Episodes:
         self._rows = WatchedRows(encoder, num_devices) if "observation" in own else encoder
         self._decoder = WatchedDecoder(decoder, num_cuts) if "action" in own else decoder
         self._reward = WatchedReward(reward) if "reward" in own else reward
-        self._learner = made.learner
-        if made.learner is not None and "learner" in own:
-            self._learner = WatchedLearner(made.learner)
+        self._learner = returning(made.learner, is_own="learner" in own)
         self._own_action = "action" in own
         self._max_rounds = np.array(self.scenario.max_rounds)
         self._progress = progress_steps(self.scenario.max_rounds)
@@ -110,18 +107,14 @@ class Episodes:
 
     def place(self) -> Place:
         """Return where the episodes stand, for :meth:`go_back`."""
-        learned = None
-        if self._learner is not None and self._now is not None:
-            with suppress(NotImplementedError):  # a learner of one's own that knows no way back
-                learned = self._learner.state_dict()
+        learned = None if self._learner is None or self._now is None else self._learner.mark()
         return Place(self._now, learned)
 
     def go_back(self, place: Place) -> None:
-        """Stand again where the episodes stood, the learner as far as it knows a way back."""
+        """Stand again where the episodes stood."""
         self._now = place.now
         if self._learner is not None and place.learned is not None:
-            with suppress(NotImplementedError):
-                self._learner.load_state_dict(place.learned)
+            self._learner.go_back(place.learned)
 
     def reset(self, rng: np.random.Generator) -> Rows:
         """Start all episodes and return their observations (N, K, F)."""

@@ -26,7 +26,7 @@ class Place(NamedTuple):
     """Where N episodes and their learner stand, to go back to if what follows fails."""
 
     now: Now | None  # none before the first reset
-    learned: dict[str, Any] | None
+    learned: Any  # the learner's mark; none without a learner or before the first reset
 
 
 class Transition(NamedTuple):

@@ -34,10 +34,23 @@ class Learner(Protocol):
         """Start afresh, all randomness from the seed."""
 
     def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
-        """Train for a round with (K,) cuts; a device that takes no part is left out of the average."""
+        """Train for a round with (K,) cuts, or raise and stay as before.
+
+        A device that takes no part is left out of the average.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next round depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a stored state, or raise and stay as before."""
+
+
+class ReturningLearner(Learner, Protocol):
+    """A learner that the environment can take back when a round, or an episode's start, breaks off."""
+
+    def mark(self) -> Any:
+        """Return where it stands, for :meth:`go_back`."""
+
+    def go_back(self, mark: Any) -> None:
+        """Stand again where it stood, or refuse to go on from where it stands."""

@@ -136,6 +136,14 @@ class ScenarioLearner:
         """
         self._training.load_state_dict(state)
 
+    def mark(self) -> dict[str, Any]:
+        """Return where the training stands, for :meth:`go_back`."""
+        return self.state_dict()
+
+    def go_back(self, mark: dict[str, Any]) -> None:
+        """Stand again where the training stood."""
+        self.load_state_dict(mark)
+
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""
         self._training.check_state_dict(state)

@@ -23,7 +23,7 @@ GAIN = (
 FREE = ("fraction", Range(1e-9, 1.0), "the share of its speed that each device has free")
 
 _DEVICE_RANGES = {
-    "type_index": Range(0, whole=True),
+    "type_index": Range(0, 1_000_000_000, whole=True),
     "compute_flops_per_s": Range(1.0, 1e30),
     "backward_slowdown": Range(1e-9, 1e9),
     "transmit_power_w": Range(1e-12, 1e12),
@@ -100,8 +100,9 @@ def check_devices(where: str, devices: Any, shape: tuple[int, int]) -> None:
     require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
     for name, allowed in _DEVICE_RANGES.items():
         values = getattr(devices, name)
-        # In half precision a memory of more than 65 kB is infinite, and may have been meant to be small.
-        if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.str[1:] in ("f4", "f8"):
+        if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            if values.dtype == np.float16:
+                raise ScenarioError(f"{where}.{name} is in half precision, where more than 65504 is infinite.")
             values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs
         require_array(f"{where}.{name}", values, shape, allowed, "(environments, devices)")
 
@@ -162,12 +163,22 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     start = f"{part}.initial(rng, {n}, {num_devices})"
     state = called(start, process.initial, rng, n, num_devices)
     check_state(start, state, (n, num_devices), told)
-    later = called(f"{part}.step(state, rng)", process.step, read_only(state), rng)
-    check_state(f"{part}.step(state, rng)", later, (n, num_devices), told)
+    for _ in range(2):
+        before, copied = state, _copied(state)
+        state = called(f"{part}.step(state, rng)", process.step, read_only(state), rng)
+        check_state(f"{part}.step(state, rng)", state, (n, num_devices), told)
+        if not _equal(copied, before):
+            raise ScenarioError(
+                f"{part}.step(state, rng) has filled arrays of the round before again; it has to return others."
+            )
+    copied = _copied(state)
+    called(start, process.initial, rng, n, num_devices)
     once = f"{part}.initial(rng, 1, {num_devices})"
     fresh = called(once, process.initial, rng, 1, num_devices)
     check_state(once, fresh, (1, num_devices), told)
-    called(f"Replacing one environment of {part}'s state", replace_rows, later, np.array([0]), fresh)
+    if not _equal(copied, state):
+        raise ScenarioError(f"{start} has filled arrays of an episode before again; it has to return others.")
+    called(f"Replacing one environment of {part}'s state", replace_rows, state, np.array([0]), fresh)
     require_unspawned(f"{part}.initial or {part}.step", rng, 0)
 
 
@@ -222,3 +233,13 @@ def _check_layout(where: str, state: Any, n: int) -> None:
             f"{where} has shape {state.shape}; the first axis of every array of a state has to be the "
             f"environment, here {n}."
         )
+
+
+def _copied(state: Any) -> Any:
+    return [_copied(part) for part in state] if isinstance(state, tuple) else state.copy()
+
+
+def _equal(before: Any, state: Any) -> bool:
+    if isinstance(state, tuple):
+        return all(_equal(old, new) for old, new in zip(before, state, strict=True))
+    return bool(np.array_equal(before, state, equal_nan=state.dtype.kind in "fc"))

@@ -1,5 +1,6 @@
 """States of time-varying parts: NamedTuples, nested or not, of arrays whose first axis is the environment."""
 
+import copy
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -61,15 +62,34 @@ def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
     return mixed
 
 
-def copied(state: State) -> State:
-    """Return a state whose arrays are its own: a user's part may fill the ones that it gave again."""
-    return cast(State, _copied(state))
+def own_copy(value: Any) -> Any:
+    """Return what a user's learner keeps as a copy that it does not go on changing.
 
+    Containers, arrays and tensors are copied, tensors as numbers without gradients; of the rest what can be.
 
-def _copied(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return type(value)(*(_copied(part) for part in value))
-    return np.array(value) if isinstance(value, np.memmap | np.ma.MaskedArray) else value.copy()
+    Examples
+    --------
+    >>> weights = {"layer": np.zeros(2)}
+    >>> stored = own_copy(weights)
+    >>> weights["layer"] += 1.0
+    >>> stored
+    {'layer': array([0., 0.])}
+    """
+    if isinstance(value, dict):
+        result = copy.copy(value)  # of its own class and with its attributes, such as torch's versions
+        for name in result:
+            result[name] = own_copy(result[name])
+        return result
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(own_copy, value))
+    if type(value) in (list, tuple):
+        return type(value)(map(own_copy, value))
+    try:
+        if callable(getattr(value, "detach", None)):  # a tensor, which may lie on a graph
+            return value.detach().clone()
+        return copy.deepcopy(value)
+    except Exception:  # whatever a class of the user's raises; a lock, say, holds no numbers
+        return value
 
 
 def to_nested(state: Any) -> Any:

@@ -1,13 +1,12 @@
 """A user's own parts of the system behind their protocols: what they give is looked at each time.
 
-They are shown states in which nothing can be written, and what they give is copied, since they may fill their
-arrays again.
+They are shown states in which nothing can be written, since what they change would change the episode that a round
+which breaks off goes back to.
 """
 
-import copy
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,8 @@ from sfl_env.checks import Range, read_only
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.learning.protocol import Learner, Score
+from sfl_env.errors import StateError
+from sfl_env.learning.protocol import Learner, ReturningLearner, Score
 from sfl_env.simulation.probing import (
     FREE,
     GAIN,
@@ -28,7 +28,7 @@ from sfl_env.simulation.probing import (
     require_unspawned,
     spawned,
 )
-from sfl_env.simulation.states import copied
+from sfl_env.simulation.states import own_copy
 
 
 class _Watched:
@@ -44,14 +44,14 @@ class _Watched:
         where = f"{self._part}.initial(rng, n, num_devices)"
         state = _drawn(where, rng, lambda: self._process.initial(rng, n, num_devices))
         check_state(where, state, (n, num_devices), self._told)
-        return copied(state)
+        return state
 
     def step(self, state: Any, rng: np.random.Generator) -> Any:
         """Return the states of the next round."""
         where = f"{self._part}.step(state, rng)"
         later = _drawn(where, rng, lambda: self._process.step(read_only(state), rng))
         check_state(where, later, getattr(state, self._told[0]).shape, self._told)
-        return copied(later)
+        return later
 
 
 def _drawn(where: str, rng: np.random.Generator, draw: Callable[[], Any]) -> Any:
@@ -88,11 +88,15 @@ class WatchedPopulation:
 class WatchedLearner:
     """A learner that raises a ``ScenarioError`` where the user's gives no score, and whose states are its own.
 
-    A user's learner may tell its state in the very arrays that it goes on changing, as torch's modules do.
+    A user's learner may tell its state in the very arrays that it goes on changing, as torch's modules do. To copy
+    it in each round would take longer than many a round: where one breaks off after its training, the learner is
+    ahead of the environment, and is not asked for another round before it starts afresh or loads a state.
     """
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
+        self._asked = 0  # rounds and episodes that it has gone on by
+        self._is_ahead = False
 
     @property
     def profile(self) -> DNNProfile:
@@ -101,29 +105,67 @@ class WatchedLearner:
 
     def reset(self, seed: int) -> Score:
         """Start afresh."""
-        return _in_doubles("learner.reset(seed)", self._learner.reset(seed))
+        self._asked += 1
+        score = _in_doubles("learner.reset(seed)", self._learner.reset(seed))
+        self._is_ahead = False
+        return score
 
     def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
-        """Train for a round."""
-        return _in_doubles("learner.run_round(...)", self._learner.run_round(cut.copy(), takes_part.copy()))
+        """Train for a round.
+
+        Raises
+        ------
+        StateError
+            If the learner is ahead of the environment.
+        """
+        if self._is_ahead:
+            raise StateError(
+                "The learner has gone on, and the call that asked it to has broken off, so it is ahead of the "
+                "episode; start another one with reset, or go on from a stored state with load_state_dict."
+            )
+        self._asked += 1
+        try:
+            score = self._learner.run_round(cut.copy(), takes_part.copy())
+        except Exception:  # then it is as before; what is interrupted anywhere may not be
+            self._asked -= 1
+            raise
+        return _in_doubles("learner.run_round(...)", score)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that the next round depends on."""
-        return copy.deepcopy(self._learner.state_dict())
+        stored: dict[str, Any] = own_copy(self._learner.state_dict())
+        return stored
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a copy of a stored state, or raise and go back to where it was."""
+        """Go on from a copy of a stored state, or raise and go back to where it was, as far as it can."""
         before = None
-        with suppress(NotImplementedError):  # where it knows no way back
+        with suppress(Exception):  # not every learner has a state before its first round
             before = self.state_dict()
         try:
-            self._learner.load_state_dict(copy.deepcopy(state))
+            self._learner.load_state_dict(own_copy(state))
         except BaseException:
             if before is not None:
-                self._learner.load_state_dict(before)
+                with suppress(Exception):
+                    self._learner.load_state_dict(before)
             raise
+        self._is_ahead = False
+
+    def mark(self) -> int:
+        """Return where it stands."""
+        return self._asked
+
+    def go_back(self, mark: int) -> None:
+        """Take no further round, if the learner has gone on since."""
+        self._is_ahead = self._is_ahead or self._asked != mark
 
 
 def _in_doubles(where: str, score: Score) -> Score:
     check_score(where, score)
     return Score(float(score.accuracy), float(score.loss))
+
+
+def returning(learner: Learner | None, *, is_own: bool) -> ReturningLearner | None:
+    """Return a learner as the environment asks it: a user's own is looked at, the package's can go back."""
+    if learner is None or not is_own:
+        return cast(ReturningLearner | None, learner)
+    return WatchedLearner(learner)

@@ -1,16 +1,18 @@
 """A call that breaks off is as if it had not been made: the same call again gives what it would have given."""
 
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.devices.population import DeviceBatch
 from sfl_env.dnn import catalogue
-from sfl_env.errors import ScenarioError, TrainingError
+from sfl_env.errors import ScenarioError, StateError, TrainingError
 from sfl_env.learning import Score
 from sfl_env.learning.scenario import ScenarioLearner
 from tests.sfl_env.shared import assert_same, training_of
@@ -215,36 +217,138 @@ class Curve:
 
 
 @pytest.mark.parametrize("what", ["step", "reset"])
-@pytest.mark.parametrize("own", [("observation",), ("observation", "learner"), ("learner",)], ids=" and ".join)
-def test_a_learner_goes_back_with_the_episode(own: tuple[str, ...], what: str, one_thread: None) -> None:
-    switch, learners = Switch(), [Curve(), Curve()]
-    envs = []
-    for learner in learners:
-        parts = own_parts(switch, mode="accuracy") | {"learner": learner}
-        envs.append(made(1, **SHORT, **{name: parts[name] for name in own}))
-    env, undisturbed = envs
-    for each in envs:
+def test_the_packages_training_goes_back_with_the_episode(what: str, one_thread: None) -> None:
+    switch = Switch()
+    parts = own_parts(switch, mode="accuracy")
+    env, undisturbed = (made(1, **SHORT, observation=parts["observation"]) for _ in range(2))
+    for each in (env, undisturbed):
         each.reset(seed=5)
     assert_rounds_are_the_same(env, undisturbed, 1)
-    if "observation" in own:
-        switch.method = "per_round"
-    else:
-        learners[0].late = Score(np.nan, 1.0)
-    with pytest.raises((ZeroDivisionError, ScenarioError)):
+    switch.method = "per_round"
+    with pytest.raises(ZeroDivisionError):
         env.step(one_action(env)) if what == "step" else env.reset(seed=3)
-    switch.method, learners[0].late = None, None
+    switch.method = None
     assert_same(env.state_dict(), undisturbed.state_dict())
     assert_rounds_are_the_same(env, undisturbed, 2)
 
 
-def test_a_learner_that_knows_no_way_back_learns_all_the_same() -> None:
+@pytest.mark.parametrize("what", ["step", "reset"])
+@pytest.mark.parametrize("how", ["observation", "score"])
+def test_a_learner_that_is_ahead_of_its_episode_is_asked_for_no_round(how: str, what: str) -> None:
+    switch, learner = Switch(), Curve()
+    observation = own_parts(switch, mode="accuracy")["observation"]
+    env, undisturbed = (
+        made(1, mode="accuracy", learner=each, observation=observation) for each in (learner, Curve())
+    )
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    stored = env.state_dict()
+    if how == "observation":
+        switch.method = "per_round"
+    else:
+        learner.late = Score(np.nan, 1.0)
+    with pytest.raises((ZeroDivisionError, ScenarioError)):
+        env.step(one_action(env)) if what == "step" else env.reset(seed=3)
+    switch.method, learner.late = None, None
+    for _ in range(2):
+        with pytest.raises(StateError, match=r"ahead of the episode; start another one with reset"):
+            env.step(one_action(env))
+    env.load_state_dict(stored)
+    assert_rounds_are_the_same(env, undisturbed, 1)
+    assert_same(env.reset(seed=8), undisturbed.reset(seed=8))
+    assert_rounds_are_the_same(env, undisturbed, 1)
+
+
+class Away(Curve):
+    """Stays as before where it raises."""
+
+    error: type[BaseException] | None = None
+
+    def run_round(self, cut: Any, takes_part: Any) -> Score:
+        if self.error is not None:
+            raise self.error
+        return super().run_round(cut, takes_part)
+
+
+def test_a_round_that_a_learner_refuses_can_be_asked_for_again() -> None:
+    learner = Away()
+    env, undisturbed = (made(1, mode="accuracy", learner=each) for each in (learner, Curve()))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    learner.error = ConnectionError
+    with pytest.raises(ConnectionError):
+        env.step(one_action(env))
+    learner.error = None
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+def test_after_a_learner_was_interrupted_an_episode_starts_afresh() -> None:
+    learner = Away()
+    env, undisturbed = (made(1, mode="accuracy", learner=each) for each in (learner, Curve()))
+    for each in (env, undisturbed):
+        each.reset(seed=5)
+    learner.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        env.step(one_action(env))
+    learner.error = None
+    with pytest.raises(StateError, match="ahead of the episode"):
+        env.step(one_action(env))
+    assert_same(env.reset(seed=8), undisturbed.reset(seed=8))
+    assert_rounds_are_the_same(env, undisturbed, 2)
+
+
+def test_a_learner_without_a_state_learns_all_the_same() -> None:
     class OneWay(Curve):
         def state_dict(self) -> dict[str, Any]:
-            raise NotImplementedError
+            raise RuntimeError("no checkpoints")
 
     env = made(1, mode="accuracy", learner=OneWay())
     env.reset(seed=0)
     assert env.step(one_action(env))[4]["accuracy"] == 0.5
+
+
+class Lazy(Curve):
+    """Has a state from its first round on, as a learner that makes its optimiser then."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, **super().state_dict()}
+
+    def run_round(self, cut: Any, takes_part: Any) -> Score:
+        self.steps = 1
+        return super().run_round(cut, takes_part)
+
+
+def test_a_state_is_loaded_by_a_learner_that_has_none_yet() -> None:
+    env, other = (made(1, mode="accuracy", learner=Lazy()) for _ in range(2))
+    env.reset(seed=5)
+    env.step(one_action(env))
+    other.load_state_dict(env.state_dict())
+    assert_rounds_are_the_same(env, other, 2)
+
+
+def test_what_a_stored_state_of_a_learner_holds_need_not_be_numbers() -> None:
+    class Net(Curve):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.lock = nn.Linear(2, 2), Lock()
+            self.loss = self.net(torch.ones(1, 2)).sum()  # on a graph
+
+        def state_dict(self) -> dict[str, Any]:
+            return {**super().state_dict(), "net": self.net.state_dict(), "loss": self.loss, "lock": self.lock}
+
+        def run_round(self, cut: Any, takes_part: Any) -> Score:
+            with torch.no_grad():
+                self.net.weight += 1.0
+            return super().run_round(cut, takes_part)
+
+    env = made(1, mode="accuracy", learner=Net())
+    env.reset(seed=5)
+    stored = env.state_dict()["episodes"]["learner"]
+    before = stored["net"]["weight"].clone()
+    env.step(one_action(env))
+    assert torch.equal(stored["net"]["weight"], before)
+    assert stored["net"]._metadata  # what torch's load_state_dict looks at
 
 
 def test_a_training_that_fails_takes_nothing_from_the_channel(
@@ -338,36 +442,6 @@ def test_training_that_is_interrupted_at_its_very_end_is_undone(
     assert_rounds_are_the_same(env, undisturbed, 2)
 
 
-class Trace(NamedTuple):
-    gain: NDArray[np.float64]
-
-
-class Reusing:
-    """Fills the same array in every round."""
-
-    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Trace:
-        self.gain = 1e-9 * rng.random((n, num_devices))
-        return Trace(self.gain)
-
-    def step(self, state: Trace, rng: np.random.Generator) -> Trace:
-        self.gain[...] = 1e-9 * rng.random(self.gain.shape)
-        return Trace(self.gain)
-
-
-def test_a_channel_may_fill_its_array_again() -> None:
-    switch = Switch()
-    availability = own_parts(switch)["availability"]
-    env, undisturbed = (made(1, channel=Reusing(), availability=availability) for _ in range(2))
-    for each in (env, undisturbed):
-        each.reset(seed=5)
-    assert_rounds_are_the_same(env, undisturbed, 1)
-    switch.method = "step"
-    with pytest.raises(ZeroDivisionError):
-        env.step(one_action(env))
-    switch.method = None
-    assert_rounds_are_the_same(env, undisturbed, 2)
-
-
 def test_a_population_may_fill_its_arrays_again() -> None:
     first = np.zeros((1, 3), np.intp)
 
@@ -384,21 +458,6 @@ def test_a_population_may_fill_its_arrays_again() -> None:
     before = env.episodes.now.state.setup.devices.type_index.copy()
     first += 1
     np.testing.assert_array_equal(env.episodes.now.state.setup.devices.type_index, before)
-
-
-class ForgetfulCurve(Curve):
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-
-def test_a_way_back_that_is_not_there_does_not_hide_what_went_wrong() -> None:
-    switch = Switch()
-    observation = own_parts(switch, mode="accuracy")["observation"]
-    env = made(1, mode="accuracy", learner=ForgetfulCurve(), observation=observation)
-    env.reset(seed=5)
-    switch.method = "per_round"
-    with pytest.raises(ZeroDivisionError):
-        env.step(one_action(env))
 
 
 def test_a_stored_state_is_not_changed_by_the_rounds_that_follow() -> None:

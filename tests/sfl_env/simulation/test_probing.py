@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from sfl_env import Decision, DecisionError, Scenario, ScenarioError, SFLEnv, SFLError, SFLVectorEnv
 from sfl_env.devices import AlwaysAvailable, DeviceBatch, Population
@@ -99,6 +100,34 @@ CHANNELS: list[tuple[Any, str]] = [
     (Overwriting(), "read-only.* not its to change; return another array"),
     (Failing(), r"channel\.step\(state, rng\) raised IndexError: no such round in the trace"),
     (OneForAll(), r"trace has shape \(7,\); the first axis of every array of a state has to be the environment"),
+]
+
+
+class Refilling:
+    """Fills one array in every round, or in every episode."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.kept: dict[tuple[int, ...], NDArray[np.float64]] = {}
+
+    def filled(self, method: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Gains:
+        gain = 1e-9 * rng.random(shape)
+        if method != self.method:
+            return Gains(gain)
+        kept = self.kept.setdefault(shape, gain)
+        kept[...] = gain
+        return Gains(kept)
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Gains:
+        return self.filled("initial", rng, (n, num_devices))
+
+    def step(self, state: Gains, rng: np.random.Generator) -> Gains:
+        return self.filled("step", rng, state.gain.shape)
+
+
+CHANNELS += [
+    (Refilling("step"), r"channel\.step\(state, rng\) has filled arrays of the round before again"),
+    (Refilling("initial"), r"channel\.initial\(.*\) has filled arrays of an episode before again"),
 ]
 
 
