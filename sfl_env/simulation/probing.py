@@ -161,7 +161,7 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     require_methods(part, process, ["initial", "step"], protocol)
     n, rng = probed_episodes(num_devices), np.random.default_rng(PROBE_SEED)
     start = f"{part}.initial(rng, {n}, {num_devices})"
-    state = called(start, process.initial, rng, n, num_devices)
+    first = state = called(start, process.initial, rng, n, num_devices)
     check_state(start, state, (n, num_devices), told)
     for _ in range(2):
         before, copied = state, _copied(state)
@@ -171,12 +171,12 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
             raise ScenarioError(
                 f"{part}.step(state, rng) has filled arrays of the round before again; it has to return others."
             )
-    copied = _copied(state)
+    copied = _copied(first)
     called(start, process.initial, rng, n, num_devices)
     once = f"{part}.initial(rng, 1, {num_devices})"
     fresh = called(once, process.initial, rng, 1, num_devices)
     check_state(once, fresh, (1, num_devices), told)
-    if not _equal(copied, state):
+    if not _equal(copied, first):
         raise ScenarioError(f"{start} has filled arrays of an episode before again; it has to return others.")
     called(f"Replacing one environment of {part}'s state", replace_rows, state, np.array([0]), fresh)
     require_unspawned(f"{part}.initial or {part}.step", rng, 0)
