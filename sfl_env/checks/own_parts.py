@@ -101,7 +101,7 @@ def read_only(value: Any) -> Any:
         return type(value)(*(read_only(part) for part in value))
     if isinstance(value, np.ndarray):
         value = value.view()
-        value.flags.writeable = False
+        value.setflags(write=False)
     return value
 
 

@@ -190,7 +190,8 @@ def check_state(where: str, state: Any, shape: tuple[int, int], told: tuple[str,
     ScenarioError
         Naming entry, shape or range.
     """
-    _check_layout(where, state, shape[0])
+    if not _is_laid_out(state, shape[0]):
+        _check_layout(where, state, shape[0])
     name, allowed, meaning = told
     if not hasattr(state, name):
         raise ScenarioError(f"{where} has no {name}; the state has to have it, {shape}: {meaning}.")
@@ -217,7 +218,14 @@ def require_unspawned(where: str, rng: np.random.Generator, before: int) -> None
         )
 
 
+def _is_laid_out(state: Any, n: int) -> bool:
+    if isinstance(state, tuple):
+        return hasattr(state, "_fields") and all(_is_laid_out(part, n) for part in state)
+    return isinstance(state, np.ndarray) and not state.dtype.hasobject and state.shape[:1] == (n,)
+
+
 def _check_layout(where: str, state: Any, n: int) -> None:
+    """Raise for a state that is not laid out as it has to be, naming the entry, which takes time."""
     if isinstance(state, tuple) and hasattr(state, "_fields"):
         for name, part in zip(state._fields, state, strict=True):
             _check_layout(f"{where}.{name}", part, n)
