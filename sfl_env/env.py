@@ -179,7 +179,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
             self._last_info = None
             if self.render_mode == "human":
                 self.render()
-            return observation, _first(self.episodes.start_infos() | self.episodes.learning_infos())
+            return observation, _first(self.episodes.start_infos(1) | self.episodes.learning_infos())
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Carry out one round; see :class:`gymnasium.Env`. One that fails is as if it had not been asked for."""

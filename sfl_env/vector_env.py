@@ -228,10 +228,11 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         """Replace the meaningless round of episodes that were over by their successors' start."""
         going_on = ~self._over
         observation = self.episodes.restart(self._over, self.np_random)
+        reward = done.reward * going_on  # before its terms are gone
+        _replace(done.infos, self._over, self.episodes.start_infos(1) | self.episodes.learning_infos())
         return done._replace(
             observation=observation,
-            infos=_replaced(done.infos, self._over, self.episodes.start_infos() | self.episodes.learning_infos()),
-            reward=done.reward * going_on,
+            reward=reward,
             terminated=done.terminated & going_on,
             truncated=done.truncated & going_on,
         )
@@ -253,7 +254,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
     def _start_infos(self) -> dict[str, Any]:
         """Return the infos of a reset: every key of a round's, marked as not there where only a round gives it."""
         nowhere = ~self._everywhere()
-        return masked(self.episodes.start_infos(), nowhere) | masked(
+        return masked(self.episodes.start_infos(self.num_envs), nowhere) | masked(
             self.episodes.learning_infos(), self._everywhere()
         )
 
@@ -293,16 +294,13 @@ def with_length(options: dict[str, Any], max_episode_steps: int | None) -> dict[
     return options | {"max_rounds": max_episode_steps}
 
 
-def _replaced(infos: dict[str, Any], which: BoolArray, others: dict[str, Any]) -> dict[str, Any]:
-    """Return infos in which those of some environments are others."""
-    result: dict[str, Any] = {}
+def _replace(infos: dict[str, Any], which: BoolArray, other: dict[str, Any]) -> None:
+    """Replace the infos of some environments, in arrays that are the round's own, by those of one other."""
     for name, values in infos.items():
         if isinstance(values, dict):
-            result[name] = _replaced(values, which, others[name])
+            _replace(values, which, other[name])
         else:
-            result[name] = values.copy()
-            result[name][which] = others[name][which]
-    return result
+            values[which] = other[name][0]
 
 
 def masked(infos: dict[str, Any], present: BoolArray) -> dict[str, Any]:

@@ -157,11 +157,11 @@ class Episodes:
         rows = self._rows.per_episode(view)
         return Now(state, true, observed, rows, learning), self._rows.per_round(view, rows)
 
-    def start_infos(self) -> dict[str, Any]:
-        """Return what infos hold before a round: every key of a round's, NaN for numbers that it would give."""
+    def start_infos(self, n: int) -> dict[str, Any]:
+        """Return what infos of n episodes hold before a round: all of its keys, NaN for numbers that it would give."""
         now = self.now
         return no_round_infos(
-            now.true.samples.shape,
+            (n, self.scenario.num_devices),
             self._names_of_terms(),
             with_takes_part=now.true.takes_part is not None or self.scenario.deadline_s is not None,
             with_optimum=self.info_optimum,

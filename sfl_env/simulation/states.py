@@ -57,7 +57,7 @@ def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
             "the running one; a state has to keep its shape from round to round."
         )
     # In a type that holds both: a fresh 0.5 among whole numbers would become 0.
-    mixed = value.astype(np.result_type(value, fresh))
+    mixed = value.copy() if value.dtype == fresh.dtype else value.astype(np.result_type(value, fresh))
     mixed[index] = fresh
     return mixed
 

@@ -39,7 +39,7 @@ BEFORE_RESET: dict[str, Callable[[], Any]] = {
     "oracle": lambda: sfl_baselines.make("oracle", single()).predict(np.zeros((3, 7), np.float32)),
     "now": lambda: single().episodes.now,
     "restart": lambda: single().episodes.restart(np.ones(1, np.bool_), np.random.default_rng(0)),
-    "start_infos": lambda: single().episodes.start_infos(),
+    "start_infos": lambda: single().episodes.start_infos(1),
     "learning_infos": lambda: single().episodes.learning_infos(),
     "batched step": lambda: batch().step(np.stack([ONE_ACTION] * 2)),
     "batched step of make_vec": lambda: gym.make_vec("SFL-v0", 2, **SMALL).step(np.stack([ONE_ACTION] * 2)),
