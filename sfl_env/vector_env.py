@@ -96,6 +96,7 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
+        self._start_of_one: dict[str, Any] | None = None  # infos of an episode's start, the same for each
         require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
         self._stand_in = any_action(self.episodes.action_encoder, self.single_action_space, num_devices)
 
@@ -229,7 +230,9 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         going_on = ~self._over
         observation = self.episodes.restart(self._over, self.np_random)
         reward = done.reward * going_on  # before its terms are gone
-        _replace(done.infos, self._over, self.episodes.start_infos(1) | self.episodes.learning_infos())
+        if self._start_of_one is None:
+            self._start_of_one = self.episodes.start_infos(1)
+        _replace(done.infos, np.flatnonzero(self._over), self._start_of_one | self.episodes.learning_infos())
         return done._replace(
             observation=observation,
             reward=reward,
@@ -294,7 +297,7 @@ def with_length(options: dict[str, Any], max_episode_steps: int | None) -> dict[
     return options | {"max_rounds": max_episode_steps}
 
 
-def _replace(infos: dict[str, Any], which: BoolArray, other: dict[str, Any]) -> None:
+def _replace(infos: dict[str, Any], which: NDArray[np.intp], other: dict[str, Any]) -> None:
     """Replace the infos of some environments, in arrays that are the round's own, by those of one other."""
     for name, values in infos.items():
         if isinstance(values, dict):

@@ -158,7 +158,7 @@ class Episodes:
         return Now(state, true, observed, rows, learning), self._rows.per_round(view, rows)
 
     def start_infos(self, n: int) -> dict[str, Any]:
-        """Return what infos of n episodes hold before a round: all of its keys, NaN for numbers that it would give."""
+        """Return what infos of n episodes hold before a round: its keys, NaN for numbers that it would give."""
         now = self.now
         return no_round_infos(
             (n, self.scenario.num_devices),
