@@ -178,7 +178,10 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     check_state(once, fresh, (1, num_devices), told)
     if not _equal(copied, first):
         raise ScenarioError(f"{start} has filled arrays of an episode before again; it has to return others.")
-    called(f"Replacing one environment of {part}'s state", replace_rows, state, np.array([0]), fresh)
+    try:
+        replace_rows(state, np.array([0]), fresh)
+    except ScenarioError as error:
+        raise ScenarioError(f"One environment of {part}'s state cannot be replaced: {error}") from error
     require_unspawned(f"{part}.initial or {part}.step", rng, 0)
 
 

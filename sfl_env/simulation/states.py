@@ -6,7 +6,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.errors import StateError
+from sfl_env.errors import ScenarioError, StateError
+
+_NUMBERS = set("biufc")
+"""Kinds of arrays for which there is always one that holds the numbers of both."""
 
 State = TypeVar("State", bound=tuple[Any, ...] | NDArray[Any])
 
@@ -29,9 +32,9 @@ def replace_rows(state: State, rows: NDArray[np.bool_] | NDArray[np.intp], fresh
 
     Raises
     ------
-    ValueError
+    ScenarioError
         If ``fresh`` does not hold exactly as many environments as ``rows`` names, or an array of it has another
-        shape a row.
+        shape an environment or numbers of another kind; it names the array.
 
     Examples
     --------
@@ -42,24 +45,34 @@ def replace_rows(state: State, rows: NDArray[np.bool_] | NDArray[np.intp], fresh
     Queue(length=array([ 0, 70,  2, 80]))
     """
     index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-    return cast(State, _replaced(state, index, fresh))
+    return cast(State, _replaced(state, index, fresh, "state"))
 
 
-def _replaced(value: Any, index: NDArray[Any], fresh: Any) -> Any:
+def _replaced(value: Any, index: NDArray[Any], fresh: Any, name: str) -> Any:
     if isinstance(value, tuple):
-        return type(value)(*(_replaced(old, index, new) for old, new in zip(value, fresh, strict=True)))
+        if not isinstance(fresh, tuple) or len(fresh) != len(value):
+            raise _unlike(name, "is made of other parts")
+        fields = getattr(value, "_fields", range(len(value)))
+        parts = zip(value, fresh, fields, strict=True)
+        return type(value)(*(_replaced(old, index, new, f"{name}.{field}") for old, new, field in parts))
     if len(fresh) != len(index):
         # Without this check NumPy would repeat a single fresh environment over all rows.
-        raise ValueError(f"{len(index)} environments are to be replaced but the fresh state has {len(fresh)}.")
+        raise _unlike(name, f"is of {len(fresh)} environments where {len(index)} are to be replaced")
     if fresh.shape[1:] != value.shape[1:]:
-        raise ValueError(
-            f"An array of the fresh state has shape {fresh.shape[1:]} an environment, and {value.shape[1:]} in "
-            "the running one; a state has to keep its shape from round to round."
-        )
-    # In a type that holds both: a fresh 0.5 among whole numbers would become 0.
-    mixed = value.copy() if value.dtype == fresh.dtype else value.astype(np.result_type(value, fresh))
+        raise _unlike(name, f"has shape {fresh.shape[1:]} an environment and {value.shape[1:]} in the running one")
+    if value.dtype == fresh.dtype:
+        mixed = value.copy()
+    elif {value.dtype.kind, fresh.dtype.kind} <= _NUMBERS or value.dtype.kind == fresh.dtype.kind != "V":
+        # In a type that holds both: a fresh 0.5 among whole numbers would become 0.
+        mixed = value.astype(np.result_type(value, fresh))
+    else:
+        raise _unlike(name, f"is of type {fresh.dtype} and of {value.dtype} in the running one")
     mixed[index] = fresh
     return mixed
+
+
+def _unlike(name: str, what: str) -> ScenarioError:
+    return ScenarioError(f"{name} of a fresh state {what}; a state has to keep its layout from round to round.")
 
 
 def own_copy(value: Any) -> Any:

@@ -686,3 +686,56 @@ def test_a_memory_in_half_precision_is_not_taken_for_an_endless_one() -> None:
 
     with pytest.raises(ScenarioError, match=r"memory_bytes is in half precision"):
         play(1, population=Halves())
+
+
+class Noted(NamedTuple):
+    gain: Any
+    note: Any
+
+
+LATER_NOTES: dict[str, Changed] = {
+    "dates": lambda values: values.astype("datetime64[s]"),
+    "texts": lambda values: values.astype(str),
+    "wider": lambda values: np.stack([values, values], axis=-1),
+    "a tuple": lambda values: Links(values, values, values),
+}
+
+
+@pytest.mark.parametrize("later", LATER_NOTES.values(), ids=LATER_NOTES)
+def test_states_that_change_their_layout_later_are_named_where_an_episode_starts(later: Changed) -> None:
+    class Own:
+        rounds = 0
+
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Noted:
+            values = np.full((n, num_devices), 1e-9)
+            return Noted(values, values.astype(np.float32))
+
+        def step(self, state: Noted, rng: np.random.Generator) -> Noted:
+            self.rounds += 1
+            note = np.array(state.note) if self.rounds < 6 else later(np.full(state.gain.shape, 1.0))
+            return Noted(np.array(state.gain), note)
+
+    envs = SFLVectorEnv(3, num_devices=3, max_rounds=5, autoreset_mode="Disabled", channel=Own())
+    envs.reset(seed=0)
+    for _ in range(5):
+        envs.step(np.zeros((3, 3, 2), np.float32))
+    with pytest.raises(ScenarioError, match=r"state\.channel\.note of a fresh state"):
+        envs.reset(options={"reset_mask": np.array([True, False, False])})
+
+
+def test_a_state_may_hold_texts_of_several_lengths() -> None:
+    class Own:
+        rounds = 0
+
+        def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Noted:
+            return Noted(np.full((n, num_devices), 1e-9), np.array(["a"] * n))
+
+        def step(self, state: Noted, rng: np.random.Generator) -> Noted:
+            return Noted(np.array(state.gain), np.strings.add(state.note, "b"))
+
+    envs = SFLVectorEnv(3, num_devices=3, max_rounds=2, channel=Own())
+    envs.reset(seed=0)
+    for _ in range(2):
+        envs.step(np.zeros((3, 3, 2), np.float32))
+    envs.reset(options={"reset_mask": np.array([True, False, True])})
+    assert envs.episodes.now.state.channel.note.tolist() == ["a", "abb", "a"]

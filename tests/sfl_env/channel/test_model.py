@@ -24,6 +24,7 @@ from sfl_env.channel import (
     UrbanMicro,
 )
 from sfl_env.channel.mobility import distance_m
+from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import replace_rows
 
 AREA = Annulus(inner_m=10.0, outer_m=300.0)
@@ -149,7 +150,7 @@ def test_finished_environments_start_afresh_and_the_others_go_on(channel: Any, r
 def test_replacing_with_the_wrong_number_of_environments_is_refused() -> None:
     running = rollout(CHANNELS[0], 0, n=4)[0]
     fresh = CHANNELS[0].initial(np.random.default_rng(0), 1, 4)
-    with pytest.raises(ValueError, match="2 environments are to be replaced but the fresh state has 1"):
+    with pytest.raises(ScenarioError, match="is of 1 environments where 2 are to be replaced"):
         replace_rows(running, np.array([True, True, False, False]), fresh)
 
 
@@ -157,7 +158,7 @@ def test_a_fresh_state_of_another_shape_is_not_repeated_over_the_running_one() -
     class History(NamedTuple):
         gains: NDArray[np.float64]  # (N, rounds so far)
 
-    with pytest.raises(ValueError, match=r"has shape \(1,\) an environment, and \(4,\) in the running one"):
+    with pytest.raises(ScenarioError, match=r"state\.gains .* has shape \(1,\) an environment and \(4,\)"):
         replace_rows(History(np.zeros((3, 4))), np.array([1]), History(np.ones((1, 1))))
 
 
