@@ -67,9 +67,11 @@ def _score(chain: nn.Sequential, weights: Weights, data: TensorData) -> Score:
     count = len(data.test_labels)
     loss = torch.zeros((), dtype=torch.float64, device=data.test_labels.device)
     right = torch.zeros((), dtype=torch.int64, device=data.test_labels.device)
+    # Copies, since a network may write into its buffers here, too.
+    held = {name: tensor.clone() for name, tensor in weights.items()}
     for start in range(0, count, SAMPLES_AT_A_TIME):
         part = slice(start, start + SAMPLES_AT_A_TIME)
-        logits: Tensor = functional_call(chain, weights, (data.test_features[part],))
+        logits: Tensor = functional_call(chain, held, (data.test_features[part],))
         labels = data.test_labels[part]
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(dim=1) == labels).sum()

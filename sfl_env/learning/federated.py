@@ -31,7 +31,7 @@ from sfl_env.learning.plan import Executor, ExecutorName, LocalTraining, RoundPl
 from sfl_env.learning.process import on_one_thread, seeded
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.result import RoundLedger, RoundResult
-from sfl_env.learning.stored import TrainingState
+from sfl_env.learning.stored import Mark, TrainingState
 from sfl_env.learning.weights import Weights
 from sfl_env.scenario import Schedule
 
@@ -204,10 +204,8 @@ class SplitFederatedTraining:
             fresh = fresh_chain(self._network, first, self.data, self.device, self._dtype)
             check_same(fresh, self._chain)
             weights = {name: tensor.detach().clone() for name, tensor in fresh.state_dict().items()}
-        self._partition = partition
-        self._weights = weights
         self._draws.manual_seed(int(for_draws.generate_state(1)[0]))
-        self._round = 0
+        self._partition, self._weights, self._round = partition, weights, 0
 
     def run_round(self, cut: ArrayLike, active: ArrayLike | None = None) -> RoundResult:
         """Train for one round, average, evaluate.
@@ -227,7 +225,7 @@ class SplitFederatedTraining:
             this one would have drawn.
         """
         cuts, chosen = checked_decision(cut, active, self.partition.num_devices, self.num_cuts)
-        draws = self._draws.get_state()
+        before = self.mark()
         try:
             plan = self._plan(cuts)
             with usual_modes(self.device):
@@ -235,7 +233,7 @@ class SplitFederatedTraining:
             score = evaluate(self._chain, weights, self.data, plan.round)
             require_finite(score, plan.round)
         except BaseException:
-            self._draws.set_state(draws)
+            self.go_back(before)
             raise
         self._weights, self._round = weights, plan.round
         return told.result(plan.round, score, self.partition.sizes)
@@ -286,6 +284,15 @@ class SplitFederatedTraining:
         here = self.partition, self._draws.get_state(), self.computed_by
         return TrainingState(self._round, self._weights, *here).to_dict()
 
+    def mark(self) -> Mark:
+        """Return where the training stands, for :meth:`go_back`; no copy, since rounds make new weights."""
+        return Mark(self._round, self._weights, self._partition, self._draws.get_state())
+
+    def go_back(self, mark: Mark) -> None:
+        """Stand again where the training stood."""
+        self._round, self._weights, self._partition, _ = mark
+        self._draws.set_state(mark.draws)
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a stored state: the same rounds give the same weights as without the break.
 
@@ -296,9 +303,8 @@ class SplitFederatedTraining:
             or impossible; it names the entry, and nothing changes.
         """
         checked = self._checked(state)
-        weights = {name: tensor.to(self.device) for name, tensor in checked.weights.items()}
-        self._draws.set_state(checked.draws)
-        self._partition, self._weights, self._round = checked.partition, weights, checked.round
+        here = {name: tensor.to(self.device) for name, tensor in checked.weights.items()}
+        self.go_back(Mark(checked.round, here, checked.partition, checked.draws))
 
     def check_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""

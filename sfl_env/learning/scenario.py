@@ -21,6 +21,7 @@ from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import ExecutorName, LocalTraining
 from sfl_env.learning.process import on_one_thread
 from sfl_env.learning.protocol import Score
+from sfl_env.learning.stored import Mark
 from sfl_env.scenario import Scenario
 
 CPU = torch.device("cpu")
@@ -136,13 +137,13 @@ class ScenarioLearner:
         """
         self._training.load_state_dict(state)
 
-    def mark(self) -> dict[str, Any]:
+    def mark(self) -> Mark:
         """Return where the training stands, for :meth:`go_back`."""
-        return self.state_dict()
+        return self._training.mark()
 
-    def go_back(self, mark: dict[str, Any]) -> None:
+    def go_back(self, mark: Mark) -> None:
         """Stand again where the training stood."""
-        self.load_state_dict(mark)
+        self._training.go_back(mark)
 
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""

@@ -15,6 +15,15 @@ from sfl_env.learning.plan import LocalTraining
 from sfl_env.learning.weights import Weights
 
 
+class Mark(NamedTuple):
+    """Where a training stands between two rounds of this process; to store it, there is ``state_dict``."""
+
+    round: int
+    weights: Weights
+    partition: Partition | None
+    draws: Tensor  # state of the generator of mini-batches
+
+
 class TrainingState(NamedTuple):
     """All that the next round depends on, and what computed the rounds before."""
 

@@ -155,3 +155,53 @@ def test_what_is_no_decision_is_refused(cut: object, active: object, message: st
     with pytest.raises(TrainingError, match=message):
         training.run_round(cut, active)  # type: ignore[arg-type]  # the mistake under test
     assert training.round == 0
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, in evaluation too, and computes with the count."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 3)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.add_(1.0)
+        scores: Tensor = self.layer(x) * self.calls
+        return scores
+
+
+def counting() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), Counting())
+
+
+@pytest.mark.parametrize("executor", ["fused", "message-passing"])
+@pytest.mark.parametrize("network", [plain, with_dropout, with_statistics, counting])
+def test_a_training_goes_back_to_a_mark(network: Callable[[], nn.Module], executor: str) -> None:
+    training, undisturbed = (small(network, executor=executor) for _ in range(2))
+    cuts = [cut % training.num_cuts for cut in CUTS]
+    for each in (training, undisturbed):
+        each.reset(2)
+        each.run_round(cuts)
+    mark = training.mark()
+    training.run_round(cuts, [False] * K)  # after which the weights are those before
+    training.run_round(cuts)
+    training.reset(7)
+    training.run_round(cuts)
+    training.go_back(mark)
+    assert training.round == 1
+    for _ in range(2):
+        one, other = training.run_round(cuts), undisturbed.run_round(cuts)
+        assert one.score == other.score
+    assert same(training.weights(), undisturbed.weights())
+
+
+def test_an_evaluation_changes_nothing_that_the_next_one_computes_with() -> None:
+    training = small(counting)
+    training.reset(0)
+    before = training.weights()
+    first, second = training.evaluate(), training.evaluate()
+    assert first == second
+    assert same(training.weights(), before)
