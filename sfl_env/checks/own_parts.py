@@ -88,7 +88,8 @@ def called(where: str, method: Callable[..., Any], *arguments: Any) -> Any:
         told = " ".join(str(error).split()).rstrip(".")
         plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in told)
         # NumPy's words for a write into what read_only has given.
-        mend = " What it is shown is not its to change; return another array." if "read-only" in plain else ""
+        is_write = isinstance(error, ValueError) and "read-only" in plain
+        mend = " What it is shown is not its to change; return another array." if is_write else ""
         raise ScenarioError(f"{where} raised {type(error).__name__}: {plain}.{mend}") from error
 
 

@@ -198,7 +198,7 @@ class Episodes:
             If an action is misshapen, not finite or outside its space, or if a user's own encoder turns it
             into a decision that cannot be carried out.
         StateError
-            If no episode has started.
+            If no episode has started, or a user's own learner is ahead of it.
         """
         now = self._now or self.now
         state, true, learning = now.state, now.true, now.learning

@@ -44,7 +44,7 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
         "memory_bytes": Bounds(0.0, math.inf),
     },
     AvailabilityState: {"fraction": Bounds(SMALLEST, 1.0)},
-    ChannelState: {"visibility": FRACTION, "large_scale_gain": POSITIVE},
+    ChannelState: {"visibility": FRACTION, "large_scale_gain": POSITIVE, "gain": POSITIVE},
     ScatterState: {"power": NOT_NEGATIVE},
     SteadyState: {"power": NOT_NEGATIVE},
     WaypointState: {"speed_m_per_s": NOT_NEGATIVE},
@@ -112,7 +112,6 @@ def restored_state(simulator: Simulator, n: int, stored: object) -> State:
         "state.setup.devices.type_index": Bounds(0, len(types) - 1) if types is not None else FINITE,
     }
     _check_bounds(state, "state", changing)
-    _check_within(np.asarray(state.channel.gain), "state.channel.gain", POSITIVE)
     for part, (name, allowed, _) in (("channel", GAIN), ("availability", FREE)):
         process = getattr(state, part)
         if type(process) not in _BOUNDS:  # a user's own
