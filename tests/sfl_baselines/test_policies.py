@@ -1,6 +1,7 @@
 """Baseline policies see what an agent sees and act as an agent acts, in every environment."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
@@ -225,6 +226,11 @@ def test_the_rule_of_the_example_does_what_its_sentence_says() -> None:
     np.testing.assert_array_equal(cut, np.minimum(2, fitting))  # the third block's cut
 
 
+def everyone_at(cut: int, problem: sfl_env.RoundProblem) -> sfl_env.Decision:
+    shape = problem.shape[:2]
+    return sfl_env.Decision(np.full(shape, cut), np.full(shape, 0.25))
+
+
 def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     envs = gym.make_vec("SFL-v0", num_envs=6, schedule="sequence", num_devices=4)
     observation, _ = envs.reset(seed=2)
@@ -241,7 +247,7 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
         observation, _ = envs.reset(seed=2)
         one = sfl_baselines.RulePolicy(
             envs,
-            lambda p, cut=cut: sfl_env.Decision(np.full(p.shape[:2], cut), np.full(p.shape[:2], 0.25)),  # type: ignore[misc]  # mypy infers no lambda with defaults
+            partial(everyone_at, cut),
         )
         infos = envs.step(one.predict(observation)[0])[4]
         assert (seconds["sequential"] <= infos["latency_s"] * (1 + 1e-5)).all()

@@ -271,27 +271,25 @@ class Away(Curve):
         return super().run_round(cut, takes_part)
 
 
-def test_a_round_that_a_learner_refuses_can_be_asked_for_again() -> None:
+def after_a_round_broke_off(error: type[BaseException]) -> tuple[SFLEnv, SFLEnv]:
+    """Return an environment whose learner has raised that in its first round, and its undisturbed twin."""
     learner = Away()
     env, undisturbed = (made(1, mode="accuracy", learner=each) for each in (learner, Curve()))
     for each in (env, undisturbed):
         each.reset(seed=5)
-    learner.error = ConnectionError
-    with pytest.raises(ConnectionError):
+    learner.error = error
+    with pytest.raises(error):
         env.step(one_action(env))
     learner.error = None
-    assert_rounds_are_the_same(env, undisturbed, 2)
+    return env, undisturbed
+
+
+def test_a_round_that_a_learner_refuses_can_be_asked_for_again() -> None:
+    assert_rounds_are_the_same(*after_a_round_broke_off(ConnectionError), 2)
 
 
 def test_after_a_learner_was_interrupted_an_episode_starts_afresh() -> None:
-    learner = Away()
-    env, undisturbed = (made(1, mode="accuracy", learner=each) for each in (learner, Curve()))
-    for each in (env, undisturbed):
-        each.reset(seed=5)
-    learner.error = KeyboardInterrupt
-    with pytest.raises(KeyboardInterrupt):
-        env.step(one_action(env))
-    learner.error = None
+    env, undisturbed = after_a_round_broke_off(KeyboardInterrupt)
     with pytest.raises(StateError, match="ahead of the episode"):
         env.step(one_action(env))
     assert_same(env.reset(seed=8), undisturbed.reset(seed=8))
@@ -369,18 +367,22 @@ def test_a_training_that_fails_takes_nothing_from_the_channel(
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_round_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    env, undisturbed = (made(1, availability=own_parts(Switch())["availability"]) for _ in range(2))
+    fails = False
+
+    def drawn(_: SFLEnv) -> None:
+        if fails:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SFLEnv, "render", drawn)
+    env, undisturbed = made(1, render_mode="human"), made(1)
     for each in (env, undisturbed):
         each.reset(seed=5)
-    env.render_mode = "human"
-
-    def interrupted(_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(SFLEnv, "render", interrupted)
+    fails = True
     with pytest.raises(KeyboardInterrupt):
         env.step(one_action(env))
-    env.render_mode = None
+    with pytest.raises(KeyboardInterrupt):
+        env.reset(seed=7)
+    fails = False
     assert_rounds_are_the_same(env, undisturbed, 2)
 
 
