@@ -128,21 +128,24 @@ def _complain(text: str) -> None:
 
 @contextlib.contextmanager
 def _usable_output() -> Iterator[None]:
-    """Make standard output take every character, or none where it is closed; leave nothing unwritten in it."""
-    if sys.stdout is None:
-        with io.StringIO() as nobody_reads, contextlib.redirect_stdout(nobody_reads):
-            yield
-        return
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
+    """Make standard output take every character, or none where it is closed; leave nothing unwritten.
+
+    What the interpreter cannot write to either output at its exit would turn the status into 120.
+    """
+    with contextlib.ExitStack() as stack:
+        if sys.stderr is not None:
+            stack.callback(_let_go, sys.stderr)
+        if sys.stdout is None:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        else:
+            stack.callback(_let_go, sys.stdout)
+            if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+                sys.stdout.reconfigure(errors="backslashreplace")
         yield
-    finally:
-        _let_go(sys.stdout)
 
 
 def _let_go(stream: TextIO) -> None:
-    """Point a stream that cannot be written any more at nothing, lest the interpreter complain at exit."""
+    """Point a stream that cannot be written any more at nothing."""
     try:
         stream.flush()
     except OSError:

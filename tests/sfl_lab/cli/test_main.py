@@ -16,11 +16,12 @@ from sfl_lab.cli.solve import Solve
 SFL = (sys.executable, "-m", "sfl_lab")
 
 
-def run(command: str) -> "subprocess.CompletedProcess[str]":
-    """Run a shell's line in which SFL stands for the command."""
+def run(command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a shell's line in which SFL stands for the command, its outputs buffered as they are by default."""
     line = command.replace("SFL", f"{sys.executable} -m sfl_lab")
+    usual = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": ""}
     return subprocess.run(
-        ["bash", "-c", line], check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C.UTF-8"}
+        ["bash", "-c", line], check=False, capture_output=True, text=True, env=usual | environment
     )
 
 
@@ -111,9 +112,11 @@ def test_closed_or_full_outputs_are_met(arguments: str) -> None:
     assert "No space left on device" in full.stderr
 
 
-def test_an_error_with_nobody_to_hear_it_is_a_status() -> None:
-    assert run("SFL profile resnet81 2>&-").returncode == USER_ERROR
-    assert run("SFL profile resnet81 2>/dev/full").returncode == USER_ERROR
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["profile resnet81", "profile --no-such-option"])
+@pytest.mark.parametrize("outputs", ["2>&-", "2>/dev/full", ">&- 2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_an_error_with_nobody_to_hear_it_is_a_status(outputs: str, arguments: str, unbuffered: str) -> None:
+    assert run(f"SFL {arguments} {outputs}", PYTHONUNBUFFERED=unbuffered).returncode == USER_ERROR
 
 
 def test_output_takes_every_character(tmp_path: Path) -> None:
