@@ -1,28 +1,91 @@
 """A network as a chain of blocks between its legal cuts."""
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from itertools import chain, count
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
-from sfl_env.dnn.flops import counted_flops
-from sfl_env.dnn.graph import graph_blocks
-from sfl_env.dnn.meta import BATCHES, foreign_code, sample_input, to_meta
+from sfl_env.dnn.costs import BATCHES, DeviceCosts, device_costs, is_per_sample
+from sfl_env.dnn.cuts import Cut, cheapest, crossing, legal_candidates, representatives, uses, why_none
+from sfl_env.dnn.names import best_named, children_in_turn, name_of, unlike_names
+from sfl_env.dnn.outputs import logits_of
+from sfl_env.dnn.places import Exchange, exchanged
 from sfl_env.dnn.profile import checked_shape
+from sfl_env.dnn.record import Candidate, Record
+from sfl_env.dnn.runs import Runner, first_run, state_of
 from sfl_env.errors import ProfileError
 
+_SEEDS = 8
+"""Runs of a network that draws what it runs: its cuts have to be there in all of them."""
 
-def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
-    """Split a network into blocks, so that every legal cut lies between two of them.
 
-    An ``nn.Sequential`` is cut between its children, whatever these are made of (if it has a single child, that
-    child is split in its place). Any other module is traced with ``torch.fx`` and cut wherever exactly one
-    floating-point tensor crosses, so that a residual block is never cut inside. Of these places the ones stay
+@dataclass(frozen=True)
+class SplitNetwork:
+    """A network, exactly as its author wrote it, with its legal cuts.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The user's own module; it is what runs on either side.
+    cuts : tuple of Cut
+        C of them; the last keeps the whole network on the device.
+    block : dict of int
+        Which of the C blocks each parameter and buffer belongs to, by its name in the network: the first that uses
+        it, or, if none does, the one in which its module returns.
+    changed : frozenset of str
+        Buffers (and parameters without gradient) that a forward pass in training writes to or puts anew.
+    trained : frozenset of str
+        Parameters that get a gradient.
+    costs : DeviceCosts
+        What the device side of each cut costs.
+    """
+
+    network: nn.Module
+    cuts: tuple[Cut, ...]
+    block: dict[str, int]
+    changed: frozenset[str]
+    trained: frozenset[str]
+    costs: DeviceCosts
+
+    @property
+    def num_cuts(self) -> int:
+        """C, the number of cuts, the whole network on the device included."""
+        return len(self.cuts)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the network's logits of a batch."""
+        return logits_of(self.network(x), type(self.network).__name__)
+
+    def of(self, network: nn.Module) -> "SplitNetwork":
+        """Return the same cuts of another copy of the network."""
+        return replace(self, network=network)
+
+    def handing_over(self, cut: int, exchange: Exchange) -> AbstractContextManager[None]:
+        """Exchange the smashed data of a cut for what ``exchange`` makes of it whenever the network runs within.
+
+        Parameters
+        ----------
+        cut : int
+            Its index, from 0. At the last one nothing is handed over.
+        exchange : callable
+            Takes the smashed data and returns what the server gets.
+        """
+        place = self.cuts[cut].place
+        return nullcontext() if place is None else exchanged(self.network, place, exchange)
+
+
+def as_chain(
+    module: nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype | None = None
+) -> SplitNetwork:
+    """Find a network's legal cuts by watching it run, so that it is a chain of blocks between them.
+
+    A place is a legal cut if exactly one floating-point tensor crosses it, besides parameters, constants and what
+    is computed from these alone; so a residual block is never cut inside. Of an ``nn.Sequential`` only the places
+    between its children are considered (if it has a single child, that child's own). Of these places the ones stay
     that
 
-    - have no parameter on both sides (tied weights belong to one side),
+    - have nothing on both sides that training changes (tied weights belong to one side),
     - leave parameters on the device (else the raw input would be sent), and
     - send least among those that no counted FLOPs lie between, the last one if several send as little: an
       activation, normalisation or pooling stays with its convolution.
@@ -30,147 +93,111 @@ def as_chain(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Sequential:
     Parameters
     ----------
     module : nn.Module
-        The network, one tensor in and one tensor out. It is left as it is.
+        The network, one tensor in, and one out (or an object with ``logits``). It is left as it is.
     input_shape : tuple of int
-        Shape of one sample, without the batch. Sizes that the network reads off its input are fixed to it.
+        Shape of one sample, without the batch.
+    input_dtype : torch.dtype, optional
+        Of the input; by default that of the network's parameters, and where it does not take such, ``int64``.
 
     Returns
     -------
-    nn.Sequential
-        At least two blocks, which hold the network's own parameters (no copies) and compute what it computes,
-        bit for bit. A cut's name is that of the block before it.
+    SplitNetwork
+        The network itself with at least two blocks. A cut's name is that of the last module before it.
 
     Raises
     ------
     ProfileError
-        If the network has no legal cut, cannot be traced or does not take such an input.
-
-    Notes
-    -----
-    A block may begin with a step in place, which autograd refuses on a leaf: who feeds a block a detached
-    tensor that requires a gradient has to hand it on as a clone or another non-leaf.
+        If the network has no legal cut or does not take such an input, or what it costs cannot be told.
 
     Examples
     --------
     >>> layers = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
-    >>> [name for name, _ in as_chain(layers, (2, 3)).named_children()]
+    >>> [cut.name for cut in as_chain(layers, (2, 3)).cuts]
     ['2', '3']
     """
     if not isinstance(module, nn.Module):
         raise ProfileError(f"The network is a {type(module).__name__}; it has to be a torch.nn.Module.")
-    what = type(module).__name__
-    blocks = _blocks(module, checked_shape(input_shape))
-    if len(blocks) < 2:
-        raise ProfileError(
-            f"{what} has no legal cut: no place inside it is crossed by exactly one tensor. Pass an "
-            "nn.Sequential of its blocks, or let its blocks hand on one tensor each."
+    return _Search(module, *first_run(module, checked_shape(input_shape), input_dtype, BATCHES[0])).found()
+
+
+class _Search:
+    """Finds the cuts of one network."""
+
+    def __init__(self, network: nn.Module, ways: Runner, record: Record) -> None:
+        self._network = network
+        self._ways = ways
+        self._what = type(network).__name__
+        self._parameters = frozenset(name for name, _ in network.named_parameters())
+        self._children = children_in_turn(network)
+        first = [record]
+        if not record.is_fixed:
+            first += [ways.run(BATCHES[0], seed=seed) for seed in range(1, _SEEDS)]
+        # What is drawn does not depend on the batch: equal seeds run the same layers.
+        self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
+        self._alike = [self._record, *(ways.run(batch, seed=self._seed, backward=batch != BATCHES[-1]) for batch in BATCHES[1:])]
+        self._others = [record for record in first if record is not self._record]
+
+    def found(self) -> SplitNetwork:
+        """Return the network with its cuts."""
+        chosen = cheapest(self._kept_apart(self._legal()), self._record)
+        if not chosen:
+            raise ProfileError(why_none(self._record, self._parameters, self._what))
+        places = [*(candidate.place for candidate in chosen), None]
+        cuts = tuple(Cut(name, place) for name, place in zip(self._names(chosen), places, strict=True))
+        first = self._record
+        return SplitNetwork(
+            self._network,
+            cuts,
+            self._blocks([candidate.moment for candidate in chosen]),
+            frozenset(first.changed),
+            frozenset(first.trained),
+            device_costs(self._alike, cuts, self._what),
         )
-    untied = _without_tied_places(blocks)
-    if len(untied) == 1:
-        raise ProfileError(
-            f"{what} has no legal cut: parameters are shared (tied) across each place where it could be cut. "
-            "Give the layers parameters of their own, or tie them within one block."
-        )
-    merged = _with_costly_steps(what, untied, input_shape)
-    if len(merged) == 1:
-        raise ProfileError(
-            f"{what} has no legal cut: no place has parameters before it and matrix products or convolutions "
-            "on either side. A network to split needs at least two such layers."
-        )
-    return nn.Sequential(OrderedDict((block.name, block.module) for block in merged))
 
+    def _legal(self) -> list[Candidate]:
+        """Return one legal candidate for each tensor, which is there in all runs."""
+        legal = legal_candidates(self._record, self._parameters)
+        for record in self._others:
+            there = {candidate.place for candidate in legal_candidates(record, self._parameters)}
+            legal = [candidate for candidate in legal if candidate.place in there]
+        if self._children is not None:
+            legal = [candidate for candidate in legal if self._children.end_with(candidate)]
+        whole = [candidate for candidate in legal if is_per_sample(candidate.place, self._alike)]
+        return representatives(whole, self._network, self._record.is_fixed)
 
-class _Block(NamedTuple):
-    name: str
-    module: nn.Module
+    def _kept_apart(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Return those at which a copy can be handed over: nothing goes on with what it is a copy of."""
+        places = [candidate.place for candidate in candidates]
+        handed = self._ways.run(BATCHES[0], backward=False, handed_over=places, seed=self._seed)
+        alone = {
+            candidate.place
+            for candidate, alive in zip(handed.candidates, crossing(handed), strict=True)
+            if alive == {candidate.tensor}
+        }
+        return [candidate for candidate in candidates if candidate.place in alone]
 
+    def _blocks(self, moments: list[int]) -> dict[str, int]:
+        """Return the block that each parameter and buffer belongs to."""
+        first, _ = uses(self._record)
+        returned = self._record.returned
+        block = {}
+        for name in state_of(self._network):
+            owner = name.rpartition(".")[0]
+            while owner and owner not in returned:
+                owner = owner.rpartition(".")[0]
+            # What no call uses comes with the module that holds it.
+            index = first.get(name, returned.get(owner, len(self._record.calls)) - 1)
+            block[name] = sum(moment <= index for moment in moments)
+        return block
 
-def _blocks(module: nn.Module, input_shape: tuple[int, ...]) -> list[_Block]:
-    """Return the blocks between all places to consider, under names of their own."""
-    while (children := _children(module)) is not None and len(children) == 1:
-        module = children[0].module
-    named = graph_blocks(module, input_shape) if children is None else children
-    taken = set(dir(nn.Sequential()))  # a child cannot be called like a method, as steps such as ``to`` are
-    blocks = []
-    for name, block in named:
-        numbered = (f"{name}_{number}" for number in count(2))
-        free = next(candidate for candidate in chain((name,), numbered) if candidate not in taken)
-        taken.add(free)
-        blocks.append(_Block(free, block))
-    return blocks
-
-
-def _children(module: nn.Module) -> list[_Block] | None:
-    """Return the children of an ``nn.Sequential`` that are run in turn; None for any other module."""
-    if not (isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward):
-        return None
-    # named_children() would leave out a module that is there for the second time.
-    return [_Block(name, child) for name, child in zip(module._modules, module, strict=True)]
-
-
-def _joined(blocks: Sequence[_Block]) -> _Block:
-    """Return one block that runs the given ones in turn, named after the last."""
-    if len(blocks) == 1:
-        return blocks[0]
-    return _Block(blocks[-1].name, nn.Sequential(OrderedDict(blocks)))
-
-
-def _joined_at(blocks: Sequence[_Block], ends: Sequence[int]) -> list[_Block]:
-    """Join blocks so that the i-th joined one ends with block number ends[i]."""
-    starts = [0, *(end + 1 for end in ends)]
-    return [_joined(blocks[start : end + 1]) for start, end in zip(starts, ends, strict=False)]
-
-
-def _without_tied_places(blocks: Sequence[_Block]) -> list[_Block]:
-    """Join what lies between the first and the last use of a parameter or a running statistic."""
-    last_use: dict[int, int] = {}
-    for index, block in enumerate(blocks):
-        last_use.update((key, index) for key in _trained_state(block.module))
-    reach, ends = 0, []
-    for index, block in enumerate(blocks):
-        reach = max([reach, index, *(last_use[key] for key in _trained_state(block.module))])
-        if reach == index:
-            ends.append(index)
-    return _joined_at(blocks, ends)
-
-
-def _trained_state(module: nn.Module) -> set[int]:
-    """Return the identities of what training changes; constants that blocks share tie nothing."""
-    statistics = (
-        buffer
-        for part in module.modules()
-        if isinstance(part, nn.modules.batchnorm._NormBase)
-        for buffer in part.buffers(recurse=False)
-    )
-    return {id(tensor) for tensor in (*module.parameters(), *statistics)}
-
-
-def _with_costly_steps(what: str, blocks: Sequence[_Block], input_shape: tuple[int, ...]) -> list[_Block]:
-    """Join blocks so that each has FLOPs and the first has parameters, cutting where least is sent."""
-    hollow = to_meta(nn.ModuleList(block.module for block in blocks))
-    x = sample_input(input_shape, BATCHES[0])
-    costly_before = 0
-    cut_after: dict[int, tuple[int, int]] = {}  # costly blocks before the cut: elements sent, block's number
-    has_parameters = False
-    for index, (block, layer) in enumerate(zip(blocks, hollow, strict=True)):
-        x, flops = _run(what, block.name, layer, x)
-        costly_before += flops > 0
-        has_parameters = has_parameters or any(True for _ in layer.parameters())
-        sent, _ = cut_after.get(costly_before, (x.numel(), 0))
-        if costly_before and has_parameters and x.is_floating_point() and x.numel() <= sent:
-            cut_after[costly_before] = (x.numel(), index)
-    # Behind the last costly block nothing is left to compute on the server: the cut is the network's end.
-    cut_after[costly_before] = (0, len(blocks) - 1)
-    return _joined_at(blocks, [index for _, index in cut_after.values()])
-
-
-def _run(what: str, name: str, block: nn.Module, x: Tensor) -> tuple[Tensor, int]:
-    """Return the output and the forward FLOPs of a block on the meta device."""
-    refused = f"Block {name!r} of {what} does not take {tuple(x.shape)}, which it gets for a batch of {BATCHES[0]}"
-    with foreign_code(refused, " Check the input shape."), counted_flops() as counter:
-        y = block(x)
-    if not isinstance(y, Tensor):
-        raise ProfileError(
-            f"Block {name!r} of {what} returns a {type(y).__name__}; each block has to hand on one tensor."
-        )
-    return y, counter.get_total_flops()
+    def _names(self, chosen: list[Candidate]) -> list[str]:
+        """Return the names of the cuts, the last one, behind which nothing comes, included."""
+        record = self._record
+        ends = [each for each in record.candidates if each.tensor == record.logits and each.place.path]
+        last = self._what
+        if self._children is not None:
+            last = self._children.names[-1]
+        elif ends:
+            end = best_named(ends, self._network)
+            last = name_of(end, None)
+        return unlike_names([*(name_of(each, self._children) for each in chosen), last])

@@ -1,0 +1,61 @@
+"""Copies of a user's network: what is watched or trained is never the network itself."""
+
+import copy
+from collections.abc import Iterator
+from typing import TypeVar
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from sfl_env.dnn.foreign import foreign_code
+from sfl_env.errors import ProfileError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def own_copy(network: M) -> M:
+    """Return a deep copy of a network, of tensors that it computed and kept as attributes, too.
+
+    Python's own deep copy refuses such tensors (``torch.nn.utils.weight_norm`` keeps one).
+
+    Raises
+    ------
+    ProfileError
+        If the network cannot be copied, or has parameters that get their shape from a first run.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 2)
+    >>> own_copy(layer).weight is layer.weight
+    False
+    """
+    memo: dict[int, object] = {}
+    for tensor in held_tensors(network):
+        if not tensor.is_leaf:
+            memo[id(tensor)] = tensor.detach().clone()
+    return copied(network, memo)
+
+
+def held_tensors(network: nn.Module) -> Iterator[Tensor]:
+    """Yield each tensor that a module of the network holds as parameter, buffer or plain attribute.
+
+    Raises
+    ------
+    ProfileError
+        If one gets its shape from a first run.
+    """
+    for part in network.modules():
+        plain = [value for value in vars(part).values() if isinstance(value, Tensor)]
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False), *plain):
+            if is_lazy(tensor):
+                raise ProfileError(
+                    f"A {type(part).__name__} has parameters without a shape; run the network on one batch first."
+                )
+            yield tensor
+
+
+def copied(network: M, memo: dict[int, object]) -> M:
+    """Return a deep copy in which some tensors, given by their identities, are others."""
+    with foreign_code(f"{type(network).__name__} cannot be copied"):
+        return copy.deepcopy(network, memo)
+

@@ -1,0 +1,105 @@
+"""What the device side of each cut costs, from records of runs on batches of several sizes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sfl_env.arrays import Array
+from sfl_env.dnn.cuts import Cut
+from sfl_env.dnn.places import Place
+from sfl_env.dnn.record import Candidate, Record
+from sfl_env.errors import ProfileError
+
+BATCHES = (2, 3, 5)
+"""Batch sizes to run with: two tell what grows with the batch and what does not, the third, forward only, that nothing
+else does. Not 1, which batch normalisation refuses."""
+
+
+class Affine(NamedTuple):
+    """A cost of n samples: ``per_batch + n * per_sample``."""
+
+    per_sample: Array  # (C,)
+    per_batch: Array  # (C,)
+
+
+class DeviceCosts(NamedTuple):
+    """Costs of the device side of each cut; the last one holds the whole network."""
+
+    forward_flops: Affine
+    backward_flops: Affine
+    smashed_elements: Array  # (C,) of a sample
+    wants_gradient: tuple[bool, ...]  # (C,) whether the gradient of the smashed data comes back
+    saved_elements: Array  # (C,) of a sample, that the backward pass needs
+
+
+def candidates_by_place(record: Record) -> dict[Place, Candidate]:
+    """Return a run's candidates by their places."""
+    return {candidate.place: candidate for candidate in record.candidates}
+
+
+def is_per_sample(place: Place, records: Sequence[Record]) -> bool:
+    """Whether what is at a place is there in the runs with all batch sizes, and grows as they do."""
+    found = [candidates_by_place(record).get(place) for record in records]
+    elements = [candidate.elements for candidate in found if candidate is not None]
+    return len(elements) == len(records) and all(
+        number * BATCHES[0] == elements[0] * batch for number, batch in zip(elements, BATCHES, strict=True)
+    )
+
+
+def device_costs(records: Sequence[Record], cuts: Sequence[Cut], what: str) -> DeviceCosts:
+    """Return what the device side of each cut costs.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        One run for each of :data:`BATCHES`.
+    cuts : sequence of Cut
+        The last one keeps the whole network on the device.
+    what : str
+        The network, for messages.
+
+    Raises
+    ------
+    ProfileError
+        If a cost grows otherwise than in proportion to the batch, plus a part that is the same for all.
+    """
+    found = [candidates_by_place(record) for record in records]
+    inner = [cut.place for cut in cuts if cut.place is not None]
+    moments = [[places[place].moment for place in inner] for places in found]
+    forward, backward, saved = (
+        [_until(record, ends, cost) for record, ends in zip(records, moments, strict=True)]
+        for cost in ("forward_flops", "backward_flops", "saved_elements")
+    )
+    elements = [found[0][place].elements / BATCHES[0] for place in inner]
+    return DeviceCosts(
+        _affine("forward FLOPs", forward, cuts, what),
+        _affine("backward FLOPs", backward[:2], cuts, what),
+        np.array([*elements, 0.0]),
+        (*(found[0][place].wants_gradient for place in inner), False),
+        # Statistics of a batch are saved too; the difference leaves out what does not grow with it.
+        (saved[1] - saved[0]) / (BATCHES[1] - BATCHES[0]),
+    )
+
+
+def _until(record: Record, ends: Sequence[int], cost: str) -> Array:
+    """Return a cost of all calls up to each cut, and of all."""
+    total = np.cumsum([0.0, *(getattr(call, cost) for call in record.calls)])
+    return total[[*ends, -1]]
+
+
+def _affine(name: str, costs: Sequence[Array], cuts: Sequence[Cut], what: str) -> Affine:
+    per_sample = (costs[1] - costs[0]) / (BATCHES[1] - BATCHES[0])
+    per_batch = costs[0] - BATCHES[0] * per_sample
+    differs = (per_batch < 0.0) | (per_sample < 0.0)
+    for cost, batch in zip(costs, BATCHES, strict=False):
+        differs |= cost != per_batch + batch * per_sample
+    if differs.any():
+        index = int(np.argmax(differs))
+        told = ", ".join(f"{cost[index]:g} for {batch}" for cost, batch in zip(costs, BATCHES, strict=False))
+        raise ProfileError(
+            f"The {name} of {what} up to {cuts[index].name!r} are no sum of a part for each sample and one for the "
+            f"batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension and "
+            "treat each sample on its own."
+        )
+    return Affine(per_sample, per_batch)

@@ -1,0 +1,120 @@
+"""Which tensors of a run depend on the network's input, on its parameters and on chance, and how long each is needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from sfl_env.dnn.record import Life
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known of a storage; views of a tensor share theirs."""
+
+    storage: object  # held, so that its address is not given out a second time
+    depends_since: int | None = None  # moment from which it holds what depends on the input
+    names: set[str] = field(default_factory=set)  # parameters and buffers that it holds or was computed from
+    is_random: bool = False
+
+
+class Ledger:
+    """Follows tensors by identity and by memory.
+
+    Identity tells what a network's Python code has in hands, memory what it depends on: views, results written in
+    place and tensors that were handed on unseen have the same one.
+    """
+
+    def __init__(self) -> None:
+        self._memories: dict[int, _Memory] = {}
+        self._made: dict[int, tuple[Tensor, int, str]] = {}
+        self._lives: dict[int, Life] = {}
+
+    def hold(self, tensor: Tensor, names: Iterable[str], depends: bool = False) -> None:
+        """Note a tensor that was there before the run: a parameter, a buffer, the input."""
+        memory = self._memory(tensor)
+        if memory is not None:
+            memory.names.update(names)
+            memory.depends_since = 0 if depends else memory.depends_since
+        self._made[id(tensor)] = (tensor, 0, "the input")
+
+    def is_known(self, tensor: Tensor) -> bool:
+        """Whether the tensor itself, not only its memory, was seen before."""
+        return id(tensor) in self._made
+
+    def depends(self, tensor: Tensor) -> bool:
+        """Whether a tensor depends on the input."""
+        memory = self._memory(tensor)
+        return memory is None or memory.depends_since is not None
+
+    def varies(self, tensor: Tensor) -> bool:
+        """Whether the input or chance decides on a tensor's numbers."""
+        memory = self._memory(tensor)
+        return memory is None or memory.is_random or memory.depends_since is not None
+
+    def names(self, tensor: Tensor) -> set[str]:
+        """Return the parameters and buffers that a tensor is, or was computed from without the input."""
+        memory = self._memory(tensor)
+        return set() if memory is None else memory.names
+
+    def made(self, tensor: Tensor, moment: int, name: str) -> None:
+        """Note a tensor that a call returned, unless it is known."""
+        self._made.setdefault(id(tensor), (tensor, moment, name))
+
+    def computed(self, results: list[Tensor], inputs: list[Tensor], moment: int, is_random: bool) -> set[str]:
+        """Note what an operation computed from what; return the names that went into a result of the input."""
+        memories = [memory for tensor in inputs if (memory := self._memory(tensor)) is not None]
+        depends = any(memory.depends_since is not None for memory in memories)
+        names = {name for memory in memories for name in memory.names}
+        is_random = is_random or any(memory.is_random for memory in memories)
+        for tensor in results:
+            memory = self._memory(tensor)
+            if memory is None:
+                continue
+            memory.is_random = memory.is_random or is_random
+            if not depends:
+                memory.names.update(names)
+            elif memory.depends_since is None:
+                memory.depends_since = moment
+        return names if depends else set()
+
+    def read(self, tensor: Tensor, moment: int) -> None:
+        """Note that a call reads a tensor."""
+        memory = self._memory(tensor)
+        if memory is None or memory.depends_since is None:
+            return
+        if id(tensor) not in self._made:
+            # Handed on unseen: it may be as old as its memory.
+            self._made[id(tensor)] = (tensor, memory.depends_since, "a tensor that was not seen before")
+        _, since, name = self._made[id(tensor)]
+        self._lives[id(tensor)] = Life(max(since, memory.depends_since), moment, name)
+
+    def read_memory(self, tensor: Tensor, moment: int) -> None:
+        """Note that a call reads the memory of a tensor that it was not given."""
+        memory = self._memory(tensor)
+        if memory is not None and memory.depends_since is not None and memory.depends_since < moment:
+            key = address(tensor)
+            assert key is not None
+            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before")
+
+    @property
+    def lives(self) -> dict[int, Life]:
+        """When each tensor that depends on the input was there, by its key."""
+        return dict(self._lives)
+
+    def _memory(self, tensor: Tensor) -> _Memory | None:
+        key = address(tensor)
+        if key is None:
+            return None
+        if key not in self._memories:
+            self._memories[key] = _Memory(tensor.untyped_storage())
+        return self._memories[key]
+
+
+def address(tensor: Tensor) -> int | None:
+    """Return the address of a tensor's memory; None for tensors without one of their own (sparse, batched)."""
+    try:
+        found: int = tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):
+        return None
+    return found

@@ -1,0 +1,26 @@
+"""The modes that training runs in, whatever the caller has switched on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def training_modes(device_type: str = "cpu") -> Iterator[None]:
+    """Have torch compute with gradients and in the numbers' own precision, whatever the caller has switched on.
+
+    Those who collect an agent's experience step under ``torch.no_grad``, and those who evaluate under autocast.
+
+    Examples
+    --------
+    >>> with torch.no_grad(), training_modes():
+    ...     torch.is_grad_enabled()
+    True
+    """
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        torch.autocast(device_type, enabled=False),
+    ):
+        yield

@@ -1,0 +1,78 @@
+"""What was seen of one run of a network: its calls in order, the tensors between them, and where it can be cut."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sfl_env.dnn.places import Place
+
+
+@dataclass(slots=True)
+class Call:
+    """One function of torch that was called, or one operation that ran outside of any."""
+
+    name: str  # of the function, after the path of the module that called it
+    uses: set[str] = field(default_factory=set)  # names of parameters and buffers, on which its result depends
+    forward_flops: float = 0.0
+    backward_flops: float = 0.0
+    saved_elements: float = 0.0  # that it keeps for the backward pass
+
+
+class Candidate(NamedTuple):
+    """A tensor that depends on the input, at a place where it could be handed over."""
+
+    place: Place
+    moment: int  # number of calls before it
+    tensor: int  # key of the tensor
+    elements: int
+    is_floating_point: bool
+    wants_gradient: bool
+    function: str  # that made it, where the place is not what a module returns
+    parent: str  # path of the module that called the module which returns it
+    number: int  # how many modules that one had called before
+
+
+class Life(NamedTuple):
+    """When a tensor that depends on the input is there: from one call to the last that reads it."""
+
+    since: int
+    last_read: int
+    name: str
+
+
+@dataclass
+class Record:
+    """One run.
+
+    Parameters
+    ----------
+    calls : list of Call
+        In order.
+    candidates : list of Candidate
+        In order.
+    lives : dict of Life
+        By the tensors' keys.
+    changed : set of str
+        Parameters and buffers that the forward pass wrote to or put anew.
+    trained : set of str
+        Parameters that got a gradient.
+    returned : tuple of int
+        For each module path that ran, when it returned for the last time.
+    is_fixed : bool
+        Whether nothing random or computed decides what runs.
+    logits : int
+        Key of what the network returned.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    lives: dict[int, Life] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    trained: set[str] = field(default_factory=set)
+    returned: dict[str, int] = field(default_factory=dict)
+    is_fixed: bool = True
+    logits: int = 0
+
+    @property
+    def forward_flops(self) -> float:
+        """FLOPs of the whole forward pass."""
+        return sum(call.forward_flops for call in self.calls)

@@ -1,0 +1,111 @@
+"""Runs of copies of a network: without values where it can do without, else with real ones."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sfl_env.dnn.copies import own_copy
+from sfl_env.dnn.foreign import reason
+from sfl_env.dnn.hollow import hollow_copy, hollow_tensors
+from sfl_env.dnn.modes import training_modes
+from sfl_env.dnn.places import Place
+from sfl_env.dnn.record import Record
+from sfl_env.dnn.watch import watch
+from sfl_env.errors import ProfileError
+
+
+class Runner(NamedTuple):
+    """How a network is run: on which input, and whether with values.
+
+    Without values nothing is computed, and a large network is watched in a moment. A network that asks for values
+    (Python code that decides by numbers, or hands them to NumPy) is run on random ones.
+    """
+
+    network: nn.Module
+    input_shape: tuple[int, ...]
+    dtype: torch.dtype
+    is_hollow: bool
+
+    def run(
+        self, batch: int, *, backward: bool = True, handed_over: Iterable[Place] = (), seed: int = 0
+    ) -> Record:
+        """Watch a copy of the network run on a batch.
+
+        Parameters
+        ----------
+        batch : int
+            Samples.
+        backward : bool
+            Run the backward pass, too.
+        handed_over : iterable of Place
+            Where to hand on copies, as a cut does.
+        seed : int
+            Of values and of what the network draws.
+        """
+        with training_modes(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            if not self.is_hollow:
+                copy = own_copy(self.network).train()
+                x = self._values(batch, next(copy.parameters(), torch.empty(0)).device)
+                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
+            with hollow_tensors():
+                copy = hollow_copy(self.network).train()
+                x = torch.empty((batch, *self.input_shape), dtype=self.dtype)
+                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
+
+    def _values(self, batch: int, device: torch.device) -> Tensor:
+        shape = (batch, *self.input_shape)
+        if self.dtype.is_floating_point:
+            return torch.randn(shape, dtype=torch.float32).to(device, self.dtype)
+        return torch.zeros(shape, dtype=self.dtype, device=device)  # the one token that all vocabularies have
+
+
+def first_run(
+    network: nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype | None, batch: int
+) -> tuple[Runner, Record]:
+    """Return a way to run the network that works, and the record of the run that shows it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    input_shape : tuple of int
+        Shape of one sample.
+    input_dtype : torch.dtype, optional
+        Of the input. By default that of the network's parameters, and where it does not take such numbers, ``int64``
+        (tokens).
+    batch : int
+        Samples to try with.
+
+    Raises
+    ------
+    ProfileError
+        If the network cannot run on such an input, or has operations whose FLOPs are not known.
+    """
+    own = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+    kinds = [input_dtype] if input_dtype is not None else [own, torch.int64]
+    failures: list[BaseException] = []
+    for is_hollow in (True, False):
+        for dtype in kinds:
+            ways = Runner(network, input_shape, dtype, is_hollow)
+            try:
+                record = ways.run(batch)
+            except (ProfileError, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # the user's own code runs here, which may raise anything at all
+                failures.append(error)
+            else:
+                return ways, record
+    told = failures[len(kinds)]  # of the first run with values: nothing that only hollow tensors cannot do
+    hint = "" if input_dtype is not None else " If it takes numbers of another type, name it as input_dtype."
+    raise ProfileError(
+        f"{type(network).__name__} does not take a {kinds[0]} input of shape "
+        f"(batch, {', '.join(map(str, input_shape))}) ({reason(told)}).{hint}"
+    ) from told
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's parameters and buffers by name, each once."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -1,0 +1,361 @@
+"""Watching a network run: its calls of torch's functions, the operations below them, its modules' comings and goings."""
+
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sfl_env.dnn.flops import operation_flops, plain_attention
+from sfl_env.dnn.ledger import Ledger, address
+from sfl_env.dnn.outputs import logits_of, tensors_in, with_tensor
+from sfl_env.dnn.places import Place
+from sfl_env.dnn.record import Call, Candidate, Record
+
+_SHAPE_ONLY = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like"),
+        *("new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full"),
+    )
+)
+"""Operations that take a tensor's shape and not its numbers."""
+
+_READ_BY_PYTHON = frozenset({"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"})
+"""Operations by which numbers reach Python, where they can decide what runs."""
+
+_WRITES_STATISTICS = frozenset({"aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm"})
+"""Operations that write to their fourth and fifth argument, though they declare it nowhere."""
+
+
+def watch(
+    network: nn.Module,
+    names: dict[str, Tensor],
+    x: Tensor,
+    *,
+    backward: bool,
+    handed_over: Iterable[Place] = (),
+) -> Record:
+    """Run a network once and return what was seen.
+
+    Parameters
+    ----------
+    network : nn.Module
+        A copy that is thrown away afterwards: it keeps hooks, and whatever its forward leaves.
+    names : dict of tensors
+        Its parameters and buffers.
+    x : Tensor
+        A batch.
+    backward : bool
+        Run the backward pass, too.
+    handed_over : iterable of Place
+        Where to hand on copies, as a cut does.
+
+    Raises
+    ------
+    ProfileError
+        If an operation's FLOPs are not known, or the network returns no logits.
+    """
+    return _Watch(network, names, frozenset(handed_over)).run(x, backward=backward)
+
+
+@dataclass
+class _Frame:
+    """A module that runs."""
+
+    path: str
+    visit: int
+    steps: int = 0  # functions that returned tensors while it ran
+    children: int = 0  # modules that it called
+
+
+class _Where(NamedTuple):
+    """Where tensors are returned: by a module that runs, or by a function within it."""
+
+    path: str
+    visit: int
+    step: int | None
+    parent: _Frame
+
+
+class _Open:
+    """A function of torch that runs."""
+
+    def __init__(self, call: Call, given: set[int | None]) -> None:
+        self.call = call
+        self.given = given  # the memories that it was given
+        self.is_active = False
+
+
+class _Watch:
+    def __init__(self, network: nn.Module, names: dict[str, Tensor], handed_over: frozenset[Place]) -> None:
+        self._network = network
+        self._names = names
+        self._handed_over = handed_over
+        self._record = Record()
+        self._ledger = Ledger()
+        self._frames: list[_Frame] = []
+        self._visits: dict[str, int] = {}
+        self._open: _Open | None = None
+        self._is_paused = False
+        self._sequence: list[int] = []  # autograd's number after each call
+        self._saved: dict[int, Any] = {}  # storages that the backward pass needs, and those of weights
+        self._in_backward = False
+        self._blamed = 0
+
+    def run(self, x: Tensor, *, backward: bool) -> Record:
+        for name, tensor in self._names.items():
+            self._ledger.hold(tensor, [name])
+            self._saved[address(tensor) or 0] = tensor.untyped_storage()
+        self._ledger.hold(x, [], depends=True)
+        buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
+        self._hook_modules()
+        with plain_attention(), _Operations(self._operation), _chance_noticed(self._record):
+            with _Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
+                output = self._network(x)
+            logits = logits_of(output, type(self._network).__name__)
+            self._ledger.read(logits, len(self._record.calls))
+            if backward and logits.requires_grad:
+                self._in_backward = True
+                logits.backward(torch.ones_like(logits))
+        self._record.logits = id(logits)
+        self._record.lives = self._ledger.lives
+        now = dict(self._network.named_buffers())
+        self._record.changed |= {name for name, buffer in buffers.items() if now.get(name) is not buffer}
+        self._record.trained = {name for name, tensor in self._names.items() if tensor.grad is not None}
+        return self._record
+
+    def _hook_modules(self) -> None:
+        for path, module in self._network.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                module.register_forward_pre_hook(self._entered(path), prepend=True)
+                module.register_forward_hook(self._left)
+
+    def _entered(self, path: str) -> Callable[[nn.Module, Any], None]:
+        def enter(module: nn.Module, inputs: Any) -> None:
+            visit = self._visits.get(path, 0)
+            self._visits[path] = visit + 1
+            self._frames.append(_Frame(path, visit))
+
+        return enter
+
+    def _left(self, module: nn.Module, inputs: Any, output: Any) -> Any:
+        frame = self._frames.pop()
+        self._record.returned[frame.path] = len(self._record.calls)
+        parent = self._frames[-1] if self._frames else _Frame("", 0)
+        if self._open is None and not self._in_backward:
+            # Outputs of classes that torch does not know hold their tensors unseen.
+            returned = list(tensors_in(output))
+            output = self._offered(output, returned, _Where(frame.path, frame.visit, None, parent), returned)
+        parent.children += 1
+        return output
+
+    def _function(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self._is_paused or self._open is not None:
+            return func(*args, **kwargs)
+        record, moment = self._record, len(self._record.calls)
+        given = [*_tensors(args), *_tensors(kwargs.values())]
+        call = Call(f"{self._frames[-1].path if self._frames else ''}.{_plain_name(func)}".lstrip("."))
+        self._open = _Open(call, {address(tensor) for tensor in given})
+        try:
+            output = func(*args, **kwargs)
+        finally:
+            opened, self._open = self._open, None
+        returned = list(tensors_in(output))
+        if not (opened.is_active or returned):
+            return output
+        record.calls.append(call)
+        self._sequence.append(torch._C._autograd._get_sequence_nr())
+        for tensor in given:
+            self._ledger.read(tensor, moment)
+        new = [tensor for tensor in returned if not self._ledger.is_known(tensor)]
+        for tensor in returned:
+            self._ledger.made(tensor, moment, call.name)
+        if returned and self._frames:
+            frame = self._frames[-1]
+            output = self._offered(output, returned, _Where(frame.path, frame.visit, frame.steps, frame), new)
+            for running in self._frames:
+                running.steps += 1
+        return output
+
+    def _offered(self, output: Any, returned: list[Tensor], where: "_Where", new: list[Tensor]) -> Any:
+        """Note the tensors that could be handed over here; hand those over that are to be."""
+        moment = len(self._record.calls)
+        function = self._record.calls[-1].name if self._record.calls else ""
+        for tensor in new:
+            if not self._ledger.depends(tensor):
+                continue
+            position = next(index for index, each in enumerate(returned) if each is tensor)
+            place = Place(where.path, where.visit, where.step, position)
+            if place in self._handed_over:
+                output, tensor = self._exchanged(output, tensor, moment)
+            self._record.candidates.append(
+                Candidate(
+                    place=place,
+                    moment=moment,
+                    tensor=id(tensor),
+                    elements=tensor.numel(),
+                    is_floating_point=tensor.is_floating_point(),
+                    wants_gradient=tensor.requires_grad,
+                    function=function,
+                    parent=where.parent.path,
+                    number=where.parent.children,
+                )
+            )
+        return output
+
+    def _exchanged(self, output: Any, tensor: Tensor, moment: int) -> tuple[Any, Tensor]:
+        self._is_paused = True
+        new = tensor.clone()
+        self._is_paused = False
+        # It is there as soon as the old one, which should be read no more.
+        self._ledger.computed([new], [tensor], moment - 1, is_random=False)
+        self._ledger.made(new, moment - 1, "a tensor that was handed over")
+        return with_tensor(output, tensor, new), new
+
+    def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
+        node = torch._C._current_autograd_node() if self._in_backward else None
+        output = func(*args, **kwargs)
+        if self._is_paused or func.namespace in ("prim", "prims"):
+            return output
+        flops = operation_flops(func, args, kwargs, output)
+        if self._in_backward:
+            if flops:
+                self._record.calls[self._blame(node)].backward_flops += flops
+            return output
+        call = self._current_call()
+        call.forward_flops += flops
+        inputs, written = [*_tensors(args), *_tensors(kwargs.values())], list(_tensors(_written(func, args, kwargs)))
+        self._follow(func, call, inputs, list(_tensors((output,))), written)
+        return output
+
+    def _current_call(self) -> Call:
+        """Return the function that runs, or a new call for an operation outside of any."""
+        if self._open is not None:
+            self._open.is_active = True
+            return self._open.call
+        path = self._frames[-1].path if self._frames else ""
+        self._record.calls.append(Call(f"{path}.an operation".lstrip(".")))
+        self._sequence.append(torch._C._autograd._get_sequence_nr())
+        return self._record.calls[-1]
+
+    def _follow(
+        self, func: Any, call: Call, inputs: list[Tensor], outputs: list[Tensor], written: list[Tensor]
+    ) -> None:
+        moment = len(self._record.calls) - (0 if self._open is not None else 1)
+        name = func._schema.name
+        if name in _READ_BY_PYTHON and any(self._ledger.varies(tensor) for tensor in inputs):
+            self._record.is_fixed = False
+        for tensor in written:
+            self._record.changed |= {n for n in self._ledger.names(tensor) if _shares(tensor, self._names.get(n))}
+        read = [] if name in _SHAPE_ONLY else inputs
+        is_random = torch.Tag.nondeterministic_seeded in func.tags
+        call.uses |= self._ledger.computed([*outputs, *written], read, moment, is_random)
+        for tensor in read:
+            if self._open is None:
+                self._ledger.read(tensor, moment)
+            elif address(tensor) not in self._open.given:
+                self._ledger.read_memory(tensor, moment)
+
+    def _save(self, tensor: Tensor) -> Tensor:
+        key = address(tensor)
+        if key is not None and key not in self._saved and not self._in_backward:
+            storage = self._saved[key] = tensor.untyped_storage()
+            call = self._open.call if self._open is not None else self._last_call()
+            call.saved_elements += storage.nbytes() // tensor.element_size()
+        return tensor
+
+    def _last_call(self) -> Call:
+        return self._record.calls[-1] if self._record.calls else self._current_call()
+
+    def _blame(self, node: Any) -> int:
+        """Return the number of the call that an operation of the backward pass belongs to.
+
+        What the backward pass computes anew (a checkpoint's forward pass) makes nodes of its own, which belong to
+        the call that the last node of the forward pass belongs to.
+        """
+        number = -1 if node is None else node._sequence_nr()
+        if 0 <= number < self._sequence[-1]:
+            self._blamed = bisect_right(self._sequence, number)
+        return self._blamed
+
+
+class _Functions(TorchFunctionMode):
+    """Tells of each function of torch that Python code calls."""
+
+    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._tell(func, args, kwargs or {})
+
+
+class _Operations(TorchDispatchMode):
+    """Tells of each operation of torch, below autograd."""
+
+    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._tell(func, args, kwargs or {})
+
+
+@contextmanager
+def _chance_noticed(record: Record) -> Iterator[None]:
+    """Note whether Python or NumPy draw random numbers, and put their generators back."""
+    before, numpy_before = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        after = np.random.get_state()
+        is_same = all(np.array_equal(a, b) for a, b in zip(numpy_before, after, strict=True))
+        if random.getstate() != before or not is_same:
+            record.is_fixed = False
+        random.setstate(before)
+        np.random.set_state(numpy_before)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among a function's arguments; quicker than a general walk, as it runs for each call."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+        elif isinstance(value, dict):
+            yield from _tensors(value.values())
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+    """Yield the arguments that an operation writes to."""
+    schema = func._schema
+    if schema.name in _WRITES_STATISTICS:
+        yield from args[3:5]
+    elif schema.is_mutable:
+        for argument, value in zip(schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                yield value
+        for argument in schema.arguments:
+            if argument.name in kwargs and argument.alias_info is not None and argument.alias_info.is_write:
+                yield kwargs[argument.name]
+
+
+def _shares(tensor: Tensor, other: Tensor | None) -> bool:
+    return other is not None and address(tensor) == address(other)
+
+
+def _plain_name(func: Any) -> str:
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":
+        name = getattr(getattr(func, "__self__", None), "__name__", "attribute")
+    return str(name).strip("_")
