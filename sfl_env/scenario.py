@@ -88,6 +88,11 @@ class Scenario:
     optimizer_slots: int | None = _number(
         None, 0, 8, "", "numbers the optimiser keeps per parameter; None: as `optimizer` does, by default 1"
     )
+    frozen_weights_travel: bool = _plain(
+        False,
+        "whether weights that do not train, and buffers that training leaves as they are, are sent in every round "
+        "all the same",
+    )
 
     # The radio
     bandwidth_hz: float = _number(20e6, 1e3, 1e12, "Hz", "uplink band that the devices share")

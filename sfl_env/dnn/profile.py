@@ -4,7 +4,7 @@ import json
 import math
 import numbers
 import os
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +13,16 @@ from numpy.typing import ArrayLike
 
 from sfl_env.arrays import Array
 from sfl_env.checks import nearest_name, shown
+from sfl_env.dnn.contradictions import Contradictions
 from sfl_env.errors import ProfileError
 from sfl_env.storage.atomic import atomic_output
 from sfl_env.storage.json_text import read_json
 
-_SCHEMA = "sfl-env/dnn-profile/1"
+_SCHEMA = "sfl-env/dnn-profile/2"
 """Names the layout of a stored profile; a file of another layout is refused."""
+
+_FIRST_SCHEMA = "sfl-env/dnn-profile/1"
+"""The layout before there were the fields that may be left out; read, and no longer written."""
 
 MOST_BYTES = 2**24
 """The largest file that is read as a profile; one of ten thousand cuts has a tenth of it."""
@@ -29,13 +33,17 @@ _MOST_INPUT_AXES = 16
 MOST_INPUT_ELEMENTS = 10**9
 """Elements of a sample; far above any that is used, and far below what overflows when a network widens it."""
 
+_LEFT_OUT: Any = None
+"""What an array is until the profile is made, where the user gives none."""
+
 
 @dataclass(frozen=True, eq=False)
 class DNNProfile:
-    """Costs of one sample at each of a network's C cuts; the last cut keeps the whole network on the device.
+    """What training costs at each of a network's C cuts; the last cut keeps the whole network on the device.
 
-    One multiply-accumulate counts as 2 FLOPs; work other than matrix products and convolutions
-    (activations, normalisation, pooling) counts as none.
+    A mini-batch of n samples costs its FLOPs per batch and n times those per sample. One multiply-accumulate
+    counts as 2 FLOPs; work other than matrix products and convolutions (activations, normalisation, pooling)
+    counts as none.
 
     Parameters
     ----------
@@ -52,16 +60,29 @@ class DNNProfile:
     smashed_elements : (C,) array
         Elements of one sample's activation at the cut; 0 at the last.
     device_parameters, device_buffers : (C,) array
-        Scalars that the device side holds: trained ones, and others such as running statistics.
+        Scalars that the device side holds: parameters, and others such as running statistics.
     device_activation_elements : (C,) array
         Elements per sample that the device keeps for its backward pass, views and parameters left out.
+    device_forward_flops_per_batch, device_backward_flops_per_batch : (C,) array, optional
+        FLOPs on the device that a mini-batch costs whatever its size, such as those of a product of two weights;
+        by default 0.
+    server_forward_flops_per_batch, server_backward_flops_per_batch : (C,) array, optional
+        The same on the server.
+    smashed_gradient_elements : (C,) array, optional
+        Elements of one sample's gradient that comes back at the cut: ``smashed_elements``, as by default, or 0
+        where no gradient is wanted since the device side trains nothing.
+    device_frozen_parameters : (C,) array, optional
+        Those of ``device_parameters`` that do not train; by default 0.
+    device_constant_buffers : (C,) array, optional
+        Those of ``device_buffers`` that training leaves as they are, such as masks and tables of positions; by
+        default 0.
 
     Raises
     ------
     ProfileError
         If lengths differ, a number is negative or not finite, or the numbers contradict each other (totals
         that change with the cut, a device side that shrinks as the cut gets deeper, a last cut that still
-        sends).
+        sends, more frozen parameters than there are).
 
     Examples
     --------
@@ -82,6 +103,11 @@ class DNNProfile:
     ... )
     >>> profile.num_cuts
     2
+
+    What is left out has its default.
+
+    >>> profile.smashed_gradient_elements.tolist(), profile.device_frozen_parameters.tolist()
+    ([5.0, 0.0], [0.0, 0.0])
     """
 
     name: str
@@ -95,17 +121,28 @@ class DNNProfile:
     device_parameters: Array  # (C,)
     device_buffers: Array  # (C,)
     device_activation_elements: Array  # (C,)
+    _: KW_ONLY
+    device_forward_flops_per_batch: Array = _LEFT_OUT  # (C,)
+    device_backward_flops_per_batch: Array = _LEFT_OUT  # (C,)
+    server_forward_flops_per_batch: Array = _LEFT_OUT  # (C,)
+    server_backward_flops_per_batch: Array = _LEFT_OUT  # (C,)
+    smashed_gradient_elements: Array = _LEFT_OUT  # (C,)
+    device_frozen_parameters: Array = _LEFT_OUT  # (C,)
+    device_constant_buffers: Array = _LEFT_OUT  # (C,)
 
     def __post_init__(self) -> None:
         _check_name(self.name)
         object.__setattr__(self, "input_shape", checked_shape(self.input_shape))
         object.__setattr__(self, "cut_names", _checked_cut_names(self.cut_names))
-        for field in _ARRAY_FIELDS:
-            values = _checked_array(field, getattr(self, field), self.cut_names)
-            object.__setattr__(self, field, values)
-        self._check_last_cut()
-        self._check_order()
-        self._check_total()
+        for name in _ARRAY_FIELDS:
+            given = getattr(self, name)
+            if given is _LEFT_OUT and name in _LATER_FIELDS:
+                given = self._default(name)
+            object.__setattr__(self, name, _checked_array(name, given, self.cut_names))
+        Contradictions(self.cut_names, {name: getattr(self, name) for name in _ARRAY_FIELDS}).require_none()
+
+    def _default(self, name: str) -> Array:
+        return self.smashed_elements if name == "smashed_gradient_elements" else np.zeros(self.num_cuts)
 
     @property
     def num_cuts(self) -> int:
@@ -126,8 +163,8 @@ class DNNProfile:
             "input_shape": list(self.input_shape),
             "cut_names": list(self.cut_names),
         }
-        for field in _ARRAY_FIELDS:
-            values[field] = [int(x) if x.is_integer() else x for x in getattr(self, field).tolist()]
+        for name in _ARRAY_FIELDS:
+            values[name] = [int(x) if x.is_integer() else x for x in getattr(self, name).tolist()]
         return values
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
@@ -155,7 +192,9 @@ class DNNProfile:
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a profile that :meth:`to_json` wrote.
+        """Read a profile that :meth:`to_json` wrote, or that of an earlier release.
+
+        What an earlier release did not know of has its default.
 
         Parameters
         ----------
@@ -181,64 +220,34 @@ class DNNProfile:
         except ProfileError as error:
             raise ProfileError(f"The profile {source} is broken: {error}") from error
 
-    def _check_last_cut(self) -> None:
-        for field in ("smashed_elements", "server_forward_flops", "server_backward_flops"):
-            last = getattr(self, field)[-1]
-            if last != 0.0:
-                raise ProfileError(
-                    f"{field}[{self.num_cuts - 1}] is {last:g}; the last cut keeps the whole network on the "
-                    "device, so it has to be 0."
-                )
-        silent = self.smashed_elements[:-1] == 0.0
-        if silent.any():
-            index = int(np.argmax(silent))
-            raise ProfileError(
-                f"smashed_elements[{index}] (cut {shown(self.cut_names[index])}) is 0; only the last cut sends "
-                "nothing."
-            )
 
-    def _check_order(self) -> None:
-        for field in _GROWING + _SHRINKING:
-            step = np.diff(getattr(self, field)) * (1.0 if field in _GROWING else -1.0)
-            if (step < 0.0).any():
-                index = int(np.argmax(step < 0.0)) + 1
-                verb = "fall" if field in _GROWING else "rise"
-                raise ProfileError(
-                    f"{field}[{index}] (cut {shown(self.cut_names[index])}) is {getattr(self, field)[index]:g} "
-                    f"after {getattr(self, field)[index - 1]:g}; it cannot {verb} as the cut gets deeper."
-                )
-
-    def _check_total(self) -> None:
-        total = self.device_forward_flops + self.server_forward_flops
-        differs = ~np.isclose(total, total[-1], rtol=1e-9, atol=0.0)
-        if differs.any():
-            index = int(np.argmax(differs))
-            raise ProfileError(
-                f"device_forward_flops[{index}] + server_forward_flops[{index}] (cut "
-                f"{shown(self.cut_names[index])}) is {total[index]:g}, but the whole network has {total[-1]:g}; "
-                "a cut moves work and changes none."
-            )
-
-
-_ARRAY_FIELDS = tuple(field.name for field in fields(DNNProfile) if field.type == Array)
+_ARRAY_FIELDS = tuple(each.name for each in fields(DNNProfile) if each.type == Array)
 """The fields that hold one number for each cut."""
 
-_GROWING = ("device_forward_flops", "device_backward_flops", "device_parameters", "device_buffers")
-_SHRINKING = ("server_forward_flops", "server_backward_flops")
+_LATER_FIELDS = tuple(each.name for each in fields(DNNProfile) if each.kw_only)
+"""The fields that may be left out: those that the first schema does not have."""
 
 
 def _fields_of(content: object) -> dict[str, Any]:
     """Return a stored profile's fields, after checking its schema and keys."""
     if not isinstance(content, dict):
         raise ProfileError("the file holds no JSON object; it has to be one with the fields of a DNNProfile.")
-    known = [field.name for field in fields(DNNProfile)]
     schema = content.get("schema")
-    if schema != _SCHEMA:
-        raise ProfileError(f"schema is {shown(schema)}; it has to be {_SCHEMA!r}. Profile the network again.")
+    if schema not in (_SCHEMA, _FIRST_SCHEMA):
+        raise ProfileError(
+            f"schema is {shown(schema)}; it has to be {_SCHEMA!r}, or {_FIRST_SCHEMA!r} as earlier releases wrote "
+            "it. Profile the network again."
+        )
+    later = () if schema == _SCHEMA else _LATER_FIELDS
+    known = [each.name for each in fields(DNNProfile) if each.name not in later]
     for key in known:
         if key not in content:
             raise ProfileError(f"the field {key!r} is missing. Profile the network again.")
+        if key in _LATER_FIELDS and content[key] is None:  # which would stand for a field that is left out
+            raise ProfileError(f"{key} is null; it has to hold one number for each cut.")
     for key in content:
+        if key in later:
+            raise ProfileError(f"the schema {schema!r} has no field {key!r}. Profile the network again.")
         if key != "schema" and key not in known:
             raise ProfileError(f"the field {shown(key)} is unknown{nearest_name(key, known)}. Remove it.")
     return {key: content[key] for key in known}

@@ -9,7 +9,12 @@ from sfl_env.rounds.workload import Workload
 
 
 def energy_j(
-    work: Workload, transmit_power_w: Array, j_per_sample_flop: Array, cut: NDArray[np.intp], phases: Array
+    work: Workload,
+    transmit_power_w: Array,
+    j_per_flop: Array,
+    j_per_sample_flop: Array,
+    cut: NDArray[np.intp],
+    phases: Array,
 ) -> Array:
     """Energy of one round, (N, K): joules per FLOP computed plus transmit power over the air time.
 
@@ -21,6 +26,8 @@ def energy_j(
         Costs per cut.
     transmit_power_w : (N, K) array
         Each device's, W.
+    j_per_flop : (N, K) array
+        Joules of one FLOP.
     j_per_sample_flop : (N, K) array
         Joules of one FLOP on each of the round's samples: energy of a FLOP times samples.
     cut : (N, K) integer array
@@ -33,4 +40,6 @@ def energy_j(
     computing = work.device_flops.take(cut)
     computing *= j_per_sample_flop
     sending += computing
+    if work.has_flops_per_round:
+        sending += work.device_flops_per_round.take(cut) * j_per_flop
     return sending

@@ -62,7 +62,8 @@ def phase_latency_s(
     Notes
     -----
     With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
-    E n S / R_up, E n F_server / f_server, E n S / R_down, E n F_bwd / (f / slowdown), P / R_up.
+    E n S_up / R_up, E n F_server / f_server, E n S_down / R_down, E n F_bwd / (f / slowdown), P / R_up. What a
+    mini-batch costs whatever its size, E F_batch instead of E n F, is added to the three phases of computing.
     """
     samples = now.samples
     # Seconds per unit of each phase's work.
@@ -80,7 +81,22 @@ def phase_latency_s(
     np.multiply(samples, model_download, out=unit_s[GRADIENT_DOWNLOAD])
     phases = work.phase_units.take(cut, axis=1)
     phases *= unit_s
+    if work.has_flops_per_round:
+        computing = (DEVICE_FORWARD, SERVER_COMPUTE, DEVICE_BACKWARD)
+        for phase, seconds in zip(computing, _whatever_the_samples_s(work, resources, now, cut), strict=True):
+            phases[phase] += seconds
     return phases
+
+
+def _whatever_the_samples_s(
+    work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]
+) -> tuple[Array, Array, Array]:
+    """Return seconds of what all mini-batches compute whatever their size: forward, on the server, backward."""
+    return (
+        work.device_forward_flops_per_round.take(cut) / now.compute_flops_per_s,
+        work.server_flops_per_round.take(cut) / resources.server_flops_per_s,
+        work.device_backward_flops_per_round.take(cut) * (now.backward_slowdown / now.compute_flops_per_s),
+    )
 
 
 def synchronised_latency_s(phases: Array) -> Array:
@@ -121,6 +137,9 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     fixed_s = work.device_forward_flops.take(cut) * s_per_flop
     fixed_s += work.device_backward_flops.take(cut) * (s_per_flop * now.backward_slowdown)
     fixed_s += work.server_flops.take(cut) * (now.samples * (1.0 / resources.server_flops_per_s))
+    if work.has_flops_per_round:
+        for seconds in _whatever_the_samples_s(work, resources, now, cut):
+            fixed_s += seconds
     model_bits = work.model_bits.take(cut)
     uplink_bits = now.samples * work.smashed_bits.take(cut) + model_bits
     downlink_bits = now.samples * work.gradient_bits.take(cut) + model_bits

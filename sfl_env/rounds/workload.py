@@ -17,15 +17,17 @@ class Workload:
     Parameters
     ----------
     model_bits : (C,) array
-        Parameters and buffers of the device side, sent down before and up after local training.
+        Parameters and buffers of the device side that are sent down before and up after local training.
     smashed_bits : (C,) array
         Smashed data and label of one sample, uplink; 0 at the last cut.
     gradient_bits : (C,) array
-        Gradient of the smashed data of one sample, downlink; 0 at the last cut.
+        Gradient of the smashed data of one sample, downlink; 0 at the last cut and where none is wanted.
     device_forward_flops, device_backward_flops, server_flops : (C,) array
         FLOPs of one sample on each side (server: forward and backward).
+    device_forward_flops_per_round, device_backward_flops_per_round, server_flops_per_round : (C,) array
+        FLOPs that a round costs each side whatever its samples, for all its mini-batches together.
     static_bytes : (C,) array
-        Device memory for parameters, gradients, optimiser state and buffers.
+        Device memory for parameters, gradients and optimiser state of those that train, and buffers.
     sample_bytes : (C,) array
         Device memory for the activations of one sample of the mini-batch.
     """
@@ -36,6 +38,9 @@ class Workload:
     device_forward_flops: Array  # (C,)
     device_backward_flops: Array  # (C,)
     server_flops: Array  # (C,)
+    device_forward_flops_per_round: Array  # (C,)
+    device_backward_flops_per_round: Array  # (C,)
+    server_flops_per_round: Array  # (C,)
     static_bytes: Array  # (C,)
     sample_bytes: Array  # (C,)
 
@@ -58,6 +63,16 @@ class Workload:
     def device_flops(self) -> Array:
         """(C,): FLOPs of one sample on the device, forward and backward."""
         return self.device_forward_flops + self.device_backward_flops
+
+    @cached_property
+    def device_flops_per_round(self) -> Array:
+        """(C,): FLOPs of a round on the device whatever its samples, forward and backward."""
+        return self.device_forward_flops_per_round + self.device_backward_flops_per_round
+
+    @cached_property
+    def has_flops_per_round(self) -> bool:
+        """Whether anything costs FLOPs whatever a round's samples; of most networks nothing does."""
+        return bool(self.device_flops_per_round.any() or self.server_flops_per_round.any())
 
     @property
     def num_cuts(self) -> int:
@@ -88,6 +103,8 @@ def workload(
     parameter_bits: int,
     label_bits: int,
     optimizer_slots: int,
+    local_iterations: int = 1,
+    frozen_weights_travel: bool = False,
 ) -> Workload:
     """Turn a profile into per-cut costs.
 
@@ -100,7 +117,11 @@ def workload(
     label_bits : int
         Bits of one label, which travels with its smashed data.
     optimizer_slots : int
-        Numbers that the optimiser keeps for each parameter (0 SGD, 1 momentum, 2 Adam).
+        Numbers that the optimiser keeps for each parameter that trains (0 SGD, 1 momentum, 2 Adam).
+    local_iterations : int
+        Mini-batches a round, E.
+    frozen_weights_travel : bool
+        Whether parameters that do not train, and buffers that training leaves as they are, are sent all the same.
 
     Examples
     --------
@@ -114,16 +135,25 @@ def workload(
     0.0
     """
     offloads = profile.smashed_elements > 0
-    stored = profile.device_parameters * (2 + optimizer_slots) + profile.device_buffers
+    frozen, constant = profile.device_frozen_parameters, profile.device_constant_buffers
+    sent = profile.device_parameters + profile.device_buffers
+    if not frozen_weights_travel:
+        sent = sent - frozen - constant
+    # Weights, gradients and the optimiser's numbers; frozen weights have only themselves.
+    stored = profile.device_parameters * (2 + optimizer_slots) - frozen * (1 + optimizer_slots)
     # A device that could hold a deeper cut can hold every shallower one: the bound is made monotone.
     activations = np.maximum.accumulate(profile.device_activation_elements)
+    server_flops_per_batch = profile.server_forward_flops_per_batch + profile.server_backward_flops_per_batch
     return Workload(
-        model_bits=(profile.device_parameters + profile.device_buffers) * float(parameter_bits),
+        model_bits=sent * float(parameter_bits),
         smashed_bits=profile.smashed_elements * float(activation_bits) + offloads * float(label_bits),
-        gradient_bits=profile.smashed_elements * float(activation_bits),
+        gradient_bits=profile.smashed_gradient_elements * float(activation_bits),
         device_forward_flops=profile.device_forward_flops,
         device_backward_flops=profile.device_backward_flops,
         server_flops=profile.server_forward_flops + profile.server_backward_flops,
-        static_bytes=stored * (parameter_bits / 8.0),
+        device_forward_flops_per_round=local_iterations * profile.device_forward_flops_per_batch,
+        device_backward_flops_per_round=local_iterations * profile.device_backward_flops_per_batch,
+        server_flops_per_round=local_iterations * server_flops_per_batch,
+        static_bytes=(stored + profile.device_buffers) * (parameter_bits / 8.0),
         sample_bytes=activations * (activation_bits / 8.0),
     )

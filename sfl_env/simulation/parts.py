@@ -82,13 +82,15 @@ def availability(scenario: Scenario) -> MarkovAvailability:
 
 
 def workload(scenario: Scenario, network: DNNProfile) -> Workload:
-    """Return what a network costs at each cut in a scenario's number formats."""
+    """Return what a network costs at each cut in a scenario's rounds and number formats."""
     return per_cut_costs(
         network,
         activation_bits=scenario.activation_bits,
         parameter_bits=scenario.parameter_bits,
         label_bits=scenario.label_bits,
         optimizer_slots=scenario.slots_per_parameter,
+        local_iterations=scenario.local_iterations,
+        frozen_weights_travel=scenario.frozen_weights_travel,
     )
 
 

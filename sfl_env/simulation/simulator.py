@@ -188,9 +188,14 @@ class Simulator:
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
-        setup = state.setup
+        devices, j_per_sample_flop = state.setup.devices, state.setup.j_per_sample_flop
         energy = energy_j(
-            self.workload, setup.devices.transmit_power_w, setup.j_per_sample_flop, decision.cut, phases
+            self.workload,
+            devices.transmit_power_w,
+            devices.energy_j_per_flop,
+            j_per_sample_flop,
+            decision.cut,
+            phases,
         )
         charge = state.charge
         if true.takes_part is not None:

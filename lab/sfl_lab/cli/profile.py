@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from sfl_env.checks import nearest_name, shown
@@ -162,7 +163,7 @@ def _show(profile: DNNProfile) -> None:
             f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
             f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
             f"{8 * _BYTES_PER_ELEMENT} bits an element, 1 kB = 1000 bytes. Each cut is named after the last block "
-            "on the device."
+            f"on the device.{''.join(_notes(profile))}"
         ),
     )
     table.add_column("cut", justify="right")
@@ -179,6 +180,24 @@ def _show(profile: DNNProfile) -> None:
     for row in _rows(profile):
         table.add_row(*row)
     console().print(table)
+
+
+def _notes(profile: DNNProfile) -> Iterator[str]:
+    """Yield a sentence, after a blank, on each thing that only some networks have."""
+    forward, backward = profile.device_forward_flops_per_batch[-1], profile.device_backward_flops_per_batch[-1]
+    if forward or backward:
+        yield (
+            f" A mini-batch costs the whole network {forward / 1e6:,.3f} MFLOP forward and {backward / 1e6:,.3f} "
+            "backward on top, whatever its size."
+        )
+    if frozen := profile.device_frozen_parameters[-1]:
+        yield f" {frozen:,.0f} of the parameters are frozen: they do not train."
+    if constant := profile.device_constant_buffers[-1]:
+        yield f" Training leaves {constant:,.0f} of {profile.device_buffers[-1]:,.0f} buffers as they are."
+    unanswered = (profile.smashed_gradient_elements == 0.0) & (profile.smashed_elements > 0.0)
+    if unanswered.any():
+        cuts = ", ".join(str(index + 1) for index in np.flatnonzero(unanswered))
+        yield f" No gradient comes back at cut {cuts}, where the device side trains nothing."
 
 
 def _rows(profile: DNNProfile) -> Iterator[list[str]]:

@@ -24,7 +24,18 @@ TOY: dict[str, Any] = {
     "device_buffers": [0, 3],
     "device_activation_elements": [30, 35],
 }
-ARRAYS = tuple(key for key in TOY if key not in ("name", "input_shape", "cut_names"))
+LEFT_OUT: dict[str, Any] = {
+    "device_forward_flops_per_batch": [0, 0],
+    "device_backward_flops_per_batch": [0, 0],
+    "server_forward_flops_per_batch": [0, 0],
+    "server_backward_flops_per_batch": [0, 0],
+    "smashed_gradient_elements": [5, 0],
+    "device_frozen_parameters": [0, 0],
+    "device_constant_buffers": [0, 0],
+}
+"""What the fields that the toy says nothing of stand at."""
+ALL = TOY | LEFT_OUT
+ARRAYS = tuple(key for key in ALL if key not in ("name", "input_shape", "cut_names"))
 
 
 def toy(**changes: Any) -> DNNProfile:
@@ -63,7 +74,7 @@ def test_arrays_cannot_be_changed() -> None:
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
 def test_impossible_number_is_named(field: str, bad: float) -> None:
     with pytest.raises(ProfileError, match=rf"{field}\[1\] \(cut 'second'\)"):
-        toy(**{field: [TOY[field][0], bad]})
+        toy(**{field: [ALL[field][0], bad]})
 
 
 @pytest.mark.parametrize("field", ARRAYS)
@@ -118,13 +129,13 @@ def test_file_without_an_object_is_refused(tmp_path: Path, content: str) -> None
         DNNProfile.from_json(tmp_path / "toy.json")
 
 
-@pytest.mark.parametrize("schema", [None, "sfl-env/dnn-profile/0", 1])
+@pytest.mark.parametrize("schema", [None, "sfl-env/dnn-profile/0", "sfl-env/dnn-profile/3", 1, [1]])
 def test_other_schema_is_refused(tmp_path: Path, schema: object) -> None:
-    with pytest.raises(ProfileError, match=r"toy\.json is broken: schema is .*sfl-env/dnn-profile/1"):
+    with pytest.raises(ProfileError, match=r"toy\.json is broken: schema is .*sfl-env/dnn-profile/2"):
         DNNProfile.from_json(stored(tmp_path, schema=schema))
 
 
-@pytest.mark.parametrize("field", TOY)
+@pytest.mark.parametrize("field", ALL)
 def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
     path = stored(tmp_path)
     content = json.loads(path.read_text())
@@ -177,7 +188,7 @@ def test_files_that_are_none_or_far_too_large_are_refused(tmp_path: Path) -> Non
 )
 def test_only_numbers_are_numbers(field: str, bad: object) -> None:
     with pytest.raises(ProfileError, match=field):
-        toy(**{field: [TOY[field][0], bad]})
+        toy(**{field: [ALL[field][0], bad]})
 
 
 @pytest.mark.parametrize("kind", [bool, complex, "U8", object, "datetime64[s]"])
@@ -240,7 +251,7 @@ def test_failed_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_single_cut_is_a_profile() -> None:
-    whole: dict[str, Any] = {field: [TOY[field][1]] for field in ARRAYS}
+    whole: dict[str, Any] = {field: [ALL[field][1]] for field in ARRAYS}
     assert DNNProfile(name="toy", input_shape=(30,), cut_names=("second",), **whole).num_cuts == 1
 
 

@@ -1,5 +1,7 @@
 """Costs per cut: a profile's counts in the scenario's number formats, and what fits into a memory."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from sfl_env.rounds.workload import Workload, workload
 
 
 def costs(name: str = "resnet18", **formats: int) -> Workload:
-    given = {"activation_bits": 32, "parameter_bits": 32, "label_bits": 32, "optimizer_slots": 1}
+    given: dict[str, Any] = {"activation_bits": 32, "parameter_bits": 32, "label_bits": 32, "optimizer_slots": 1}
     return workload(catalogue.load(name), **(given | formats))
 
 

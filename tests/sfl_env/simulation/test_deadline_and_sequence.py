@@ -165,7 +165,10 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
         expected = np.stack([model_bits / down_bps, uplink_bits / up_bps, server_s, model_bits / up_bps], axis=1)
         np.testing.assert_allclose(info["phase_latency_s"][:, [0, 2, 3, 6]], expected, rtol=1e-12)
         phases = info["phase_latency_s"].T[:, None]
-        joules = energy_j(work, setup.devices.transmit_power_w, setup.j_per_sample_flop, cut[None], phases)
+        devices, j_per_sample_flop = setup.devices, setup.j_per_sample_flop
+        joules = energy_j(
+            work, devices.transmit_power_w, devices.energy_j_per_flop, j_per_sample_flop, cut[None], phases
+        )
         np.testing.assert_array_equal(joules[0], info["energy_j"])
 
 

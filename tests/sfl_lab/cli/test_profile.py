@@ -11,6 +11,7 @@ import pytest
 from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
 from sfl_lab.cli import COMMANDS, main
+from tests.sfl_env.profiles import odd
 
 OWN = """
 from torch import nn
@@ -109,6 +110,25 @@ def test_table_of_a_catalogue_network(capsys: pytest.CaptureFixture[str]) -> Non
     assert cells == ["4", "stage2_block1", "422.969", "842.400", "687.876", "1,375.752", "131.072", "379,968"]
     assert "FLOPs = 2 x MAC" in words(out)
     assert "11,173,962 parameters" in words(out)
+
+
+def test_what_only_some_networks_have_is_told_of_those_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd().to_json(tmp_path / "odd.json")
+    assert main(["profile", str(tmp_path / "odd.json")]) == 0
+    told = words(capsys.readouterr().out)
+    for note in (
+        "A mini-batch costs the whole network 25,000.000 MFLOP forward and 50,000.000 backward on top, whatever "
+        "its size.",
+        "50,100 of the parameters are frozen: they do not train.",
+        "Training leaves 310 of 450 buffers as they are.",
+        "No gradient comes back at cut 1, where the device side trains nothing.",
+    ):
+        assert note in told
+    assert main(["profile", "lenet5"]) == 0
+    told = words(capsys.readouterr().out)
+    assert told.endswith("Each cut is named after the last block on the device.")
 
 
 def test_catalogue_network_at_another_input(capsys: pytest.CaptureFixture[str]) -> None:
