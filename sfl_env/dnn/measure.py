@@ -63,7 +63,7 @@ def profile(
 def profile_of(split: SplitNetwork, input_shape: tuple[int, ...], name: str) -> DNNProfile:
     """Return the profile of a network whose cuts are found."""
     forward, backward = split.costs.forward_flops, split.costs.backward_flops
-    parameters, buffers = _state_counts(split)
+    parameters, buffers, frozen, constant = _state_counts(split)
     return DNNProfile(
         name=name,
         input_shape=input_shape,
@@ -76,6 +76,13 @@ def profile_of(split: SplitNetwork, input_shape: tuple[int, ...], name: str) -> 
         device_parameters=parameters,
         device_buffers=buffers,
         device_activation_elements=split.costs.saved_elements,
+        device_forward_flops_per_batch=forward.per_batch,
+        device_backward_flops_per_batch=backward.per_batch,
+        server_forward_flops_per_batch=_after(forward.per_batch),
+        server_backward_flops_per_batch=_after(backward.per_batch),
+        smashed_gradient_elements=np.where(split.costs.wants_gradient, split.costs.smashed_elements, 0.0),
+        device_frozen_parameters=frozen,
+        device_constant_buffers=constant,
     )
 
 
@@ -85,13 +92,15 @@ def _after(costs: Array) -> Array:
     return rest
 
 
-def _state_counts(split: SplitNetwork) -> tuple[Array, Array]:
-    """Return the scalars in parameters and in buffers up to each cut, shared ones counted once."""
-    counts = np.zeros((2, split.num_cuts))
+def _state_counts(split: SplitNetwork) -> Array:
+    """Return the scalars in parameters, buffers, frozen parameters and constant buffers up to each cut, (4, C)."""
+    counts = np.zeros((4, split.num_cuts))
     for name, tensor in state_of(split.network).items():
-        counts[0 if isinstance(tensor, nn.Parameter) else 1, split.block[name]] += tensor.numel()
-    parameters, buffers = counts.cumsum(axis=1)
-    return parameters, buffers
+        row = 0 if isinstance(tensor, nn.Parameter) else 1
+        counts[row, split.block[name]] += tensor.numel()
+        if not tensor.requires_grad and name not in split.changed:
+            counts[row + 2, split.block[name]] += tensor.numel()
+    return counts.cumsum(axis=1)
 
 
 def catalogue_profile(name: str, input_shape: tuple[int, ...] | None = None) -> DNNProfile:

@@ -3,12 +3,13 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from sfl_env.dnn.outputs import logits_of
 from sfl_env.errors import TrainingError
-from sfl_env.learning.chain import failing_block, failures_told
+from sfl_env.learning.network import failing_module, failures_told
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.machine import usual_modes
 from sfl_env.learning.process import seeded
@@ -19,17 +20,17 @@ SAMPLES_AT_A_TIME = 512
 """Test samples that are evaluated at a time, which bounds the memory of their activations."""
 
 
-def evaluate(chain: nn.Sequential, weights: Weights, data: TensorData, round_: int = 0) -> Score:
-    """Return accuracy and mean cross-entropy of a chain with these weights on the test set.
+def evaluate(network: nn.Module, weights: Weights, data: TensorData, round_: int = 0) -> Score:
+    """Return accuracy and mean cross-entropy of a network with these weights on the test set.
 
     Equal weights have equal scores: where a network draws random numbers here too, it draws the same ones.
 
     Parameters
     ----------
-    chain : nn.Sequential
-        The network's blocks.
+    network : nn.Module
+        The network. It is put into evaluation mode.
     weights : dict of tensors
-        Its weights by name.
+        Its tensors by name.
     data : TensorData
         With the test set.
     round_ : int
@@ -42,28 +43,29 @@ def evaluate(chain: nn.Sequential, weights: Weights, data: TensorData, round_: i
 
     Examples
     --------
-    >>> chain = nn.Sequential(nn.Linear(2, 2))
+    >>> network = nn.Linear(2, 2)
     >>> x, y = torch.eye(2), torch.tensor([0, 1])
     >>> data = TensorData("toy", x, y, x, y, num_classes=2)
-    >>> evaluate(chain, {"0.weight": 100.0 * torch.eye(2), "0.bias": torch.zeros(2)}, data)
+    >>> evaluate(network, {"weight": 100.0 * torch.eye(2), "bias": torch.zeros(2)}, data)
     Score(accuracy=1.0, loss=0.0)
     """
     device = data.test_features.device
-    chain.eval()
+    network.eval()
 
     def where() -> str:
-        return failing_block(chain, weights, data.test_features.split(SAMPLES_AT_A_TIME))
+        return failing_module(network, weights, data.test_features.split(SAMPLES_AT_A_TIME))
 
     with (
         usual_modes(device),
         seeded(0, device),
         failures_told(f"in the evaluation after round {round_}", where),
-        torch.inference_mode(),
+        # Not inference mode: what a network keeps of its computations could no longer be trained with.
+        torch.no_grad(),
     ):
-        return _score(chain, weights, data)
+        return _score(network, weights, data)
 
 
-def _score(chain: nn.Sequential, weights: Weights, data: TensorData) -> Score:
+def _score(network: nn.Module, weights: Weights, data: TensorData) -> Score:
     count = len(data.test_labels)
     loss = torch.zeros((), dtype=torch.float64, device=data.test_labels.device)
     right = torch.zeros((), dtype=torch.int64, device=data.test_labels.device)
@@ -71,7 +73,9 @@ def _score(chain: nn.Sequential, weights: Weights, data: TensorData) -> Score:
     held = {name: tensor.clone() for name, tensor in weights.items()}
     for start in range(0, count, SAMPLES_AT_A_TIME):
         part = slice(start, start + SAMPLES_AT_A_TIME)
-        logits: Tensor = functional_call(chain, held, (data.test_features[part],))
+        # A network may write into its input, which is the user's.
+        output = functional_call(network, held, (data.test_features[part].clone(),))
+        logits = logits_of(output, type(network).__name__)
         labels = data.test_labels[part]
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(dim=1) == labels).sum()

@@ -7,18 +7,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
 from sfl_env.checks import require_choice, require_whole, shown
+from sfl_env.dnn.measure import profile_of
+from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import TrainingError
 from sfl_env.learning.batches import check_partition, draw_plan
-from sfl_env.learning.chain import (
-    NetworkFactory,
-    check_output,
-    check_same,
-    failing_block,
-    failures_told,
-    fresh_chain,
-)
 from sfl_env.learning.copying import check_pickles
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.decision import checked_decision
@@ -26,13 +21,23 @@ from sfl_env.learning.evaluation import evaluate, require_finite
 from sfl_env.learning.executors.fused import FusedExecutor
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
 from sfl_env.learning.machine import ComputedBy, resolve_device, usual_modes
+from sfl_env.learning.network import (
+    NetworkFactory,
+    check_output,
+    check_same,
+    failing_module,
+    failures_told,
+    fresh_network,
+    on,
+    split_for,
+)
 from sfl_env.learning.partition import Partition, Partitioner
-from sfl_env.learning.plan import Executor, ExecutorName, LocalTraining, RoundPlan
+from sfl_env.learning.plan import Execution, Executor, ExecutorName, LocalTraining, RoundPlan
 from sfl_env.learning.process import on_one_thread, seeded
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.result import RoundLedger, RoundResult
 from sfl_env.learning.stored import Mark, TrainingState
-from sfl_env.learning.weights import Weights
+from sfl_env.learning.weights import Weights, in_state_dict, tensors_of
 from sfl_env.scenario import Schedule
 
 _NOT_STARTED = "Training has not started; call reset(seed) or load_state_dict first."
@@ -139,12 +144,13 @@ class SplitFederatedTraining:
         with on_one_thread(), usual_modes(self.device):
             self.data = data.to(self.device, dtype)
             self._labels: NDArray[np.int64] = data.train_labels.cpu().numpy()
-            self._chain = fresh_chain(network, 0, self.data, self.device, dtype)
-            check_output(self._chain, self.data)
+            self._chain = self._fresh(0)
+            self._split = split_for(self._chain, self.data)
+            check_output(self._split, self.data)
             self._executor: Executor = (
-                FusedExecutor(self._chain, self.data, self.local)
+                FusedExecutor(self._split, self.data, self.local)
                 if executor == "fused"
-                else MessagePassingExecutor(self._chain, self.data, self.local, formats)
+                else MessagePassingExecutor(self._split, self.data, self.local, formats)
             )
         self._draws = torch.Generator()
         self._round = 0
@@ -154,7 +160,17 @@ class SplitFederatedTraining:
     @property
     def num_cuts(self) -> int:
         """C, the number of blocks; cuts are counted from 0 to C - 1."""
-        return len(self._chain)
+        return self._split.num_cuts
+
+    @property
+    def profile(self) -> DNNProfile:
+        """The costs of the network, as it is trained."""
+        return profile_of(self._split, self.data.input_shape, type(self._chain).__name__)
+
+    @property
+    def executor(self) -> Execution:
+        """How rounds are carried out, and which faster ways were not taken for which reason."""
+        return self._executor.execution
 
     @property
     def round(self) -> int:
@@ -168,9 +184,9 @@ class SplitFederatedTraining:
             raise TrainingError(_NOT_STARTED)
         return self._partition
 
-    def weights(self) -> Weights:
-        """Return a copy of the global weights, by their names in the chain of blocks."""
-        return {name: tensor.clone() for name, tensor in self._weights.items()}
+    def weights(self) -> dict[str, Any]:
+        """Return a copy of the global weights, for the ``load_state_dict`` of the user's own network."""
+        return in_state_dict(self._chain, self._weights)
 
     def label_histogram(self) -> NDArray[np.int64]:
         """Return (K, classes): how many samples of each class each device holds."""
@@ -201,9 +217,9 @@ class SplitFederatedTraining:
         partition = self._drawn_partition(np.random.default_rng(for_partition))
         with usual_modes(self.device):
             first = int(for_weights.generate_state(1)[0])
-            fresh = fresh_chain(self._network, first, self.data, self.device, self._dtype)
-            check_same(fresh, self._chain)
-            weights = {name: tensor.detach().clone() for name, tensor in fresh.state_dict().items()}
+            fresh = tensors_of(self._fresh(first))
+            check_same(fresh, tensors_of(self._chain))
+            weights = {name: tensor.detach().clone() for name, tensor in fresh.items()}
         self._draws.manual_seed(int(for_draws.generate_state(1)[0]))
         self._partition, self._weights, self._round = partition, weights, 0
 
@@ -247,7 +263,7 @@ class SplitFederatedTraining:
 
         def where() -> str:
             inputs = (self.data.train_features[plan.batches[device][0]] for device in chosen)
-            return failing_block(self._chain, self._weights, inputs)
+            return failing_module(self._chain, self._weights, inputs)
 
         # Layers that draw random numbers (dropout) take them from torch's global generators.
         with seeded(plan.seed, self.device), failures_told(f"in round {plan.round}", where):
@@ -311,7 +327,7 @@ class SplitFederatedTraining:
         self._checked(state)
 
     def _checked(self, state: Mapping[str, Any]) -> TrainingState:
-        checked = TrainingState.from_dict(state, self._chain.state_dict())
+        checked = TrainingState.from_dict(state, tensors_of(self._chain))
         # How many devices there are is the partition's to say.
         here = self._partition or self._drawn_partition(np.random.default_rng(0))
         checked.check_devices(here.num_devices, len(self._labels), self.local, self.data.name)
@@ -328,6 +344,9 @@ class SplitFederatedTraining:
 
     def _state_if_started(self) -> dict[str, Any] | None:
         return None if self._partition is None else self.state_dict()
+
+    def _fresh(self, seed: int) -> nn.Module:
+        return on(fresh_network(self._network, seed, self.device), self.device, self._dtype)
 
     def _drawn_partition(self, rng: np.random.Generator) -> Partition:
         partition = self._partitioner(self._labels, rng)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from sfl_env.dnn.modes import training_modes
 from sfl_env.errors import TrainingError
 
 
@@ -70,9 +71,7 @@ def usual_modes(device: torch.device) -> Iterator[None]:
     """
     cudnn = torch.backends.cudnn
     with (
-        torch.inference_mode(mode=False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
+        training_modes(device.type),
         cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32),
     ):
         yield

@@ -160,8 +160,20 @@ class RoundOutcome(NamedTuple):
     traffic: Traffic | None  # counted by the message-passing executor alone
 
 
+class Execution(NamedTuple):
+    """How rounds are carried out, as was found out when the training was made."""
+
+    name: ExecutorName
+    method: str  # how replicas are trained: "grouped", "vmap", "loop", or "split"
+    why: tuple[str, ...]  # what was tried before and not taken, and for which reason
+
+
 class Executor(Protocol):
     """Carries out a round."""
+
+    @property
+    def execution(self) -> Execution:
+        """How it does that."""
 
     def run(self, weights: Weights, plan: RoundPlan) -> RoundOutcome:
         """Return the new global weights, the losses and, where counted, the bits on the air."""
@@ -188,13 +200,17 @@ def reject_non_finite_losses(losses: Tensor, plan: RoundPlan) -> None:
         )
 
 
-def reject_non_finite_weights(stacked: Weights, plan: RoundPlan) -> None:
-    """Raise :class:`TrainingError` if a device's last step left a weight NaN or infinite.
+def reject_non_finite_weights(stacked: Weights, before: Weights, trained: tuple[str, ...], plan: RoundPlan) -> None:
+    """Raise :class:`TrainingError` if a device's round left a number NaN or infinite that was another before.
 
     Parameters
     ----------
     stacked : dict of (A, ...) tensors
-        The devices' weights at the end of the round.
+        The devices' tensors at the end of the round.
+    before : dict of tensors
+        Those that the round began with; what was not finite then (a mask of infinite numbers) may stay so.
+    trained : tuple of str
+        Names of the parameters that train.
     plan : RoundPlan
         The round.
     """
@@ -203,10 +219,14 @@ def reject_non_finite_weights(stacked: Weights, plan: RoundPlan) -> None:
     if bool(torch.isfinite(torch.stack([copies.sum() for copies in weights.values()])).all()):
         return
     for name, copies in weights.items():
-        finite = torch.isfinite(copies).reshape(len(copies), -1).all(dim=1)
-        if not bool(finite.all()):
-            device = plan.devices[int((~finite).nonzero()[0])]
+        fine = (torch.isfinite(copies) | (copies == before[name])).reshape(len(copies), -1).all(dim=1)
+        if not bool(fine.all()):
+            what, when, mend = (
+                ("weights", "in the last step of", "Lower the learning rate.")
+                if name in trained
+                else ("numbers", "in", "They are not trained: the network's own forward wrote them.")
+            )
             raise TrainingError(
-                f"The weights {name!r} of device {device} stopped being finite in the last step of round "
-                f"{plan.round}. The weights of the round before are kept. Lower the learning rate."
+                f"The {what} {name!r} of device {plan.devices[int((~fine).nonzero()[0])]} stopped being finite "
+                f"{when} round {plan.round}. The weights of the round before are kept. {mend}"
             )

@@ -1,30 +1,25 @@
 """A scenario's training: the network, the data and their partition that its fields describe."""
 
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from sfl_env.dnn import networks
-from sfl_env.dnn.measure import profile
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import DataError, ScenarioError, TrainingError
-from sfl_env.learning.chain import NetworkFactory, fresh_network
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
 from sfl_env.learning.federated import SplitFederatedTraining
-from sfl_env.learning.machine import usual_modes
+from sfl_env.learning.network import NetworkFactory
 from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import ExecutorName, LocalTraining
-from sfl_env.learning.process import on_one_thread
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.stored import Mark
 from sfl_env.scenario import Scenario
-
-CPU = torch.device("cpu")
 
 
 class ScenarioLearner:
@@ -96,13 +91,15 @@ class ScenarioLearner:
             executor=cast(ExecutorName, executor),
             schedule=scenario.schedule,
             device=torch_device,
-            formats=NumberFormats(scenario.activation_bits, scenario.parameter_bits, scenario.label_bits),
+            formats=NumberFormats(
+                scenario.activation_bits,
+                scenario.parameter_bits,
+                scenario.label_bits,
+                scenario.frozen_weights_travel,
+            ),
         )
-        self._profile = (
-            _costs(network, data.input_shape)
-            if network
-            else _catalogue_costs(scenario.network, data.num_classes, data.input_shape)
-        )
+        name = scenario.network if network is None else None
+        self._profile = self._training.profile if name is None else replace(self._training.profile, name=name)
 
     @property
     def profile(self) -> DNNProfile:
@@ -148,18 +145,6 @@ class ScenarioLearner:
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""
         self._training.check_state_dict(state)
-
-
-def _costs(make: NetworkFactory, input_shape: tuple[int, ...], name: str | None = None) -> DNNProfile:
-    # The weights are drawn only to be thrown away.
-    with on_one_thread(), usual_modes(CPU):
-        return profile(fresh_network(make, 0, CPU), input_shape, name=name)
-
-
-@cache
-def _catalogue_costs(name: str, num_classes: int, input_shape: tuple[int, ...]) -> DNNProfile:
-    """Measure a network of the catalogue once in a process, however many environments train it."""
-    return _costs(partial(networks.build, name, num_classes=num_classes), input_shape, name)
 
 
 def _check_parts(network: object, data: object) -> None:

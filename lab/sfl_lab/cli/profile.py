@@ -90,7 +90,7 @@ def _network(target: str) -> "nn.Module":
     """Return the module that MODULE:NAME stands for, after calling it if it is a class or a function."""
     from torch import nn
 
-    from sfl_env.dnn.meta import foreign_code
+    from sfl_env.dnn.foreign import foreign_code
 
     found = _found(target)
     if isinstance(found, nn.Module):
@@ -106,7 +106,7 @@ def _network(target: str) -> "nn.Module":
 
 
 def _found(target: str) -> Any:
-    from sfl_env.dnn.meta import foreign_code
+    from sfl_env.dnn.foreign import foreign_code
 
     module_name, _, attribute = target.partition(":")
     with foreign_code(f"The module {module_name!r} of {target} cannot be imported from {Path.cwd()}"):

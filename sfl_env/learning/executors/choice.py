@@ -1,13 +1,9 @@
 """The rule that chooses how replicas are trained: by which method, how many at once, on how many threads."""
 
-import copy
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import torch
-from torch import nn
-
-from sfl_env.dnn.measure import profile
+from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning.data import TensorData
 
 Method = Literal["grouped", "vmap", "loop"]
@@ -44,23 +40,54 @@ class Traits(NamedTuple):
     sample_flops: float  # of one sample's step, forward and backward
     sample_bytes: float  # activations of one sample
     num_parameters: int
-    mixes_samples: bool  # normalises over the batch
-    can_be_grouped: bool
     on_gpu: bool
 
     @classmethod
-    def of(cls, chain: nn.Sequential, data: TensorData, *, can_be_grouped: bool) -> "Traits":
-        """Return the traits of a chain of blocks on data of its own device and type."""
-        # Nothing is computed in measuring, and the type of the numbers does not change the counts.
-        costs = profile(copy.deepcopy(chain).to("meta", torch.float32), data.input_shape)
+    def of(cls, split: SplitNetwork, data: TensorData) -> "Traits":
+        """Return the traits of a network on data of its own device and type."""
+        costs = split.costs
+        flops = costs.forward_flops.per_sample[-1] + costs.backward_flops.per_sample[-1]
+        number = next(iter(split.network.parameters()))
         return cls(
-            sample_flops=float(costs.device_forward_flops[-1] + costs.device_backward_flops[-1]),
-            sample_bytes=float(costs.device_activation_elements[-1]) * data.train_features.element_size(),
-            num_parameters=sum(parameter.numel() for parameter in chain.parameters()),
-            mixes_samples=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in chain.modules()),
-            can_be_grouped=can_be_grouped,
+            sample_flops=float(flops),
+            sample_bytes=float(costs.saved_elements[-1]) * number.element_size(),
+            num_parameters=sum(parameter.numel() for parameter in split.network.parameters()),
             on_gpu=data.train_features.device.type != "cpu",
         )
+
+
+def by_speed(traits: Traits, largest_batch: int, *, can_be_grouped: bool) -> tuple[Method, ...]:
+    """Return the methods that are worth trying, the fastest first.
+
+    A fixed rule of the network's size, from measurements, and not a race at run time: how sums are rounded depends
+    on the method, and the same seed has to give the same episode.
+
+    Parameters
+    ----------
+    traits : Traits
+        Of the network.
+    largest_batch : int
+        Samples of the largest mini-batch.
+    can_be_grouped : bool
+        Whether all its layers are ones that can be grouped.
+
+    Returns
+    -------
+    tuple of {"grouped", "vmap", "loop"}
+        Grouped convolutions and batched products for plain chains of up to a million parameters; ``torch.func``
+        for other small networks; and one replica after another, where the work of a step outweighs its overhead.
+
+    Examples
+    --------
+    >>> by_speed(Traits(1e6, 1e5, 30_000, on_gpu=False), 16, can_be_grouped=True)
+    ('grouped', 'vmap', 'loop')
+    """
+    methods: list[Method] = []
+    if can_be_grouped and traits.num_parameters <= _GROUPED_MOST_PARAMETERS:
+        methods.append("grouped")
+    if largest_batch * traits.sample_flops <= _VMAP_MOST_STEP_FLOPS and not traits.on_gpu:
+        methods.append("vmap")
+    return (*methods, "loop")
 
 
 def choose(
@@ -68,12 +95,9 @@ def choose(
     sizes: tuple[int, ...],
     torch_threads: int,
     draws_elsewhere: Callable[[], bool],
-    method: Method | None = None,
+    method: Method,
 ) -> Choice:
     """Choose how to train replicas with these mini-batches.
-
-    A fixed rule of the network's size, from measurements, and not a race at run time: how sums are rounded depends
-    on the method, and the same seed has to give the same episode. Workers change no digit.
 
     Parameters
     ----------
@@ -85,38 +109,26 @@ def choose(
         Threads that torch may use.
     draws_elsewhere : callable
         Whether the network draws from torch's own generator, which threads share; asked only where it matters.
-    method : {"grouped", "vmap", "loop"}, optional
-        Overrides the fastest.
+    method : {"grouped", "vmap", "loop"}
+        By which they are trained.
 
     Returns
     -------
     Choice
-        Grouped convolutions and batched products for plain chains of up to a million parameters; ``torch.func``
-        for other small networks; else one replica after another, where the work of a step outweighs its
-        overhead. There, worker threads train replicas of networks of up to five million parameters side by side
-        where that keeps torch's threads busy; else torch spreads each operation over its threads.
+        As many replicas in a pass as their activations fit into the caches. Of the loop, worker threads train
+        replicas of networks of up to five million parameters side by side where that keeps torch's threads busy;
+        else torch spreads each operation over its threads. Workers change no digit.
 
     Examples
     --------
-    >>> small = Traits(1e6, 1e5, 30_000, mixes_samples=False, can_be_grouped=True, on_gpu=False)
-    >>> choose(small, (16,) * 10, torch_threads=1, draws_elsewhere=lambda: False)
+    >>> small = Traits(1e6, 1e5, 30_000, on_gpu=False)
+    >>> choose(small, (16,) * 10, torch_threads=1, draws_elsewhere=lambda: False, method="grouped")
     Choice(method='grouped', at_once=10, workers=1)
     """
-    chosen = method or _fastest(traits, sizes)
-    if chosen == "loop":
-        return Choice(chosen, 1, _workers(traits, len(sizes), torch_threads, draws_elsewhere))
+    if method == "loop":
+        return Choice(method, 1, _workers(traits, len(sizes), torch_threads, draws_elsewhere))
     replica_bytes = max(sizes) * traits.sample_bytes
-    return Choice(chosen, max(1, min(len(sizes), int(ACTIVATION_BYTES / max(replica_bytes, 1.0)))), 1)
-
-
-def _fastest(traits: Traits, sizes: tuple[int, ...]) -> Method:
-    # Padding would enter the batch's statistics.
-    if traits.mixes_samples and len(set(sizes)) > 1:
-        return "loop"
-    if traits.can_be_grouped and traits.num_parameters <= _GROUPED_MOST_PARAMETERS:
-        return "grouped"
-    small = max(sizes) * traits.sample_flops <= _VMAP_MOST_STEP_FLOPS
-    return "vmap" if small and not traits.on_gpu else "loop"
+    return Choice(method, max(1, min(len(sizes), int(ACTIVATION_BYTES / max(replica_bytes, 1.0)))), 1)
 
 
 def _workers(traits: Traits, replicas: int, torch_threads: int, draws_elsewhere: Callable[[], bool]) -> int:

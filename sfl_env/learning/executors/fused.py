@@ -8,26 +8,31 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.checks import require_choice
+from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
-from sfl_env.learning.aggregation import RunningAverage, share_server_gradients
+from sfl_env.learning.aggregation import RunningAverage
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.executors.choice import Choice, Method, Traits, choose
-from sfl_env.learning.executors.gradients import BatchedGradients, GradientMethod
+from sfl_env.learning.executors.choice import Choice, Method, Traits, by_speed, choose
+from sfl_env.learning.executors.gradients import BatchedGradients, Forward, GradientMethod
 from sfl_env.learning.executors.grouped import grouped
 from sfl_env.learning.executors.memory import keep_freed_memory
 from sfl_env.learning.executors.pooling import pool_before_activation
-from sfl_env.learning.executors.replicas import Batches, Replicas, part_of
+from sfl_env.learning.executors.probe import Probe
+from sfl_env.learning.executors.replicas import Batches, Replicas
+from sfl_env.learning.executors.sharing import share_server_gradients
 from sfl_env.learning.executors.single import SingleGradients
+from sfl_env.learning.executors.statefulness import keeps_state
 from sfl_env.learning.executors.vmapped import vmapped
 from sfl_env.learning.executors.workers import Workers
 from sfl_env.learning.plan import (
+    Execution,
     LocalTraining,
     RoundOutcome,
     RoundPlan,
     reject_non_finite_losses,
     reject_non_finite_weights,
 )
-from sfl_env.learning.weights import Weights, copies, names_of
+from sfl_env.learning.weights import Weights, changed_names, copies, names_of
 
 
 class FusedExecutor:
@@ -40,15 +45,15 @@ class FusedExecutor:
 
     Parameters
     ----------
-    chain : nn.Sequential
-        The network's blocks, on the device to train on, in training mode.
+    split : SplitNetwork
+        The network, on the device to train on, in training mode.
     data : TensorData
         The data, on the same device.
     local : LocalTraining
         Batch size, optimiser and kind of server.
     method : {"grouped", "vmap", "loop"}, optional
         How the replicas' gradients are computed; by default the fastest, by
-        :func:`~sfl_env.learning.executors.choice.choose`.
+        :func:`~sfl_env.learning.executors.choice.by_speed`, of those that are seen to do what the plain loop does.
 
     Notes
     -----
@@ -58,19 +63,19 @@ class FusedExecutor:
     """
 
     def __init__(
-        self, chain: nn.Sequential, data: TensorData, local: LocalTraining, method: Method | None = None
+        self, split: SplitNetwork, data: TensorData, local: LocalTraining, method: Method | None = None
     ) -> None:
         if method is not None:
             require_choice("method", method, get_args(Method), TrainingError)
-        self._network = chain
-        self._chain = pool_before_activation(chain)
+        self._split = split
         self._data = data
         self._local = local
-        self._method = method
-        self._names = names_of(chain)
-        self._grouped = grouped(self._chain, data.input_shape)
+        self._asked_for = method
+        self._names = names_of(split)
         self._singles: list[SingleGradients] = []
-        self._traits = Traits.of(chain, data, can_be_grouped=self._grouped is not None)
+        self._traits = Traits.of(split, data)
+        self._keeps_state = keeps_state(split, data.train_features[:2].clone())
+        self._method, self._why = (method, ()) if method is not None else self._fastest()
         if not self._traits.on_gpu:
             keep_freed_memory()
         if method == "grouped" and self._grouped is None:
@@ -78,7 +83,45 @@ class FusedExecutor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What is derived from the network (functions, generators, memory) is made anew in a copy.
-        return type(self), (self._network, self._data, self._local, self._method)
+        return type(self), (self._split, self._data, self._local, self._asked_for)
+
+    @property
+    def execution(self) -> Execution:
+        """How rounds are carried out, and what was not taken."""
+        return Execution("fused", self._method, self._why)
+
+    def _fastest(self) -> tuple[Method, tuple[str, ...]]:
+        """Return the fastest method that does what the loop does, and why faster ones were not taken."""
+        sizes = self._local.batch_size
+        largest = max(sizes) if isinstance(sizes, tuple) else sizes
+        *faster, loop = by_speed(self._traits, largest, can_be_grouped=self._grouped is not None)
+        if not faster:
+            return loop, ()
+        if self._keeps_state:
+            return loop, ("the network keeps state of its own from call to call",)
+        probe = Probe(self._split, self._data, self._local)
+        why: list[str] = []
+        for method in faster:
+            reason = probe.why_not(partial(self._batched, method))
+            if not reason:
+                return method, tuple(why)
+            why.append(f"{method}: {reason}")
+        return loop, tuple(why)
+
+    @cached_property
+    def _grouped(self) -> Forward | None:
+        return grouped(self._quicker, self._data.input_shape)
+
+    @cached_property
+    def _quicker(self) -> nn.Module:
+        return pool_before_activation(self._split.network)
+
+    def _batched(self, method: Method, network: nn.Module) -> GradientMethod:
+        """Return a method that trains all replicas at once."""
+        quicker = pool_before_activation(network)
+        forward = grouped(quicker, self._data.input_shape) if method == "grouped" else vmapped(quicker)
+        assert forward is not None
+        return BatchedGradients(forward)
 
     def choose(self, sizes: tuple[int, ...]) -> Choice:
         """Choose how to train replicas with these mini-batches, by the rule of this folder.
@@ -93,11 +136,13 @@ class FusedExecutor:
 
     @cached_property
     def _draws_elsewhere(self) -> bool:
-        return self._single(0).draws_elsewhere(self._data.train_features[:2])
+        return SingleGradients(self._split).draws_elsewhere(self._data.train_features[:2].clone())
 
     def _single(self, worker: int) -> SingleGradients:
+        if self._keeps_state:
+            return SingleGradients(self._split, keeps_state=True)
         while len(self._singles) <= worker:
-            self._singles.append(SingleGradients(self._chain))
+            self._singles.append(SingleGradients(self._split))
         return self._singles[worker]
 
     def _gradient_methods(self, choice: Choice) -> list[GradientMethod]:
@@ -106,7 +151,7 @@ class FusedExecutor:
             return [self._single(worker) for worker in range(choice.workers)]
         if choice.method == "grouped" and self._grouped is not None:
             return [BatchedGradients(self._grouped)]
-        return [BatchedGradients(vmapped(self._chain))]
+        return [BatchedGradients(vmapped(self._quicker))]
 
     def run(self, weights: Weights, plan: RoundPlan) -> RoundOutcome:
         """Train for one round.
@@ -126,14 +171,17 @@ class FusedExecutor:
         choice = self.choose(tuple(batch.shape[1] for batch in plan.batches))
         methods = self._gradient_methods(choice)
         mean = RunningAverage(float(plan.samples.sum()))
+        changed: set[str] = set()
         device_loss = []
         with Workers(choice.workers, torch.get_num_threads() // choice.workers) as workers:
             for part, stacked, losses in self._train_all(weights, plan, choice.at_once, methods, workers):
                 reject_non_finite_losses(losses, part)
-                reject_non_finite_weights(stacked, part)
+                reject_non_finite_weights(stacked, weights, self._names.trained, part)
+                changed |= changed_names(stacked, weights, self._names.kept)
                 mean.add(stacked, part.samples)
                 device_loss.append(losses.mean(dim=0))
-        return RoundOutcome(mean.value, torch.cat(device_loss), traffic=None)
+        averaged = {name: mean.value[name] for name in (*self._names.trained, *changed)}
+        return RoundOutcome({**weights, **averaged}, torch.cat(device_loss), traffic=None)
 
     def _train_all(
         self, weights: Weights, plan: RoundPlan, at_once: int, methods: list[GradientMethod], workers: Workers
@@ -178,22 +226,17 @@ class FusedExecutor:
     ) -> tuple[Weights, Tensor]:
         """Train all devices of a plan in lockstep; return their stacked weights and the losses, (E, A)."""
         count = len(plan.devices)
-        parameters = copies(weights, self._names.parameters, count, memory)
-        buffers = copies(weights, self._names.buffers, count, memory)
+        parameters = copies(weights, self._names.trained, count, memory)
+        buffers = copies(weights, self._names.kept, count, memory)
         parts = [slice(i, i + at_once) for i in range(0, count, at_once)]
         replicas = Replicas(parameters, buffers, parts, methods, self._local)
-        batches = Batches(self._data, plan)
+        batches = Batches(self._data, plan, next(iter(parameters.values())).dtype)
         losses = batches.sample_weight.new_empty(plan.iterations, count)
         for iteration in range(plan.iterations):
             gradients = workers.spread(
                 partial(replicas.gradients, batches.at(iteration), losses[iteration]), len(parts)
             )
             if self._local.server == "shared":
-                gradients = self._share(gradients, parts, plan)
+                gradients = share_server_gradients(gradients, self._names.block, plan.cut, plan.samples)
             workers.spread(partial(replicas.step, gradients), len(parts))
         return {**parameters, **buffers}, losses
-
-    def _share(self, gradients: list[Weights], parts: list[slice], plan: RoundPlan) -> list[Weights]:
-        whole = {name: torch.cat([own[name] for own in gradients]) for name in gradients[0]}
-        shared = share_server_gradients(whole, self._names.block, plan.cut, plan.samples)
-        return [part_of(shared, part) for part in parts]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sfl_env.learning.executors.workspace import MaybeGradients
 from sfl_env.learning.weights import Weights
 
 
@@ -28,7 +29,7 @@ class Gradients(NamedTuple):
     """What one step gives."""
 
     loss: Tensor  # (R,) mean loss of each replica's mini-batch
-    gradients: Weights  # stacked
+    gradients: MaybeGradients  # stacked
 
 
 class GradientMethod(Protocol):
@@ -61,5 +62,5 @@ class BatchedGradients:
         logits = self._forward(leaves, buffers, batch.inputs)
         each = functional.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
         loss = (each.view_as(batch.sample_weight) * batch.sample_weight).sum(dim=1)
-        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()))
+        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
         return Gradients(loss.detach(), dict(zip(leaves, gradients, strict=True)))

@@ -42,13 +42,13 @@ class _Layer(NamedTuple):
     module: nn.Module
 
 
-def grouped(chain: nn.Sequential, input_shape: tuple[int, ...]) -> Forward | None:
+def grouped(chain: nn.Module, input_shape: tuple[int, ...]) -> Forward | None:
     """Return the forward pass of a chain over stacked weights, or ``None`` if a layer is not covered.
 
     Parameters
     ----------
-    chain : nn.Sequential
-        Possibly nested, of layers of torch itself.
+    chain : nn.Module
+        An ``nn.Sequential``, possibly nested, of layers of torch itself.
     input_shape : tuple of int
         (channels, height, width), or (features,).
 
@@ -61,7 +61,7 @@ def grouped(chain: nn.Sequential, input_shape: tuple[int, ...]) -> Forward | Non
     >>> bool(torch.allclose(forward(stacked, {}, x)[4], chain(x[4]), atol=1e-6))
     True
     """
-    if len(input_shape) not in (1, 3):
+    if type(chain) is not nn.Sequential or len(input_shape) not in (1, 3):
         return None
     pictures = starts_with_pictures = len(input_shape) == 3
     steps: list[Step] = []
@@ -88,8 +88,10 @@ def grouped(chain: nn.Sequential, input_shape: tuple[int, ...]) -> Forward | Non
     return forward
 
 
-def _layers(chain: nn.Sequential, prefix: str = "") -> Iterator[_Layer]:
-    for name, module in chain.named_children():
+def _layers(chain: nn.Module, prefix: str = "") -> Iterator[_Layer]:
+    for name, module in chain._modules.items():  # named_children() leaves out one that is there twice
+        if module is None:
+            continue
         if type(module) is nn.Sequential:
             yield from _layers(module, f"{prefix}{name}.")
         else:

@@ -1,16 +1,19 @@
 """The message-passing executor: really splits the network, and counts the bits that cross the air."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional
+from torch import Tensor
 
+from sfl_env.dnn.split import SplitNetwork
+from sfl_env.errors import TrainingError
 from sfl_env.learning.aggregation import RunningAverage
 from sfl_env.learning.data import TensorData
+from sfl_env.learning.executors.statefulness import keeps_state
+from sfl_env.learning.executors.workspace import MaybeGradients, Workspace
 from sfl_env.learning.plan import (
+    Execution,
     LocalTraining,
     RoundOutcome,
     RoundPlan,
@@ -18,7 +21,7 @@ from sfl_env.learning.plan import (
     reject_non_finite_losses,
     reject_non_finite_weights,
 )
-from sfl_env.learning.weights import Weights, names_of
+from sfl_env.learning.weights import Weights, changed_names, names_of
 
 
 class NumberFormats(NamedTuple):
@@ -27,99 +30,78 @@ class NumberFormats(NamedTuple):
     activation_bits: int = 32
     parameter_bits: int = 32
     label_bits: int = 32
+    frozen_weights_travel: bool = False  # with what else training leaves as it is
 
 
 class _Link:
-    """The air between a device and the server; what is sent arrives without its history of computation."""
+    """The air between a device and the server; what is sent arrives as a copy."""
 
     def __init__(self, formats: NumberFormats) -> None:
         self._formats = formats
         self.uplink_bits = 0
         self.downlink_bits = 0
 
-    def download_model(self, weights: Weights) -> Weights:
-        self.downlink_bits += _elements(weights) * self._formats.parameter_bits
-        return {name: tensor.detach().clone() for name, tensor in weights.items()}
+    def download_model(self, elements: int) -> None:
+        self.downlink_bits += elements * self._formats.parameter_bits
 
-    def upload_model(self, weights: Weights) -> Weights:
-        self.uplink_bits += _elements(weights) * self._formats.parameter_bits
-        return {name: tensor.detach().clone() for name, tensor in weights.items()}
+    def upload_model(self, elements: int) -> None:
+        self.uplink_bits += elements * self._formats.parameter_bits
 
-    def upload_smashed(self, smashed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def upload_smashed(self, smashed: Tensor, labels: Tensor) -> Tensor:
         self.uplink_bits += smashed.numel() * self._formats.activation_bits
         self.uplink_bits += labels.numel() * self._formats.label_bits
-        return smashed.detach(), labels
+        return smashed.clone()
 
     def download_gradient(self, gradient: Tensor) -> Tensor:
         self.downlink_bits += gradient.numel() * self._formats.activation_bits
-        return gradient.detach()
+        return gradient.clone()
 
 
-class _Side:
-    """Consecutive blocks of the chain on one side, with the tensors that they work with."""
+class _HandOver(torch.autograd.Function):
+    """The cut: smashed data goes to the server, and its gradient comes back."""
 
-    def __init__(self, blocks: list[tuple[str, nn.Module]], parameters: Weights, buffers: Weights) -> None:
-        self.parameters = parameters
-        self.buffers = buffers
-        tensors = {**parameters, **buffers}
-        self._blocks = [
-            (block, {k.removeprefix(f"{name}."): t for k, t in tensors.items() if k.startswith(f"{name}.")})
-            for name, block in blocks
-        ]
+    @staticmethod
+    def forward(ctx: Any, smashed: Tensor, labels: Tensor, link: _Link) -> Tensor:
+        ctx.link = link
+        return link.upload_smashed(smashed, labels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block, state in self._blocks:
-            x = functional_call(block, state, (x,))
-        return x
-
-    def weights(self) -> Weights:
-        return {name: tensor.detach() for name, tensor in (*self.parameters.items(), *self.buffers.items())}
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        return ctx.link.download_gradient(gradient), None, None
 
 
 class _Device:
-    """A device: its side of the network, its optimiser, its link to the server."""
+    """A device: its side's tensors, its optimiser, its link to the server."""
 
-    def __init__(self, side: _Side, local: LocalTraining, link: _Link) -> None:
-        self.side = side
+    def __init__(self, tensors: Weights, trained: Weights, local: LocalTraining, link: _Link) -> None:
+        self.tensors = tensors
         self.link = link
-        self._step = _Stepper(side.parameters, local)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.side.forward(inputs)
-
-    def backward(self, output: Tensor, gradient: Tensor | None) -> None:
-        """Take a step, from the gradient of the output (of a loss: none)."""
-        own = list(self.side.parameters.values())
-        if own:
-            self._step(torch.autograd.grad(output, own, gradient))
+        self.step = _Stepper(trained, local)
 
 
 class _Stepper:
     """An optimiser that is handed its gradients."""
 
     def __init__(self, parameters: Weights, local: LocalTraining) -> None:
-        self._parameters = list(parameters.values())
-        self._optimizer = local.make_optimizer(self._parameters) if self._parameters else None
+        self._parameters = parameters
+        self._optimizer = local.make_optimizer(list(parameters.values())) if parameters else None
 
-    def __call__(self, gradients: Sequence[Tensor]) -> None:
+    def __call__(self, gradients: MaybeGradients) -> None:
         if self._optimizer is not None:
-            for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                parameter.grad = gradient
+            for name, parameter in self._parameters.items():
+                parameter.grad = gradients[name]
             self._optimizer.step()
 
 
 class _ReplicatedServer:
     """Keeps a copy of its blocks for each device, which steps at once."""
 
-    def __init__(self, sides: list[_Side], local: LocalTraining) -> None:
-        self._sides = sides
-        self._steps = [_Stepper(side.parameters, local) for side in sides]
+    def __init__(self, sides: list[Weights], local: LocalTraining, samples: Tensor) -> None:
+        self._steps = [_Stepper(side, local) for side in sides]
 
-    def train(self, device: int, smashed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the gradient of the smashed data."""
-        loss, cut_gradient, own = _server_pass(self._sides[device], smashed, labels)
-        self._steps[device](own)
-        return loss, cut_gradient
+    def take(self, device: int, gradients: MaybeGradients) -> None:
+        self._steps[device](gradients)
 
     def finish_iteration(self) -> None:
         pass
@@ -128,37 +110,31 @@ class _ReplicatedServer:
 class _SharedServer:
     """Keeps one copy of its blocks; a step follows the mean of the gradients from all devices that use it."""
 
-    def __init__(self, sides: list[_Side], parameters: Weights, local: LocalTraining, samples: Tensor) -> None:
+    def __init__(self, sides: list[Weights], local: LocalTraining, samples: Tensor) -> None:
         self._sides = sides
-        self._parameters = parameters
         self._samples = samples.tolist()
-        self._step = _Stepper(parameters, local)
+        self._parameters = {name: tensor for side in sides for name, tensor in side.items()}
+        self._step = _Stepper(self._parameters, local)
         self._start_iteration()
 
     def _start_iteration(self) -> None:
-        self._sums = {name: torch.zeros_like(tensor) for name, tensor in self._parameters.items()}
+        self._sums: MaybeGradients = dict.fromkeys(self._parameters)
         self._weight = dict.fromkeys(self._parameters, 0.0)
 
-    def train(self, device: int, smashed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and the gradient of the smashed data."""
-        side = self._sides[device]
-        loss, cut_gradient, own = _server_pass(side, smashed, labels)
-        for name, gradient in zip(side.parameters, own, strict=True):
-            self._sums[name] += self._samples[device] * gradient
+    def take(self, device: int, gradients: MaybeGradients) -> None:
+        for name in self._sides[device]:
+            # A device whose loss does not depend on it pulls nowhere.
             self._weight[name] += self._samples[device]
-        return loss, cut_gradient
+            own, total = gradients[name], self._sums[name]
+            if own is not None:
+                weighted = self._samples[device] * own
+                self._sums[name] = weighted if total is None else total + weighted
 
     def finish_iteration(self) -> None:
-        self._step([total / self._weight[name] for name, total in self._sums.items()])
+        self._step(
+            {name: None if total is None else total / self._weight[name] for name, total in self._sums.items()}
+        )
         self._start_iteration()
-
-
-def _server_pass(side: _Side, smashed: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return the loss, the gradient of the smashed data and those of the server's blocks."""
-    smashed.requires_grad_()
-    loss = functional.cross_entropy(side.forward(smashed), labels)
-    cut_gradient, *own = torch.autograd.grad(loss, [smashed, *side.parameters.values()])
-    return loss.detach(), cut_gradient, tuple(own)
 
 
 class MessagePassingExecutor:
@@ -166,8 +142,9 @@ class MessagePassingExecutor:
 
     Parameters
     ----------
-    chain : nn.Sequential
-        The network's blocks, on the device to train on, in training mode.
+    split : SplitNetwork
+        The network, on the device to train on, in training mode. It runs as a whole; where a device's cut lies, the
+        smashed data is really handed over, and its gradient back.
     data : TensorData
         The data, on the same device.
     local : LocalTraining
@@ -188,16 +165,26 @@ class MessagePassingExecutor:
 
     def __init__(
         self,
-        chain: nn.Sequential,
+        split: SplitNetwork,
         data: TensorData,
         local: LocalTraining,
         formats: NumberFormats | None = None,
     ) -> None:
-        self._blocks = list(chain.named_children())
-        self._names = names_of(chain)
+        self._split = split
+        self._names = names_of(split)
         self._data = data
         self._local = local
         self._formats = formats or NumberFormats()
+        self._keeps_state = keeps_state(split, data.train_features[:2].clone())
+        travels = {*self._names.trained, *split.changed}
+        if self._formats.frozen_weights_travel:
+            travels = set(split.block)
+        self._travels = travels
+
+    @property
+    def execution(self) -> Execution:
+        """How rounds are carried out."""
+        return Execution("message-passing", "split", ())
 
     def run(self, weights: Weights, plan: RoundPlan) -> RoundOutcome:
         """Train for one round.
@@ -217,70 +204,82 @@ class MessagePassingExecutor:
         cuts: list[int] = plan.cut.tolist()
         devices = [self._device(weights, cut) for cut in cuts]
         sides, server = self._server(weights, cuts, plan.samples)
-        losses = torch.empty(
-            plan.iterations, len(cuts), dtype=self._data.train_features.dtype, device=plan.samples.device
-        )
+        held = [{**device.tensors, **side} for device, side in zip(devices, sides, strict=True)]
+        spaces = [Workspace(self._split)] if not self._keeps_state else [Workspace(self._split) for _ in cuts]
+        rows: list[list[Tensor]] = []
         for iteration in range(plan.iterations):
+            rows.append([])
             for k, device in enumerate(devices):
+                space = spaces[k % len(spaces)]
+                space.hold(held[k])
                 samples = plan.batches[k][iteration]
-                inputs, labels = self._data.train_features[samples], self._data.train_labels[samples]
-                output = device.forward(inputs)
-                if cuts[k] == len(self._blocks) - 1:
-                    loss = functional.cross_entropy(output, labels)
-                    device.backward(loss, None)
-                else:
-                    loss, gradient = server.train(k, *device.link.upload_smashed(output, labels))
-                    device.backward(output, device.link.download_gradient(gradient))
-                losses[iteration, k] = loss.detach()
+                loss, gradients = self._pass(space, device.link, cuts[k], samples)
+                rows[-1].append(loss)
+                server.take(k, gradients)
+                device.step(gradients)
             server.finish_iteration()
+        losses = torch.stack([torch.stack(row) for row in rows])
         reject_non_finite_losses(losses, plan)
-        trained = [
-            {**device.link.upload_model(device.side.weights()), **side.weights()}
-            for device, side in zip(devices, sides, strict=True)
-        ]
-        stacked = {name: torch.stack([own[name] for own in trained]) for name in weights}
-        reject_non_finite_weights(stacked, plan)
+        for device, cut in zip(devices, cuts, strict=True):
+            device.link.upload_model(self._travelling(weights, cut))
+        stacked = {name: torch.stack([own[name].detach() for own in held]) for name in weights}
+        reject_non_finite_weights(stacked, weights, self._names.trained, plan)
         mean = RunningAverage(float(plan.samples.sum()))
         mean.add(stacked, plan.samples)
-        return RoundOutcome(mean.value, losses.mean(dim=0), _traffic(devices))
+        changed = changed_names(stacked, weights, self._names.kept)
+        averaged = {name: mean.value[name] for name in (*self._names.trained, *changed)}
+        return RoundOutcome({**weights, **averaged}, losses.mean(dim=0), _traffic(devices))
+
+    def _pass(self, space: Workspace, link: _Link, cut: int, samples: Tensor) -> tuple[Tensor, MaybeGradients]:
+        """Take a mini-batch forward and backward, over the air at the cut."""
+        inputs, labels = self._data.train_features[samples], self._data.train_labels[samples]
+        sent: list[int] = []
+
+        def hand_over(smashed: Tensor) -> Tensor:
+            sent.append(smashed.numel())
+            received: Tensor = _HandOver.apply(smashed, labels, link)
+            return received
+
+        with space.split.handing_over(cut, hand_over):
+            loss, gradients = space.step(inputs, labels)
+        expected = [len(samples) * int(self._split.costs.smashed_elements[cut])]
+        if sent != (expected if self._split.cuts[cut].place is not None else []):
+            raise TrainingError(
+                f"At the cut {self._split.cuts[cut].name!r} the network handed over {sent or 'nothing'} elements; "
+                f"when its cuts were found, they were {expected}. What it computes has to have the same form in "
+                "each call: take another cut, or the executor 'fused', which does not split."
+            )
+        return loss, gradients
 
     def _device(self, weights: Weights, cut: int) -> _Device:
         link = _Link(self._formats)
-        held = link.download_model(_named(weights, {n for n, block in self._names.block.items() if block <= cut}))
-        parameters = {name: held[name].requires_grad_() for name in self._names.parameters if name in held}
-        buffers = {name: held[name] for name in self._names.buffers if name in held}
-        return _Device(_Side(self._blocks[: cut + 1], parameters, buffers), self._local, link)
+        link.download_model(self._travelling(weights, cut))
+        tensors = self._copies(weights, lambda block: block <= cut)
+        trained = {name: tensors[name] for name in self._names.trained if name in tensors}
+        return _Device(tensors, trained, self._local, link)
 
     def _server(
         self, weights: Weights, cuts: list[int], samples: Tensor
-    ) -> tuple[list[_Side], _ReplicatedServer | _SharedServer]:
-        is_shared = self._local.server == "shared"
-        shared = self._parameters_after(weights, min(cuts)) if is_shared else {}
-        sides = []
-        for cut in cuts:
-            after = {name for name, block in self._names.block.items() if block > cut}
-            buffers = {name: weights[name].clone() for name in self._names.buffers if name in after}
-            own = _named(shared, after) if is_shared else self._parameters_after(weights, cut)
-            sides.append(_Side(self._blocks[cut + 1 :], own, buffers))
-        if is_shared:
-            return sides, _SharedServer(sides, shared, self._local, samples)
-        return sides, _ReplicatedServer(sides, self._local)
+    ) -> tuple[list[Weights], _ReplicatedServer | _SharedServer]:
+        """Return the server's tensors for each device, and what steps them."""
+        sides = [self._copies(weights, lambda block, cut=cut: block > cut) for cut in cuts]
+        if self._local.server == "shared":
+            one = self._copies(weights, lambda block: True)
+            sides = [
+                {name: one[name] if name in self._names.trained else own for name, own in side.items()}
+                for side in sides
+            ]
+        trained = [{name: side[name] for name in self._names.trained if name in side} for side in sides]
+        kind = _SharedServer if self._local.server == "shared" else _ReplicatedServer
+        return sides, kind(trained, self._local, samples)
 
-    def _parameters_after(self, weights: Weights, cut: int) -> Weights:
-        """Return copies of the parameters of the blocks after a cut, ready for gradients."""
-        return {
-            name: weights[name].detach().clone().requires_grad_()
-            for name in self._names.parameters
-            if self._names.block[name] > cut
-        }
+    def _copies(self, weights: Weights, has: Callable[[int], bool]) -> Weights:
+        return {name: tensor.clone() for name, tensor in weights.items() if has(self._names.block[name])}
 
-
-def _named(weights: Weights, names: set[str]) -> Weights:
-    return {name: tensor for name, tensor in weights.items() if name in names}
-
-
-def _elements(weights: Weights) -> int:
-    return sum(tensor.numel() for tensor in weights.values())
+    def _travelling(self, weights: Weights, cut: int) -> int:
+        """Return the elements of a device's model that are sent."""
+        block = self._names.block
+        return sum(weights[name].numel() for name in self._travels if block[name] <= cut)
 
 
 def _traffic(devices: list[_Device]) -> Traffic:

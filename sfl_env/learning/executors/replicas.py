@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.gradients import Batch, GradientMethod
+from sfl_env.learning.executors.workspace import MaybeGradients
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 from sfl_env.learning.weights import Weights
 
@@ -26,19 +27,21 @@ class Replicas:
         self._buffers = [part_of(buffers, part) for part in parts]
         self._optimizers = [local.make_optimizer(list(held.values()), one_pass=True) for held in self._parameters]
 
-    def gradients(self, batch: Batch, losses: Tensor, worker: int, part: int) -> Weights:
+    def gradients(self, batch: Batch, losses: Tensor, worker: int, part: int) -> MaybeGradients:
         """Return a part's gradients, computed by one of the workers, and write its losses."""
         replicas = self._parts[part]
         compute = self._methods[worker]
         losses[replicas], own = compute(self._parameters[part], self._buffers[part], batch.part(replicas))
         return own
 
-    def step(self, gradients: list[Weights], worker: int, part: int) -> None:
+    def step(self, gradients: list[MaybeGradients], worker: int, part: int) -> None:
         """Step a part along its gradients, which are used up."""
         own = gradients[part]
         parameters = self._parameters[part]
         for name, tensor in parameters.items():
-            tensor.grad = own[name].contiguous()  # as one pass needs it
+            gradient = own[name]
+            # One pass needs it contiguous; without one a parameter is left alone.
+            tensor.grad = None if gradient is None else gradient.contiguous()
         self._optimizers[part].step()
         # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
         own.clear()
@@ -47,9 +50,9 @@ class Replicas:
 
 
 class Batches:
-    """The round's mini-batches, padded to one size."""
+    """The round's mini-batches, padded to one size, with weights of samples in the given type."""
 
-    def __init__(self, data: TensorData, plan: RoundPlan) -> None:
+    def __init__(self, data: TensorData, plan: RoundPlan, dtype: torch.dtype) -> None:
         self._data = data
         self._plan = plan
         self.sizes = tuple(int(batch.shape[1]) for batch in plan.batches)
@@ -60,7 +63,7 @@ class Batches:
         features = data.train_features
         size = torch.tensor(self.sizes, device=features.device)[:, None]
         real = torch.arange(largest, device=features.device) < size
-        self.sample_weight = real.to(features.dtype) / size
+        self.sample_weight = real.to(dtype) / size
 
     def at(self, iteration: int) -> Batch:
         """Return all devices' mini-batches of one iteration."""

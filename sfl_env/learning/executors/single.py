@@ -1,13 +1,12 @@
 """One replica after another: the plain step, in memory that the replica has already."""
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning.executors.gradients import Batch, Gradients
+from sfl_env.learning.executors.workspace import Workspace
 from sfl_env.learning.process import seeded
 from sfl_env.learning.weights import Weights
 
@@ -21,63 +20,72 @@ class SingleGradients:
 
     Parameters
     ----------
-    chain : nn.Module
+    split : SplitNetwork
         The network; it is copied.
+    keeps_state : bool
+        Whether the network keeps more than parameters and buffers from call to call: then each replica has a copy
+        of its own, for as long as this object lives.
     """
 
-    def __init__(self, chain: nn.Module) -> None:
-        self._chain = copy.deepcopy(chain).train()
-        self._generator = torch.Generator(next(chain.parameters()).device)
-        self._has_dropout = False
-        for parent in list(self._chain.modules()):
-            for name, child in parent.named_children():
-                if type(child) is nn.Dropout:
-                    setattr(parent, name, _Dropout(child.p, self._generator))
-                    self._has_dropout = True
-        self._parameters = dict(self._chain.named_parameters())
-        self._buffers = dict(self._chain.named_buffers())
-        self._taken_from: Weights | None = None
+    def __init__(self, split: SplitNetwork, *, keeps_state: bool = False) -> None:
+        self._split = split
+        self._keeps_state = keeps_state
+        self._generator = torch.Generator(next(iter(split.network.parameters())).device)
+        self._workspaces: list[tuple[Weights, Workspace]] = []
+        self._has_dropout = any(type(module) is nn.Dropout for module in split.network.modules())
 
     def draws_elsewhere(self, inputs: Tensor) -> bool:
         """Whether a forward pass draws from torch's own generator, which all threads share."""
+        network = self._new_workspace().network
         with seeded(0, inputs.device), torch.no_grad():
             before = torch.get_rng_state()
-            self._chain(inputs)
+            network(inputs)
             return not torch.equal(before, torch.get_rng_state())
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
-        # From step to step of one replica the copy has its memory already.
-        if parameters is not self._taken_from:
-            self._take_memory(parameters, buffers)
+        workspace = self._of(parameters, buffers)
         if self._has_dropout:
             self._generator.manual_seed(int(np.random.SeedSequence(batch.seeds[0]).generate_state(1)[0]))
         (size,) = batch.sizes
-        loss = functional.cross_entropy(self._chain(batch.inputs[0, :size]), batch.labels[0, :size])
-        gradients = torch.autograd.grad(loss, list(self._parameters.values()))
+        loss, gradients = workspace.step(batch.inputs[0, :size], batch.labels[0, :size])
         return Gradients(
-            loss.detach()[None],
-            {name: own.unsqueeze(0) for name, own in zip(self._parameters, gradients, strict=True)},
+            loss[None], {name: None if own is None else own.unsqueeze(0) for name, own in gradients.items()}
         )
 
-    def _take_memory(self, parameters: Weights, buffers: Weights) -> None:
-        """Give the copy's tensors a replica's memory: ``functional_call`` would take longer at each step."""
-        for held, stacked in ((self._parameters, parameters), (self._buffers, buffers)):
-            for name, tensor in held.items():
-                tensor.data = stacked[name][0]
-        self._taken_from = parameters
+    def _of(self, parameters: Weights, buffers: Weights) -> Workspace:
+        """Return the workspace that holds a replica's weights, from step to step the same."""
+        for held, workspace in self._workspaces:
+            if held is parameters:
+                return workspace
+        if self._keeps_state or not self._workspaces:
+            workspace = self._new_workspace()
+        else:
+            _, workspace = self._workspaces.pop()
+        self._workspaces.append((parameters, workspace))
+        # Setting the memory once is quicker than ``functional_call`` at each step, and all modules bear it.
+        workspace.hold({name: stacked[0] for name, stacked in (*parameters.items(), *buffers.items())})
+        return workspace
+
+    def _new_workspace(self) -> Workspace:
+        workspace = Workspace(self._split)
+        for module in workspace.network.modules():
+            if type(module) is nn.Dropout:
+                # Still the user's own object: its attributes and hooks stay.
+                module.__class__ = _Dropout
+                module.generator = self._generator
+        return workspace
 
 
-class _Dropout(nn.Module):
+class _Dropout(nn.Dropout):
     """``nn.Dropout`` in training, with a generator of its own."""
 
-    def __init__(self, p: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self._p = p
-        self._generator = generator
+    generator: torch.Generator
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._p == 1.0:
+        if not self.training or self.p == 0.0:
+            return x
+        if self.p == 1.0:
             return x * 0.0
-        kept = torch.empty_like(x).bernoulli_(1.0 - self._p, generator=self._generator)
-        return x * kept.div_(1.0 - self._p)
+        kept = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=self.generator)
+        return x * kept.div_(1.0 - self.p)

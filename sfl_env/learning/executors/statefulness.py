@@ -1,0 +1,72 @@
+"""Whether a network keeps more from call to call than its parameters and buffers."""
+
+import random
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sfl_env.dnn.split import SplitNetwork
+from sfl_env.learning.executors.workspace import Workspace
+from sfl_env.learning.process import seeded
+
+_USUAL = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
+
+_DEEPEST = 5
+"""How far objects within objects are followed."""
+
+
+def keeps_state(split: SplitNetwork, inputs: Tensor) -> bool:
+    """Return whether a forward pass in training leaves something behind beside parameters and buffers.
+
+    A counter, a list that grows, a cache: what of it belongs to which device nobody can tell, so each device then
+    starts its round from a copy of the network as it was made.
+
+    Parameters
+    ----------
+    split : SplitNetwork
+        The network; a copy of it runs.
+    inputs : Tensor
+        A few samples.
+    """
+    network = Workspace(split).network
+    before = _state(network)
+    with seeded(0, inputs.device):
+        try:
+            network(inputs)
+        except Exception:  # whatever it is, the training will tell it where it matters
+            return False
+    return _state(network) != before
+
+
+def _state(network: nn.Module) -> list[Any]:
+    return [
+        {name: _trace(value, 0) for name, value in vars(module).items() if name not in _USUAL}
+        for module in network.modules()
+    ]
+
+
+def _trace(value: Any, depth: int) -> Any:
+    """Return something that is another if a value has changed."""
+    if isinstance(value, Tensor):
+        return id(value), value._version
+    if isinstance(value, bool | int | float | complex | str | bytes | None):
+        return type(value), repr(value)
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState | random.Random):
+        return repr(value.get_state() if isinstance(value, np.random.RandomState) else value.getstate())
+    if isinstance(value, np.ndarray):
+        return id(value), value.tobytes()
+    if depth == _DEEPEST or isinstance(value, nn.Module | type):
+        return id(value)
+    if isinstance(value, dict):
+        return id(value), [(_trace(key, depth + 1), _trace(each, depth + 1)) for key, each in value.items()]
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return type(value), [_trace(each, depth + 1) for each in value]
+    return id(value), _trace(getattr(value, "__dict__", None), depth + 1)
