@@ -91,7 +91,7 @@ def _trilinear(given: Arguments, out: object) -> int:
     product[unrolled] = torch.broadcast_shapes(*shapes)[unrolled]
     summed = set(given["sumdim"]) & set(given["expand3"]) - {unrolled}
     left = [1 if dim in summed else size for dim, size in enumerate(product)]
-    return 2 * (math.prod(product) + math.prod(torch.broadcast_shapes(left, third)))
+    return int(2 * (math.prod(product) + math.prod(torch.broadcast_shapes(left, third))))
 
 
 def _recurrent(*weights: str, passes: int = 1) -> Formula:
