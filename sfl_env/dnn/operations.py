@@ -204,10 +204,6 @@ def _distances_backward(given: Arguments, out: object) -> int:
     return int(3 * given["cdist"].numel() * given["x1"].shape[-1])
 
 
-def _own_distances(given: Arguments, out: Tensor) -> int:
-    return int(3 * out.numel() * given["self"].shape[-1])
-
-
 def _own_distances_backward(given: Arguments, out: object) -> int:
     """Return 4 FLOPs for each coordinate of each pair, whose gradient goes to both of its points."""
     return int(4 * given["pdist"].numel() * given["self"].shape[-1])
@@ -324,7 +320,7 @@ FORMULAS: dict[str, Formula] = {
     "_cdist_forward": _distances,
     "_cdist_backward": _distances_backward,
     "_euclidean_dist": lambda given, out: 2 * out.numel() * (given["x1"].shape[-1] + 2),
-    "_pdist_forward": _own_distances,
+    "_pdist_forward": lambda given, out: 3 * out.numel() * given["self"].shape[-1],
     "_pdist_backward": _own_distances_backward,
     "mkldnn_rnn_layer": _recurrent("weight0", "weight1"),
     "mkldnn_rnn_layer_backward": _recurrent("weight1", "weight2", passes=2),
