@@ -52,7 +52,9 @@ def operation_flops(
     -----
     What torch's counter knows is counted by it, apart from its faults; in attention, masked and causal scores
     count as all others. Outer products are pointwise multiplications to torch, so they are free; ``addr`` is
-    counted. Fourier transforms are an estimate, 5 N log2 N for N complex points and half of it for real ones.
+    counted. Distances are 3 FLOPs for each coordinate of each pair. Fourier transforms are an estimate,
+    5 N log2 N for N complex points and half of it for real ones. What autograd would have taken apart, and
+    inference mode hands on whole, is counted by its parts.
 
     Examples
     --------
@@ -81,27 +83,33 @@ def _counted(operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], o
         return None
     given = _arguments(operation, args, kwargs)
     factors = [given[factor] for factor in SPARSE_PRODUCTS.get(name, ())]
+    flops: int | None
     if any(is_sparse(factor) for factor in factors):
         flops = sparse_product_flops(*factors)
     elif known is not None and name not in MENDED:
         flops = int(known(*args, **kwargs, out_val=out))
     else:
-        flops = None if own is None else own(given, out)
+        flops = None if own is None else int(own(given, out))
     return flops if flops is None or name in ESTIMATES else flops * _real_products(args)
 
 
+@cache
 def _base_name(operation: OpOverload) -> str:
     """Return an operation's name without its namespace and without the mark of a step in place."""
     name: str = operation._schema.name.partition("::")[2]
     return name.removesuffix("_")
 
 
+@cache
+def _schema(operation: OpOverload) -> dict[str, Any]:
+    """Return the names of an operation's arguments with their defaults, None for those without."""
+    return {argument.name: argument.default_value for argument in operation._schema.arguments}
+
+
 def _arguments(operation: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments by name, those left out at their defaults."""
-    schema = operation._schema.arguments
-    defaults = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-    given = dict(zip((argument.name for argument in schema), args, strict=False))
-    return {argument.name: {**defaults, **given, **kwargs}[argument.name] for argument in schema}
+    names = _schema(operation)
+    return {**names, **dict(zip(names, args, strict=False)), **kwargs}
 
 
 def _real_products(args: tuple[Any, ...]) -> int:
@@ -117,7 +125,7 @@ TORCHS_OWN = frozenset({"aten", "prim", "prims", "profiler"})
 
 _PRODUCT = re.compile(
     r"\w*(?:mm|mv|dot|matmul)|[cp]dist|einsum|ger|addr|outer|inner|kron|cov|corrcoef|combination|(?:bi|tri)?linear"
-    r"|conv(?:\d[a-z]|olution)?|head|attention|attn|transformer|rnn|lstm|gru|affine|bag|i?stft|fft"
+    r"|conv(?:\d[a-z]|olution)?|head|attention|attn|transformer|rnn|lstm|gru|generator|bag|i?stft|fft"
     r"|linalg|\w*det|(?!re)\w*solve|p?inverse|lu|qr|svd|eigh?|cholesky|lstsq|ormqr|orgqr|geqrf|householder"
     r"|matrix|nuclear|cond"
 )

@@ -91,7 +91,7 @@ def _trilinear(given: Arguments, out: object) -> int:
     product[unrolled] = torch.broadcast_shapes(*shapes)[unrolled]
     summed = set(given["sumdim"]) & set(given["expand3"]) - {unrolled}
     left = [1 if dim in summed else size for dim, size in enumerate(product)]
-    return 2 * (math.prod(product) + math.prod(torch.broadcast_shapes(left, third)))
+    return int(2 * (math.prod(product) + math.prod(torch.broadcast_shapes(left, third))))
 
 
 def _recurrent(*weights: str, passes: int = 1) -> Formula:
@@ -202,10 +202,6 @@ def _distances(given: Arguments, out: Tensor) -> int:
 def _distances_backward(given: Arguments, out: object) -> int:
     """Return 3 FLOPs for each coordinate of each pair: the difference, its weight, the sum."""
     return int(3 * given["cdist"].numel() * given["x1"].shape[-1])
-
-
-def _own_distances(given: Arguments, out: Tensor) -> int:
-    return int(3 * out.numel() * given["self"].shape[-1])
 
 
 def _own_distances_backward(given: Arguments, out: object) -> int:
@@ -324,7 +320,7 @@ FORMULAS: dict[str, Formula] = {
     "_cdist_forward": _distances,
     "_cdist_backward": _distances_backward,
     "_euclidean_dist": lambda given, out: 2 * out.numel() * (given["x1"].shape[-1] + 2),
-    "_pdist_forward": _own_distances,
+    "_pdist_forward": lambda given, out: 3 * out.numel() * given["self"].shape[-1],
     "_pdist_backward": _own_distances_backward,
     "mkldnn_rnn_layer": _recurrent("weight0", "weight1"),
     "mkldnn_rnn_layer_backward": _recurrent("weight1", "weight2", passes=2),
