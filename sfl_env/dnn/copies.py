@@ -58,4 +58,3 @@ def copied(network: M, memo: dict[int, object]) -> M:
     """Return a deep copy in which some tensors, given by their identities, are others."""
     with foreign_code(f"{type(network).__name__} cannot be copied"):
         return copy.deepcopy(network, memo)
-

@@ -12,8 +12,8 @@ from sfl_env.dnn.record import Candidate, Record
 from sfl_env.errors import ProfileError
 
 BATCHES = (2, 3, 5)
-"""Batch sizes to run with: two tell what grows with the batch and what does not, the third, forward only, that nothing
-else does. Not 1, which batch normalisation refuses."""
+"""Batch sizes to run with: two tell what grows with the batch and what does not, the third, forward only, that
+nothing else does. Not 1, which batch normalisation refuses."""
 
 
 class Affine(NamedTuple):
@@ -98,8 +98,8 @@ def _affine(name: str, costs: Sequence[Array], cuts: Sequence[Cut], what: str) -
         index = int(np.argmax(differs))
         told = ", ".join(f"{cost[index]:g} for {batch}" for cost, batch in zip(costs, BATCHES, strict=False))
         raise ProfileError(
-            f"The {name} of {what} up to {cuts[index].name!r} are no sum of a part for each sample and one for the "
-            f"batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension and "
+            f"The {name} of {what} up to {cuts[index].name!r} are no sum of a part for each sample and one for "
+            f"the batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension and "
             "treat each sample on its own."
         )
     return Affine(per_sample, per_batch)

@@ -25,7 +25,7 @@ def hollow_tensors() -> Iterator[FakeTensorMode]:
     >>> y.shape
     torch.Size([1000000, 3])
     """
-    with FakeTensorMode() as fake, _QuickShapes():
+    with FakeTensorMode() as fake, _QuickShapes():  # type: ignore[no-untyped-call]  # torch's own __init__
         yield fake
 
 
@@ -81,4 +81,4 @@ _GRADIENTS_OF: dict[Any, tuple[int, int, int]] = {
     aten.native_group_norm_backward.default: (1, 4, 4),
     aten.native_layer_norm_backward.default: (1, 5, 6),
 }
-"""Positions of the arguments that the results are gradients of; of a bias, those of the weight, as it is as long."""
+"""Positions of the arguments that the results are gradients of; for a bias the weight, which is as long."""

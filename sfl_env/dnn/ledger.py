@@ -1,4 +1,4 @@
-"""Which tensors of a run depend on the network's input, on its parameters and on chance, and how long each is needed."""
+"""Which tensors of a run depend on the input, on parameters and on chance, and how long each is needed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -11,6 +11,7 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.dnn.runs import state_of
 from sfl_env.dnn.split import SplitNetwork, as_chain
 
+
 def profile(
     module: nn.Module,
     input_shape: tuple[int, ...],

@@ -1,4 +1,4 @@
-"""Where in a network's run a tensor is handed from the device side to the server side, and the handing over itself."""
+"""Where in a network's run the device side hands a tensor over to the server side, and the handing over itself."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,12 +17,14 @@ Exchange = Callable[[Tensor], Tensor]
 class Place(NamedTuple):
     """A tensor at one moment of a network's run, told so that every run has it again.
 
-    Either what a module returns, or what a function does that is called within the module's own forward.
+    Either what a module returns, or what a function of torch returns while the module runs.
     """
 
     path: str  # of the module, "" for the network itself
     visit: int  # which of the calls of the module, from 0
-    step: int | None  # which function that returns tensors, within that call, from 0; None: what the module returns
+    step: (
+        int | None
+    )  # which function that returns tensors, within that call, from 0; None: what the module returns
     position: int  # which tensor of what is returned, from 0
 
 

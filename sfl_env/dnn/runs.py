@@ -74,8 +74,8 @@ def first_run(
     input_shape : tuple of int
         Shape of one sample.
     input_dtype : torch.dtype, optional
-        Of the input. By default that of the network's parameters, and where it does not take such numbers, ``int64``
-        (tokens).
+        Of the input. By default that of the network's parameters, and where it does not take such numbers,
+        ``int64`` (tokens).
     batch : int
         Samples to try with.
 

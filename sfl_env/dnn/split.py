@@ -117,7 +117,8 @@ def as_chain(
     """
     if not isinstance(module, nn.Module):
         raise ProfileError(f"The network is a {type(module).__name__}; it has to be a torch.nn.Module.")
-    return _Search(module, *first_run(module, checked_shape(input_shape), input_dtype, BATCHES[0])).found()
+    ways, record = first_run(module, checked_shape(input_shape), input_dtype, BATCHES[0])
+    return _Search(module, ways, record).found()
 
 
 class _Search:
@@ -134,7 +135,12 @@ class _Search:
             first += [ways.run(BATCHES[0], seed=seed) for seed in range(1, _SEEDS)]
         # What is drawn does not depend on the batch: equal seeds run the same layers.
         self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
-        self._alike = [self._record, *(ways.run(batch, seed=self._seed, backward=batch != BATCHES[-1]) for batch in BATCHES[1:])]
+        _, second, third = BATCHES
+        self._alike = [
+            self._record,
+            ways.run(second, seed=self._seed),
+            ways.run(third, seed=self._seed, backward=False),
+        ]
         self._others = [record for record in first if record is not self._record]
 
     def found(self) -> SplitNetwork:

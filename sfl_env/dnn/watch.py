@@ -1,4 +1,4 @@
-"""Watching a network run: its calls of torch's functions, the operations below them, its modules' comings and goings."""
+"""Watching a network run: its calls of torch's functions, the operations below them, its modules."""
 
 import random
 from bisect import bisect_right
@@ -233,7 +233,8 @@ class _Watch:
             return output
         call = self._current_call()
         call.forward_flops += flops
-        inputs, written = [*_tensors(args), *_tensors(kwargs.values())], list(_tensors(_written(func, args, kwargs)))
+        inputs = [*_tensors(args), *_tensors(kwargs.values())]
+        written = list(_tensors(_written(func, args, kwargs)))
         self._follow(func, call, inputs, list(_tensors((output,))), written)
         return output
 
@@ -303,7 +304,7 @@ class _Operations(TorchDispatchMode):
     """Tells of each operation of torch, below autograd."""
 
     def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self._tell = tell
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -313,16 +314,15 @@ class _Operations(TorchDispatchMode):
 @contextmanager
 def _chance_noticed(record: Record) -> Iterator[None]:
     """Note whether Python or NumPy draw random numbers, and put their generators back."""
-    before, numpy_before = random.getstate(), np.random.get_state()
+    # Networks draw from NumPy's global generator, if from any of its.
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         yield
     finally:
-        after = np.random.get_state()
-        is_same = all(np.array_equal(a, b) for a, b in zip(numpy_before, after, strict=True))
-        if random.getstate() != before or not is_same:
-            record.is_fixed = False
+        drawn = random.getstate() != before or repr(np.random.get_state()) != repr(numpy_before)  # noqa: NPY002
+        record.is_fixed = record.is_fixed and not drawn
         random.setstate(before)
-        np.random.set_state(numpy_before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:

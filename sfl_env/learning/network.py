@@ -42,7 +42,8 @@ def on(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modul
     def converted(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
-    return network._apply(converted).train()
+    network._apply(converted)
+    return network.train()
 
 
 def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:

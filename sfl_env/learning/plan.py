@@ -200,7 +200,9 @@ def reject_non_finite_losses(losses: Tensor, plan: RoundPlan) -> None:
         )
 
 
-def reject_non_finite_weights(stacked: Weights, before: Weights, trained: tuple[str, ...], plan: RoundPlan) -> None:
+def reject_non_finite_weights(
+    stacked: Weights, before: Weights, trained: tuple[str, ...], plan: RoundPlan
+) -> None:
     """Raise :class:`TrainingError` if a device's round left a number NaN or infinite that was another before.
 
     Parameters

@@ -1,6 +1,5 @@
 """The message-passing executor: really splits the network, and counts the bits that cross the air."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -143,8 +142,8 @@ class MessagePassingExecutor:
     Parameters
     ----------
     split : SplitNetwork
-        The network, on the device to train on, in training mode. It runs as a whole; where a device's cut lies, the
-        smashed data is really handed over, and its gradient back.
+        The network, on the device to train on, in training mode. It runs as a whole; where a device's cut lies,
+        the smashed data is really handed over, and its gradient back.
     data : TensorData
         The data, on the same device.
     local : LocalTraining
@@ -237,7 +236,7 @@ class MessagePassingExecutor:
 
         def hand_over(smashed: Tensor) -> Tensor:
             sent.append(smashed.numel())
-            received: Tensor = _HandOver.apply(smashed, labels, link)
+            received: Tensor = _HandOver.apply(smashed, labels, link)  # type: ignore[no-untyped-call]  # torch's own
             return received
 
         with space.split.handing_over(cut, hand_over):
@@ -254,7 +253,7 @@ class MessagePassingExecutor:
     def _device(self, weights: Weights, cut: int) -> _Device:
         link = _Link(self._formats)
         link.download_model(self._travelling(weights, cut))
-        tensors = self._copies(weights, lambda block: block <= cut)
+        tensors = self._copies(weights, range(cut + 1))
         trained = {name: tensors[name] for name in self._names.trained if name in tensors}
         return _Device(tensors, trained, self._local, link)
 
@@ -262,9 +261,9 @@ class MessagePassingExecutor:
         self, weights: Weights, cuts: list[int], samples: Tensor
     ) -> tuple[list[Weights], _ReplicatedServer | _SharedServer]:
         """Return the server's tensors for each device, and what steps them."""
-        sides = [self._copies(weights, lambda block, cut=cut: block > cut) for cut in cuts]
+        sides = [self._copies(weights, range(cut + 1, self._split.num_cuts)) for cut in cuts]
         if self._local.server == "shared":
-            one = self._copies(weights, lambda block: True)
+            one = self._copies(weights, range(self._split.num_cuts))
             sides = [
                 {name: one[name] if name in self._names.trained else own for name, own in side.items()}
                 for side in sides
@@ -273,8 +272,8 @@ class MessagePassingExecutor:
         kind = _SharedServer if self._local.server == "shared" else _ReplicatedServer
         return sides, kind(trained, self._local, samples)
 
-    def _copies(self, weights: Weights, has: Callable[[int], bool]) -> Weights:
-        return {name: tensor.clone() for name, tensor in weights.items() if has(self._names.block[name])}
+    def _copies(self, weights: Weights, blocks: range) -> Weights:
+        return {name: tensor.clone() for name, tensor in weights.items() if self._names.block[name] in blocks}
 
     def _travelling(self, weights: Weights, cut: int) -> int:
         """Return the elements of a device's model that are sent."""

@@ -22,7 +22,7 @@ _STEPS = 2
 """Steps of the probe: the second starts from what the first has left in the buffers."""
 
 _NOISE = 0.1
-"""Deviation of what is added to the weights: fresh ones are full of zeros and ones, which hide what is left out."""
+"""Deviation of what is added to the weights: zeros and ones, as fresh ones have, hide what is left out."""
 
 _TOLERANCE = 1e-9
 """Largest difference in double precision, beside the largest number of the loop's."""
@@ -80,9 +80,7 @@ class Probe:
     def _run_loop(self) -> None:
         if self._wanted is None:
             ways = [SingleGradients(self.split) for _ in self._batches[0].sizes]
-            both = [
-                self._run(method, slice(replica, replica + 1)) for replica, method in enumerate(ways)
-            ]
+            both = [self._run(method, slice(replica, replica + 1)) for replica, method in enumerate(ways)]
             (first, first_kept), (second, second_kept) = both
             self._wanted = [_side_by_side(a, b) for a, b in zip(first, second, strict=True)]
             self._wanted_kept = {name: torch.cat([first_kept[name], second_kept[name]]) for name in first_kept}
@@ -92,8 +90,10 @@ class Probe:
         trained = {name: self._start[name][part].clone() for name in self._names.trained}
         kept = {name: self._start[name][part].clone() for name in self._names.kept}
         with seeded(0, self._device):
-            steps = [method(trained, kept, batch.part(part)._replace(inputs=batch.inputs[part].clone()))
-                     for batch in self._batches]
+            steps = [
+                method(trained, kept, batch.part(part)._replace(inputs=batch.inputs[part].clone()))
+                for batch in self._batches
+            ]
         return steps, kept
 
     def _stacked(self) -> Weights:

@@ -1,5 +1,7 @@
 """One gradient for all of a shared server's copies of a block, in each step."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -43,11 +45,11 @@ def share_server_gradients(
     """
     shared: list[MaybeGradients] = [dict(own) for own in parts]
     ends = torch.tensor([0, *(_replicas(own) for own in parts)]).cumsum(0).tolist()
-    where = list(zip(ends, ends[1:], strict=False))
+    where = list(pairwise(ends))
     masks: dict[int, Tensor] = {}
     for name in parts[0]:
         mask = masks.setdefault(block[name], cut < block[name])
-        there = [own[name] for own in parts if own[name] is not None]
+        there = [gradient for own in parts if (gradient := own[name]) is not None]
         if not there or not bool(mask.any()):
             continue
         # A device whose loss does not depend on it pulls nowhere.

@@ -73,7 +73,7 @@ class SingleGradients:
             if type(module) is nn.Dropout:
                 # Still the user's own object: its attributes and hooks stay.
                 module.__class__ = _Dropout
-                module.generator = self._generator
+                vars(module)["generator"] = self._generator
         return workspace
 
 

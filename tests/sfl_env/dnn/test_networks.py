@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sfl_env.dnn.meta import META
+META = torch.device("meta")
 from sfl_env.dnn.networks import NETWORKS, build, network
 from sfl_env.errors import ProfileError
 
