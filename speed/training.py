@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from sfl_env.dnn.networks import build, network
+from sfl_env.dnn.split import as_chain
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.fused import FusedExecutor
 from sfl_env.learning.plan import LocalTraining, RoundPlan
@@ -124,7 +125,7 @@ def centralised(setting: Setting) -> Callable[[], None]:
 def fused(setting: Setting) -> Callable[[], None]:
     """Return the executor's round."""
     chain, data, plan, local = case_of(setting)
-    executor = FusedExecutor(chain, data, local)
+    executor = FusedExecutor(as_chain(chain, data.input_shape), data, local)
     weights = {name: tensor.detach().clone() for name, tensor in chain.state_dict().items()}
 
     def run() -> None:
@@ -139,7 +140,7 @@ def choice_of(setting: Setting, torch_threads: int) -> str:
     usual = torch.get_num_threads()
     torch.set_num_threads(torch_threads)
     sizes = (setting.batch_size,) * setting.num_devices
-    method, at_once, workers = FusedExecutor(chain, data, local).choose(sizes)
+    method, at_once, workers = FusedExecutor(as_chain(chain, data.input_shape), data, local).choose(sizes)
     torch.set_num_threads(usual)
     side_by_side = f"{at_once} at once" if workers == 1 else f"{workers} threads"
     return f"fused ({method}, {side_by_side})"

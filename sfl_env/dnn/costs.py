@@ -99,7 +99,7 @@ def _affine(name: str, costs: Sequence[Array], cuts: Sequence[Cut], what: str) -
         told = ", ".join(f"{cost[index]:g} for {batch}" for cost, batch in zip(costs, BATCHES, strict=False))
         raise ProfileError(
             f"The {name} of {what} up to {cuts[index].name!r} are no sum of a part for each sample and one for "
-            f"the batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension and "
-            "treat each sample on its own."
+            f"the batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension "
+            "and treat each sample on its own."
         )
     return Affine(per_sample, per_batch)

@@ -94,6 +94,11 @@ class LocalTraining:
             )
         return self.batch_size
 
+    @property
+    def has_unequal_batches(self) -> bool:
+        """Whether the devices' mini-batches differ in size."""
+        return isinstance(self.batch_size, tuple) and len(set(self.batch_size)) > 1
+
     def make_optimizer(self, parameters: list[Tensor], *, one_pass: bool = False) -> torch.optim.Optimizer:
         """Return a fresh optimiser.
 

@@ -131,8 +131,10 @@ class FusedExecutor:
         sizes : tuple of int
             Samples of each replica's mini-batch.
         """
-        threads = torch.get_num_threads()
-        return choose(self._traits, sizes, threads, lambda: self._draws_elsewhere, self._method)
+        # What pads shorter mini-batches may enter statistics; the probe tells, if it has seen unequal ones.
+        unseen = len(set(sizes)) > 1 and not self._local.has_unequal_batches and self._asked_for is None
+        method: Method = "loop" if unseen else self._method
+        return choose(self._traits, sizes, torch.get_num_threads(), lambda: self._draws_elsewhere, method)
 
     @cached_property
     def _draws_elsewhere(self) -> bool:

@@ -136,8 +136,8 @@ def in_double_precision(network: nn.Module) -> nn.Module:
 def _sizes(local: LocalTraining) -> tuple[int, int]:
     """Return two sizes of mini-batches, unequal if the devices' are."""
     sizes = local.batch_size if isinstance(local.batch_size, tuple) else (local.batch_size,)
-    smallest, largest = min(sizes), min(max(sizes), _MOST_SAMPLES)
-    return min(smallest, largest if len(set(sizes)) == 1 else largest - 1) or 1, largest
+    largest = min(max(sizes), _MOST_SAMPLES)
+    return min(min(sizes), largest - local.has_unequal_batches), largest
 
 
 def _batch(data: TensorData, sizes: tuple[int, int], step: int) -> Batch:

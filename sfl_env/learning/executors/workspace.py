@@ -71,7 +71,7 @@ class Workspace:
                 raise TrainingError(
                     f"The buffer {attribute!r} of a {type(module).__name__} became "
                     f"{'None' if new is None else f'of shape {tuple(new.shape)}'} in a forward pass; it was of "
-                    f"shape {tuple(tensor.shape)}. The devices' copies of it can only be averaged if its shape stays."
+                    f"shape {tuple(tensor.shape)}. The devices' copies can only be averaged if its shape stays."
                 )
             with torch.no_grad():
                 tensor.copy_(new)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sfl_env import Scenario
+from sfl_env.dnn.split import as_chain
 from sfl_env.errors import TrainingError
 from sfl_env.learning import LocalTraining, ScenarioLearner, SplitFederatedTraining, scheme
 from sfl_env.learning.executors.choice import Method
@@ -98,7 +99,7 @@ def test_a_copied_executor_trains_alike(method: Method | None, copied: Copy) -> 
     training = small()
     training.reset(0)
     plan = training._plan(np.array([0, 0, 1, 1]))
-    executor = FusedExecutor(chain, toy_data(), LocalTraining(iterations=2), method)
+    executor = FusedExecutor(as_chain(chain, (6,)), toy_data(), LocalTraining(iterations=2), method)
     weights = {name: tensor.detach().clone() for name, tensor in chain.state_dict().items()}
     before = executor.run(weights, plan)
     other = copied(executor)

@@ -1,6 +1,5 @@
 """The identities of split federated training, with networks and cuts drawn at random."""
 
-import copy
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sfl_env.dnn.measure import profile
+from sfl_env.dnn.measure import profile_of
+from sfl_env.dnn.split import SplitNetwork, as_chain
 from sfl_env.errors import TrainingError
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.choice import Method
@@ -85,6 +85,10 @@ def local_training(seed: int, server: Any) -> LocalTraining:
     return LocalTraining(server=server, learning_rate=0.05, momentum=0.9)
 
 
+def split_of(network: nn.Module) -> SplitNetwork:
+    return as_chain(network, (2, 6, 6))
+
+
 def start(network: nn.Module) -> Any:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
@@ -118,7 +122,7 @@ def test_a_replicated_server_is_federated_averaging_whatever_the_cuts(seed: int)
     local = local_training(seed, "replicated")
     expected = federated_average(network, data, plan, local)
     for executor in (FusedExecutor, MessagePassingExecutor):
-        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+        assert_close(executor(split_of(network), data, local).run(start(network), plan).weights, expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -128,7 +132,7 @@ def test_a_shared_server_with_every_cut_at_the_end_is_federated_averaging(seed: 
     local = local_training(seed, "shared")
     expected = federated_average(network, data, plan, local)
     for executor in (FusedExecutor, MessagePassingExecutor):
-        assert_close(executor(network, data, local).run(start(network), plan).weights, expected)
+        assert_close(executor(split_of(network), data, local).run(start(network), plan).weights, expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -136,7 +140,7 @@ def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int
     network, data, plan = random_case(seed, iterations=1, equal_batches=True)
     plan = plan._replace(cut=plan.cut.clamp_max(len(network) - 2), samples=torch.ones_like(plan.samples))
     local = local_training(seed, "shared")
-    split = FusedExecutor(network, data, local).run(start(network), plan).weights
+    split = FusedExecutor(split_of(network), data, local).run(start(network), plan).weights
     initial = start(network)
     large = torch.cat([batch[0] for batch in plan.batches])
     optimizer = local.make_optimizer(list(network.parameters()))
@@ -154,9 +158,9 @@ def test_one_iteration_on_a_shared_server_is_a_step_on_the_large_batch(seed: int
 def test_both_executors_and_all_methods_agree(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed)
     local = local_training(seed, server)
-    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    split = MessagePassingExecutor(split_of(network), data, local).run(start(network), plan)
     for method in METHODS:
-        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        fused = FusedExecutor(split_of(network), data, local, method).run(start(network), plan)
         assert_close(fused.weights, split.weights)
         assert torch.allclose(fused.device_loss, split.device_loss, rtol=0.0, atol=1e-9)
 
@@ -165,11 +169,13 @@ def test_both_executors_and_all_methods_agree(seed: int, server: Any) -> None:
 def test_executors_agree_on_a_network_with_branches(server: Any) -> None:
     network, data, plan = random_case(3, residual=True)
     local = local_training(0, server)
-    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    split = MessagePassingExecutor(split_of(network), data, local).run(start(network), plan)
     for method in ("vmap", "loop"):
-        assert_close(FusedExecutor(network, data, local, method).run(start(network), plan).weights, split.weights)
+        assert_close(
+            FusedExecutor(split_of(network), data, local, method).run(start(network), plan).weights, split.weights
+        )
     with pytest.raises(TrainingError, match="cannot be grouped"):
-        FusedExecutor(network, data, local, "grouped")
+        FusedExecutor(split_of(network), data, local, "grouped")
 
 
 @pytest.mark.parametrize("server", ["replicated", "shared"])
@@ -177,9 +183,9 @@ def test_executors_agree_on_a_network_with_branches(server: Any) -> None:
 def test_running_statistics_are_averaged_and_batches_counted(server: Any, equal_batches: bool) -> None:
     network, data, plan = random_case(1, batch_norm=True, equal_batches=equal_batches)
     local = LocalTraining(server=server, learning_rate=0.05)
-    split = MessagePassingExecutor(network, data, local).run(start(network), plan)
+    split = MessagePassingExecutor(split_of(network), data, local).run(start(network), plan)
     for method in METHODS if equal_batches else (None,):
-        fused = FusedExecutor(network, data, local, method).run(start(network), plan)
+        fused = FusedExecutor(split_of(network), data, local, method).run(start(network), plan)
         assert_close(fused.weights, split.weights)
     counters = [tensor for name, tensor in split.weights.items() if name.endswith("num_batches_tracked")]
     assert counters
@@ -195,9 +201,9 @@ def test_running_statistics_are_averaged_and_batches_counted(server: Any, equal_
 def test_replicas_trained_a_few_at_a_time_train_alike(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network, data, plan = random_case(2, num_devices=5)
     local = LocalTraining(server=server)
-    at_once = FusedExecutor(network, data, local, "grouped").run(start(network), plan)
+    at_once = FusedExecutor(split_of(network), data, local, "grouped").run(start(network), plan)
     monkeypatch.setattr("sfl_env.learning.executors.choice.ACTIVATION_BYTES", 40_000)
-    executor = FusedExecutor(network, data, local, "grouped")
+    executor = FusedExecutor(split_of(network), data, local, "grouped")
     assert 1 <= executor.choose((5,) * 5).at_once < 5
     assert_close(executor.run(start(network), plan).weights, at_once.weights)
 
@@ -207,10 +213,9 @@ def test_replicas_trained_a_few_at_a_time_train_alike(server: Any, monkeypatch: 
 def test_bits_counted_are_bits_charged(seed: int, server: Any) -> None:
     network, data, plan = random_case(seed, batch_norm=bool(seed % 2))
     formats = NumberFormats(activation_bits=16, parameter_bits=32, label_bits=8)
-    costs = workload(
-        profile(copy.deepcopy(network).float(), data.input_shape), **formats._asdict(), optimizer_slots=1
-    )
-    executor = MessagePassingExecutor(network, data, LocalTraining(server=server), formats)
+    split = split_of(network)
+    costs = workload(profile_of(split, data.input_shape, "random"), **formats._asdict(), optimizer_slots=1)
+    executor = MessagePassingExecutor(split, data, LocalTraining(server=server), formats)
     traffic = executor.run(start(network), plan).traffic
     cut = plan.cut.numpy()
     samples = np.array([batch.numel() for batch in plan.batches])
@@ -221,11 +226,12 @@ def test_bits_counted_are_bits_charged(seed: int, server: Any) -> None:
 
 def test_small_plain_chains_are_grouped_small_others_mapped_and_large_ones_looped() -> None:
     network, data, _ = random_case(0)
-    assert FusedExecutor(network, data, LocalTraining()).choose((4,) * 4).method == "grouped"
+    assert FusedExecutor(split_of(network), data, LocalTraining()).choose((4,) * 4).method == "grouped"
     network, data, _ = random_case(0, residual=True)
-    executor = FusedExecutor(network, data, LocalTraining())
+    executor = FusedExecutor(split_of(network), data, LocalTraining())
     assert executor.choose((4,) * 4).method == "vmap"
-    assert executor.choose((1_000_000,) * 4) == ("loop", 1, 1)
+    large = FusedExecutor(split_of(network), data, LocalTraining(batch_size=1_000_000))
+    assert large.choose((1_000_000,) * 4) == ("loop", 1, 1)
 
 
 def with_dropout(network: nn.Sequential) -> nn.Sequential:
@@ -239,12 +245,12 @@ def test_worker_threads_train_the_same_to_the_last_bit(server: Any, two_threads:
     network, data, plan = random_case(3, residual=True)
     network = with_dropout(network)
     local = LocalTraining(server=server)
-    side_by_side = FusedExecutor(network, data, local, "loop")
+    side_by_side = FusedExecutor(split_of(network), data, local, "loop")
     assert side_by_side.choose((4,) * 4).workers == 2
     assert side_by_side.choose((4,) * 3).workers == 1  # one thread would idle half of the time
     many = side_by_side.run(start(network), plan)
     torch.set_num_threads(1)
-    one = FusedExecutor(network, data, local, "loop").run(start(network), plan)
+    one = FusedExecutor(split_of(network), data, local, "loop").run(start(network), plan)
     assert torch.equal(many.device_loss, one.device_loss)
     assert all(torch.equal(many.weights[name], one.weights[name]) for name in one.weights)
 
@@ -255,10 +261,10 @@ def test_a_network_that_draws_from_the_common_generator_has_no_worker_threads(tw
             return x + 0.1 * torch.randn_like(x)
 
     network, data, _ = random_case(0)
-    noisy = FusedExecutor(nn.Sequential(Noise(), *network), data, LocalTraining(), "loop")
+    noisy = FusedExecutor(split_of(nn.Sequential(Noise(), *network)), data, LocalTraining(), "loop")
     assert noisy.choose((4,) * 4).workers == 1
     before = torch.get_rng_state()
-    assert FusedExecutor(network, data, LocalTraining(), "loop").choose((4,) * 4).workers == 2
+    assert FusedExecutor(split_of(network), data, LocalTraining(), "loop").choose((4,) * 4).workers == 2
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == 2
 
@@ -270,7 +276,7 @@ def test_dropout_is_drawn_anew_for_each_device_iteration_and_round() -> None:
     local = LocalTraining(learning_rate=1e-12, momentum=0.0)
     losses = torch.stack(
         [
-            FusedExecutor(network, data, local, "loop")
+            FusedExecutor(split_of(network), data, local, "loop")
             .run(start(network), plan._replace(seed=seed, batches=(same[:1],) * 4))
             .device_loss
             for seed in range(3)
@@ -278,7 +284,7 @@ def test_dropout_is_drawn_anew_for_each_device_iteration_and_round() -> None:
     )
     assert len(losses.unique()) == losses.numel()
     one_iteration, three = (
-        FusedExecutor(network, data, local, "loop")
+        FusedExecutor(split_of(network), data, local, "loop")
         .run(start(network), plan._replace(batches=(same[:count],) * 4))
         .device_loss
         for count in (1, 3)
@@ -313,7 +319,7 @@ def test_a_loss_that_is_not_a_number_names_round_and_device(executor: Any) -> No
     kept = {name: tensor.clone() for name, tensor in before.items()}
     culprits = [k for k, b in enumerate(plan.batches) if torch.isnan(data.train_features[b]).any()]
     with pytest.raises(TrainingError, match=rf"device [{''.join(map(str, culprits))}] .* round 7"):
-        executor(network, data, LocalTraining()).run(before, plan)
+        executor(split_of(network), data, LocalTraining()).run(before, plan)
     assert all(torch.equal(before[name], kept[name]) for name in kept)
 
 
@@ -321,4 +327,6 @@ def test_a_loss_that_is_not_a_number_names_round_and_device(executor: Any) -> No
 def test_a_last_step_that_overflows_names_round_and_device(executor: Any) -> None:
     network, data, plan = random_case(0, iterations=1)
     with pytest.raises(TrainingError, match=r"of device \d stopped being finite in the last step of round 7"):
-        executor(network, data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(start(network), plan)
+        executor(split_of(network), data, LocalTraining(learning_rate=1e308, weight_decay=1e308)).run(
+            start(network), plan
+        )
