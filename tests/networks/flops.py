@@ -9,21 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-_PRODUCTS = (
-    "mv",
-    "addmv",
-    "dot",
-    "vdot",
-    "ger",
-    "addr",
-    "cdist",
-    "trilinear",
-    "lstm",
-    "gru",
-    "rnn",
-    "fft",
-    "linalg",
-)
+_PRODUCTS = ("mv", "addmv", "dot", "vdot", "ger", "addr", "cdist", "trilinear", "mkldnn_rnn", "fft")
 """How the names of operations begin that multiply and add, if torch counts nothing for them."""
 
 

@@ -1,6 +1,8 @@
-"""How each library makes its networks, with random weights and without layers that draw random numbers.
+"""How each library makes its networks: with random weights, and without layers that draw random numbers.
 
-timm's factories set every dropout and drop path to zero by themselves; torchvision's and Hugging Face's are asked.
+Most of timm's factories set dropout and drop path to zero by themselves; the others are asked to. Where there is
+no option for it, layers do draw, and both sides of a comparison start from one seed: torchvision's swin_t,
+swin_v2_t and maxvit_t, and two of timm's networks with learnt relative positions.
 """
 
 import warnings
@@ -73,7 +75,18 @@ def _timm(name: str) -> Network:
     timm = import_module("timm")
     defaults = timm.get_pretrained_cfg(name, allow_unregistered=False)
     shape = tuple(defaults.input_size) if defaults is not None else (3, 224, 224)
-    return Network("timm", name, lambda: timm.create_model(name, num_classes=NUM_CLASSES), shape)
+    options = _TIMM_OPTIONS.get(name, {})
+    return Network("timm", name, lambda: timm.create_model(name, num_classes=NUM_CLASSES, **options), shape)
+
+
+_TIMM_OPTIONS = {
+    "ghostnet_050": {"drop_rate": 0.0},
+    "ghostnetv2_100": {"drop_rate": 0.0},
+    "swin_tiny_patch4_window7_224": {"drop_path_rate": 0.0},
+    "swinv2_cr_tiny_ns_224": {"drop_path_rate": 0.0},
+    "focalnet_tiny_srf": {"drop_path_rate": 0.0},
+    "maxvit_rmlp_pico_rw_256": {"drop_path_rate": 0.0},
+}
 
 
 _TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
@@ -86,9 +99,6 @@ _TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
     "efficientnet_b0": {"dropout": 0.0, "stochastic_depth_prob": 0.0},
     "efficientnet_v2_s": {"dropout": 0.0, "stochastic_depth_prob": 0.0},
     "convnext_tiny": {"stochastic_depth_prob": 0.0},
-    "swin_t": {"stochastic_depth_prob": 0.0},
-    "swin_v2_t": {"stochastic_depth_prob": 0.0},
-    "maxvit_t": {"stochastic_depth_prob": 0.0},
     # Their own start, truncated normals, takes longer than all that is checked of them.
     "googlenet": {"dropout": 0.0, "dropout_aux": 0.0, "init_weights": False},
     "inception_v3": {"dropout": 0.0, "init_weights": False},
