@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 NEWEST ?= $(lastword $(sort $(wildcard /usr/bin/python3.1[2-9] /usr/local/bin/python3.1[2-9] \
 	$(HOME)/.pyenv/versions/3.1[2-9].*/bin/python)))
 
-.PHONY: install lint types test test-slow test-lowest test-newest newest coverage mutants
+.PHONY: install lint types test test-slow test-lowest test-newest test-networks newest coverage mutants
 .PHONY: benchmark benchmark-accuracy speed docs clean
 
 install: $(VENV)/.installed
@@ -69,6 +69,18 @@ $(VENV)-newest/.installed: pyproject.toml .ci/requirements.py
 	$(VENV)-newest/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+# Networks as timm, torchvision and Hugging Face make them (tests/networks): profiled, trained for a step, and held
+# against plain PyTorch. `make test-networks ONLY="resnet18 swin_t"` takes a few of them.
+test-networks: $(VENV)-networks/.installed
+	HF_HUB_OFFLINE=1 $(VENV)-networks/bin/python -m tests.networks $(if $(ONLY),--only $(ONLY)) --out runs/networks
+
+# Pinned like .venv, or torchvision brings a torch with gigabytes of CUDA packages.
+$(VENV)-networks/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-networks
+	$(VENV)-networks/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-networks/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group networks
+	touch $@
+
 # Which lines and branches the suite does not run through, as a list and as pages in runs/coverage.
 coverage: install
 	$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered --cov-report=html:runs/coverage
@@ -116,4 +128,5 @@ docs: install
 	$(BIN)/python docs/build/architecture.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-networks .mypy_cache .pytest_cache .ruff_cache \
+		.hypothesis .coverage
