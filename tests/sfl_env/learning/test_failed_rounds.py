@@ -55,7 +55,7 @@ def test_after_a_failed_round_the_next_one_is_what_it_would_have_been(
         training.run_round(CUTS)
     before, global_draws = failing.state_dict(), torch.get_rng_state()
     trap(when)
-    with pytest.raises(TrainingError, match=r"round 2, in block '2' on \d+ sample.*OSError: the disk is full"):
+    with pytest.raises(TrainingError, match=r"round 2, in module '1.0' on \d+ sample.*OSError: the disk is full"):
         failing.run_round([2, 2, 1, 1])
     trap(None)
     after = failing.state_dict()
@@ -93,7 +93,7 @@ def test_a_round_that_diverges_can_be_done_again_without_the_device_that_did() -
 def test_what_a_network_refuses_in_training_names_round_and_block(executor: str) -> None:
     training = small(with_statistics, batch_size=1, executor=executor)
     training.reset(0)
-    with pytest.raises(TrainingError, match=r"round 1, in block '2' on 1 sample\(s\): ValueError: Exp"):
+    with pytest.raises(TrainingError, match=r"round 1, in module '1' on 1 sample\(s\): ValueError: Exp"):
         training.run_round([0] * K)
 
 
