@@ -11,12 +11,51 @@ from pathlib import Path
 
 from sfl_env.devices import catalogue as devices
 from sfl_env.dnn import catalogue as networks
+from sfl_env.dnn.networks import network
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
 
 DOCS = Path(__file__).parents[1]
 GENERATED = "<!-- Written by docs/build/tables.py: change the code and run it, not this page. -->\n"
+
+_BOTTLENECKS = (
+    "He et al., 2016. The stride of a stage lies in the 3x3 convolution of its first block, as torchvision has it "
+    '("v1.5"), not in the first 1x1 convolution as in the paper.'
+)
+_VGG19 = "Simonyan & Zisserman, 2015, column E."
+_SMALL_STEM = "The stem is one 3x3 convolution without pooling."
+
+NOTES = {
+    "resnet50": f"{_BOTTLENECKS} {_SMALL_STEM}",
+    "resnet50-224": _BOTTLENECKS,
+    "resnet101": f"{_BOTTLENECKS} {_SMALL_STEM}",
+    "resnet101-224": _BOTTLENECKS,
+    "vgg19": f"{_VGG19} The head is 512 wide.",
+    "vgg19-224": _VGG19,
+    "efficientnetb0-224": (
+        "Tan & Le, 2019. Stochastic depth silences a residual branch for single samples of a batch, with a "
+        "probability that grows to 0.2 with the depth. The branch is computed all the same, so it saves no FLOPs."
+    ),
+    "vitb16": (
+        "Dosovitskiy et al., 2021, without dropout. The FLOPs hold the products of queries, keys and values: 0.72 "
+        "of the 17.56 giga multiply-accumulates forward."
+    ),
+    "gpt2": (
+        "GPT-2 small (Radford et al., 2019), with a classifier of 2 classes on the last token. Its language head "
+        "would be tied to the token embedding, and a weight that lies on both sides of a cut cannot be split. Of "
+        "the parameters 124,439,808 are GPT-2's own. Attention counts all pairs of tokens, also those that the "
+        "causal mask hides. There is no padding mask. Up to 1,024 tokens are taken; 128 is the usual longest "
+        "input of fine-tuning on GLUE."
+    ),
+    "llama-lora": (
+        "A Llama of TinyLlama-1.1B's size (Zhang et al., 2024), frozen, with LoRA (Hu et al., 2022) of rank 8 on "
+        "queries and values, and a classifier of 2 classes on the last token. TinyLlama has 1,100,048,384 "
+        "parameters; its language head of 32,000 x 2,048 is not here. The adapters have 1,126,400 and the "
+        "classifier 4,096, and only these train. Attention counts all pairs of tokens. There is no padding mask."
+    ),
+}
+"""What a reader has to know about a network beside its numbers."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -145,6 +184,10 @@ def networks_page() -> str:
                 "FLOPs are per sample, 1 multiply-accumulate counts as 2, measured on the real modules. "
                 "`sfl_env.profile(module, input_shape)` profiles a network of your own."
             ),
+            prose(
+                "An input of tokens is a sequence of whole numbers, from 0 to the size of the vocabulary - 1. "
+                "No weights are downloaded: costs do not depend on them."
+            ),
             table(head, (network_row(name, profile) for name, profile in profiles.items())),
             "## Cuts\n",
             prose(
@@ -160,34 +203,49 @@ def network_row(name: str, profile: DNNProfile) -> tuple[str, ...]:
     """Return a network's line among all."""
     return (
         f"[`{name}`](#{name})",
-        shape_of(profile),
+        input_of(name, profile),
         figures(profile.device_forward_flops[-1]),
         figures(profile.device_backward_flops[-1]),
-        f"{profile.device_parameters[-1]:,.0f}",
+        parameters_of(profile),
         str(profile.num_cuts),
     )
 
 
 def cuts_section(name: str, profile: DNNProfile) -> str:
     """Return a network's cuts."""
+    columns = {
+        "forward": profile.device_forward_flops,
+        "backward": profile.device_backward_flops,
+        "smashed elements": profile.smashed_elements,
+        "device parameters": profile.device_parameters,
+    }
+    if profile.device_frozen_parameters.any():
+        columns["of which train"] = profile.device_parameters - profile.device_frozen_parameters
     rows = [
-        (
-            str(index + 1),
-            f"`{cut}`",
-            figures(profile.device_forward_flops[index]),
-            figures(profile.device_backward_flops[index]),
-            figures(profile.smashed_elements[index]),
-            figures(profile.device_parameters[index]),
-        )
+        (str(index + 1), f"`{cut}`", *(figures(values[index]) for values in columns.values()))
         for index, cut in enumerate(profile.cut_names)
     ]
-    head = ("cut", "last block on the device", "forward", "backward", "smashed elements", "device parameters")
-    return f"### {name}\n\nInput {shape_of(profile)}.\n\n{table(head, rows)}"
+    note = f"\n{prose(NOTES[name])}" if name in NOTES else ""
+    cuts = table(("cut", "last block on the device", *columns), rows)
+    return f"### {name}\n\nInput {input_of(name, profile)}.\n{note}\n{cuts}"
 
 
-def shape_of(profile: DNNProfile) -> str:
-    """Return the shape of a network's input as it is written."""
-    return "x".join(map(str, profile.input_shape))
+def input_of(name: str, profile: DNNProfile) -> str:
+    """Return a network's input as it is written: pixels, or the number of tokens.
+
+    Examples
+    --------
+    >>> input_of("lenet5", networks.load("lenet5"))
+    '1x28x28'
+    """
+    shape = "x".join(map(str, profile.input_shape))
+    return f"{shape} tokens" if network(name).input_kind == "tokens" else shape
+
+
+def parameters_of(profile: DNNProfile) -> str:
+    """Return a network's parameters, and how many of them train where some do not."""
+    count, frozen = profile.device_parameters[-1], profile.device_frozen_parameters[-1]
+    return f"{count:,.0f}, of which {count - frozen:,.0f} train" if frozen else f"{count:,.0f}"
 
 
 def pages() -> dict[str, str]:

@@ -7,19 +7,26 @@ pooling), and a residual block is one block, since two tensors cross its inside.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from sfl_env.checks import look_up
 from sfl_env.dnn.networks.alexnet import alexnet
 from sfl_env.dnn.networks.blocks import Norm
+from sfl_env.dnn.networks.efficientnet import efficientnetb0
+from sfl_env.dnn.networks.gpt2 import gpt2
 from sfl_env.dnn.networks.lenet import digits_cnn, lenet5
+from sfl_env.dnn.networks.llama import llama_lora
 from sfl_env.dnn.networks.mobilenet import mobilenetv2
-from sfl_env.dnn.networks.resnet import resnet
+from sfl_env.dnn.networks.resnet import BasicBlock, Bottleneck, resnet
 from sfl_env.dnn.networks.transformer import transformer
-from sfl_env.dnn.networks.vgg import VGG11_WIDTHS, VGG16_WIDTHS, vgg
+from sfl_env.dnn.networks.vgg import VGG11_WIDTHS, VGG16_WIDTHS, VGG19_WIDTHS, vgg
+from sfl_env.dnn.networks.vit import vit
 from sfl_env.errors import ProfileError
+
+InputKind = Literal["numbers", "tokens"]
+"""What a sample holds: real numbers, or the whole numbers that stand for tokens of a text."""
 
 _NORMS: tuple[Norm, ...] = ("batch", "group", "none")
 
@@ -33,17 +40,26 @@ class Network:
     make : callable
         Takes ``num_classes`` and, where ``norms`` is not empty, ``norm``; returns the chain.
     input_shape : tuple of int
-        Shape of one sample, without the batch.
+        Shape of one sample, without the batch. Of tokens that is (sequence length,); any other length that the
+        network has positions for may be profiled and trained as well.
     num_classes : int
         Classes of the data set that it is usually trained on.
     literature_norm : {"batch", "group", "none"} or None
         Normalisation in the literature, which the stored profile has; ``None`` where it is not a choice.
+    input_kind : {"numbers", "tokens"}
+        Whether a sample holds real numbers or token numbers, whole ones from 0 to the vocabulary's size - 1.
+
+    Examples
+    --------
+    >>> network("gpt2").input_kind, network("gpt2").input_shape
+    ('tokens', (128,))
     """
 
     make: Callable[..., nn.Sequential]
     input_shape: tuple[int, ...]
     num_classes: int
     literature_norm: Norm | None
+    input_kind: InputKind = "numbers"
 
     @property
     def default_norm(self) -> Norm | None:
@@ -55,7 +71,11 @@ class Network:
 
 
 SMALL, LARGE = (3, 32, 32), (3, 224, 224)
-RESNET18, RESNET34 = (2, 2, 2, 2), (3, 4, 6, 3)
+SENTENCE = (128,)
+"""Tokens: the usual longest input where a language model is fine-tuned on GLUE's sentences."""
+
+RESNET18, RESNET34, RESNET101 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3)
+RESNET50 = RESNET34
 
 
 def _two_sizes(name: str, make: Callable[..., nn.Sequential], norm: Norm) -> dict[str, Network]:
@@ -70,13 +90,20 @@ NETWORKS: dict[str, Network] = {
     "alexnet": Network(partial(alexnet, large_input=True), LARGE, 1000, "none"),
     "alexnet-cifar": Network(partial(alexnet, large_input=False), SMALL, 10, "none"),
     "digits-cnn": Network(digits_cnn, (1, 8, 8), 10, "group"),
+    "efficientnetb0-224": Network(efficientnetb0, LARGE, 1000, "batch"),
+    "gpt2": Network(gpt2, SENTENCE, 2, None, "tokens"),
     "lenet5": Network(lenet5, (1, 28, 28), 10, "none"),
+    "llama-lora": Network(llama_lora, SENTENCE, 2, None, "tokens"),
     "transformer": Network(transformer, SMALL, 10, None),
     **_two_sizes("mobilenetv2", mobilenetv2, "batch"),
-    **_two_sizes("resnet18", partial(resnet, RESNET18), "batch"),
-    **_two_sizes("resnet34", partial(resnet, RESNET34), "batch"),
+    "vitb16": Network(vit, LARGE, 1000, None),
+    **_two_sizes("resnet18", partial(resnet, RESNET18, BasicBlock), "batch"),
+    **_two_sizes("resnet34", partial(resnet, RESNET34, BasicBlock), "batch"),
+    **_two_sizes("resnet50", partial(resnet, RESNET50, Bottleneck), "batch"),
+    **_two_sizes("resnet101", partial(resnet, RESNET101, Bottleneck), "batch"),
     **_two_sizes("vgg11", partial(vgg, VGG11_WIDTHS), "none"),
     **_two_sizes("vgg16", partial(vgg, VGG16_WIDTHS), "none"),
+    **_two_sizes("vgg19", partial(vgg, VGG19_WIDTHS), "none"),
 }
 """Every network of the catalogue by its name."""
 
@@ -111,7 +138,8 @@ def build(name: str, num_classes: int | None = None, norm: Norm | None = None, *
         normalisation, which has as many parameters and no running statistics; the other networks stay as
         they are in the literature.
     **options
-        Passed on to the network's own function, such as ``depth`` of ``"transformer"``.
+        Passed on to the network's own function, such as ``depth`` of ``"transformer"`` or ``rank`` of
+        ``"llama-lora"``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""VGG-11 and VGG-16 (Simonyan & Zisserman, 2015)."""
+"""VGG-11, VGG-16 and VGG-19 (Simonyan & Zisserman, 2015)."""
 
 from torch import nn
 
@@ -6,6 +6,7 @@ from sfl_env.dnn.networks.blocks import Norm, convolution, head
 
 VGG11_WIDTHS = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+VGG19_WIDTHS = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 
 
 def vgg(widths: tuple[tuple[int, ...], ...], *, num_classes: int, norm: Norm, large_input: bool) -> nn.Sequential:
