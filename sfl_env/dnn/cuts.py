@@ -131,12 +131,12 @@ def why_none(record: Record, parameters: frozenset[str], what: str) -> str:
             "network to split needs at least two, one on either side."
         )
     inner = [
-        (len(alive), candidate, alive)
+        (candidate, alive)
         for candidate, alive in zip(record.candidates, crossing(record), strict=True)
         if costly[0] < candidate.moment <= costly[-1]
     ]
     tied = tied_moments(record)
-    if any(number == 1 and candidate.moment in tied for number, candidate, _ in inner):
+    if any(len(alive) == 1 and candidate.moment in tied for candidate, alive in inner):
         return (
             f"{what} has no legal cut: parameters are shared (tied) across each place where it could be cut. Give "
             "the layers parameters of their own, or tie them within one block."
@@ -144,7 +144,7 @@ def why_none(record: Record, parameters: frozenset[str], what: str) -> str:
     advice = "Pass an nn.Sequential of its blocks, or let its blocks hand on one floating-point tensor each."
     if not inner:
         return f"{what} has no legal cut: nothing that it computes can be handed over. {advice}"
-    _, candidate, alive = min(inner, key=lambda each: each[0])
+    candidate, alive = min(inner, key=lambda each: (len(each[1]), each[0].place.step is not None))
     tensors = ", ".join(sorted(record.lives[key].name for key in alive))
     where = candidate.place.path if candidate.place.step is None else candidate.function
     return (

@@ -1,13 +1,12 @@
 """Networks without values: their tensors have shapes, and nothing is computed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from sfl_env.dnn.copies import copied, held_tensors
 
@@ -25,7 +24,7 @@ def hollow_tensors() -> Iterator[FakeTensorMode]:
     >>> y.shape
     torch.Size([1000000, 3])
     """
-    with FakeTensorMode() as fake, _QuickShapes():  # type: ignore[no-untyped-call]  # torch's own __init__
+    with FakeTensorMode() as fake:
         yield fake
 
 
@@ -57,28 +56,33 @@ def hollow_copy(network: M) -> M:
     return copied(network, memo)
 
 
-class _QuickShapes(TorchDispatchMode):
-    """Tells the shapes of gradients of normalisations at once.
+def _gradients(*like: int) -> Callable[..., Any]:
+    """Return a function that makes the results of an operation, gradients of the arguments at these positions."""
 
-    They are those of what they are gradients of. torch would run through all steps of a decomposition in Python,
-    which takes longer than the rest of a network together.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        like = _GRADIENTS_OF.get(func)
-        if like is None:
-            return func(*args, **(kwargs or {}))
+    def made(*args: Any) -> tuple[Tensor | None, ...]:
         *_, mask = args
         return tuple(
             torch.empty_like(args[index]) if wanted and args[index] is not None else None
             for index, wanted in zip(like, mask, strict=True)
         )
 
+    return made
+
+
+def _device(tensor: FakeTensor) -> torch.device:
+    return tensor.fake_device
+
 
 aten = torch.ops.aten
-_GRADIENTS_OF: dict[Any, tuple[int, int, int]] = {
-    aten.native_batch_norm_backward.default: (1, 2, 2),
-    aten.native_group_norm_backward.default: (1, 4, 4),
-    aten.native_layer_norm_backward.default: (1, 5, 6),
+QUICKER: dict[Any, Callable[..., Any]] = {
+    torch.ops.prim.device.default: _device,
+    # A bias is as long as the weight.
+    aten.native_batch_norm_backward.default: _gradients(1, 2, 2),
+    aten.native_group_norm_backward.default: _gradients(1, 4, 4),
+    aten.native_layer_norm_backward.default: _gradients(1, 5, 6),
 }
-"""Positions of the arguments that the results are gradients of; for a bias the weight, which is as long."""
+"""Functions in the place of operations, on tensors without values: they return the same shapes.
+
+torch would run through all steps of a normalisation's gradient in Python, which takes longer than the rest of a
+network together.
+"""

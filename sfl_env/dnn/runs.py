@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason
-from sfl_env.dnn.hollow import hollow_copy, hollow_tensors
+from sfl_env.dnn.hollow import QUICKER, hollow_copy, hollow_tensors
 from sfl_env.dnn.modes import training_modes
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Record
@@ -53,7 +53,8 @@ class Runner(NamedTuple):
             with hollow_tensors():
                 copy = hollow_copy(self.network).train()
                 x = torch.empty((batch, *self.input_shape), dtype=self.dtype)
-                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
+                held = state_of(copy)
+                return watch(copy, held, x, backward=backward, handed_over=handed_over, quicker=QUICKER)
 
     def _values(self, batch: int, device: torch.device) -> Tensor:
         shape = (batch, *self.input_shape)

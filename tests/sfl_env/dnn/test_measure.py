@@ -170,7 +170,10 @@ def test_frozen_layers_ask_for_no_weight_gradient() -> None:
     module[0].requires_grad_(False)
     costs = profile(module, (4,))
     assert costs.device_backward_flops.tolist() == [0, 2 * 12]
-    assert costs.server_backward_flops.tolist() == [4 * 12, 0]
+    # Nothing on the device trains, so nobody asks for the gradient of the smashed data.
+    assert costs.server_backward_flops.tolist() == [2 * 12, 0]
+    assert costs.smashed_gradient_elements.tolist() == [0, 0]
+    assert costs.device_frozen_parameters.tolist() == [30, 30]
 
 
 def test_plain_tensor_attribute_is_measured() -> None:
@@ -191,7 +194,7 @@ def test_network_that_mixes_samples_is_refused() -> None:
         def forward(self, x: Tensor) -> Any:
             return x @ x.T @ x
 
-    with pytest.raises(ProfileError, match="FLOPs of block '1' are not proportional to the batch"):
+    with pytest.raises(ProfileError, match="FLOPs of Sequential up to '1' are no sum of a part for each sample"):
         profile(nn.Sequential(nn.Linear(4, 6), Similarity(), nn.Linear(6, 2)), (4,))
 
 
