@@ -1,24 +1,27 @@
 """Watching a network run: its calls of torch's functions, the operations below them, its modules."""
 
-import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from sfl_env.dnn.flops import operation_flops, plain_attention
 from sfl_env.dnn.ledger import Ledger, address
 from sfl_env.dnn.outputs import logits_of, tensors_in, with_tensor
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Call, Candidate, Record
+from sfl_env.dnn.telling import (
+    Functions,
+    Operations,
+    chance_noticed,
+    plain_name,
+    tensors_among,
+    written_arguments,
+)
 
 _SHAPE_ONLY = frozenset(
     f"aten::{name}"
@@ -31,9 +34,6 @@ _SHAPE_ONLY = frozenset(
 
 _READ_BY_PYTHON = frozenset({"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"})
 """Operations by which numbers reach Python, where they can decide what runs."""
-
-_WRITES_STATISTICS = frozenset({"aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm"})
-"""Operations that write to their fourth and fifth argument, though they declare it nowhere."""
 
 
 def watch(
@@ -128,8 +128,8 @@ class _Watch:
         self._ledger.hold(x, [], depends=True)
         buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
         self._hook_modules()
-        with plain_attention(), _Operations(self._operation), _chance_noticed(self._record):
-            with _Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
+        with plain_attention(), Operations(self._operation), chance_noticed(self._record):
+            with Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
                 output = self._network(x)
             logits = logits_of(output, type(self._network).__name__)
             self._ledger.read(logits, len(self._record.calls))
@@ -172,8 +172,8 @@ class _Watch:
         if self._is_paused or self._open is not None:
             return func(*args, **kwargs)
         record, moment = self._record, len(self._record.calls)
-        given = [*_tensors(args), *_tensors(kwargs.values())]
-        call = Call(f"{self._frames[-1].path if self._frames else ''}.{_plain_name(func)}".lstrip("."))
+        given = [*tensors_among(args), *tensors_among(kwargs.values())]
+        call = Call(f"{self._frames[-1].path if self._frames else ''}.{plain_name(func)}".lstrip("."))
         self._open = _Open(call, {address(tensor) for tensor in given})
         try:
             output = func(*args, **kwargs)
@@ -243,9 +243,9 @@ class _Watch:
             return output
         call = self._current_call()
         call.forward_flops += flops
-        inputs = [*_tensors(args), *_tensors(kwargs.values())]
-        written = list(_tensors(_written(func, args, kwargs)))
-        self._follow(func, call, inputs, list(_tensors((output,))), written)
+        inputs = [*tensors_among(args), *tensors_among(kwargs.values())]
+        written = list(tensors_among(written_arguments(func, args, kwargs)))
+        self._follow(func, call, inputs, list(tensors_among((output,))), written)
         return output
 
     def _current_call(self) -> Call:
@@ -299,73 +299,5 @@ class _Watch:
         return self._blamed
 
 
-class _Functions(TorchFunctionMode):
-    """Tells of each function of torch that Python code calls."""
-
-    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._tell(func, args, kwargs or {})
-
-
-class _Operations(TorchDispatchMode):
-    """Tells of each operation of torch, below autograd."""
-
-    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
-        self._tell = tell
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._tell(func, args, kwargs or {})
-
-
-@contextmanager
-def _chance_noticed(record: Record) -> Iterator[None]:
-    """Note whether Python or NumPy draw random numbers, and put their generators back."""
-    # Networks draw from NumPy's global generator, if from any of its.
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        drawn = random.getstate() != before or repr(np.random.get_state()) != repr(numpy_before)  # noqa: NPY002
-        record.is_fixed = record.is_fixed and not drawn
-        random.setstate(before)
-        np.random.set_state(numpy_before)  # noqa: NPY002
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Yield the tensors among a function's arguments; quicker than a general walk, as it runs for each call."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)
-        elif isinstance(value, dict):
-            yield from _tensors(value.values())
-
-
-def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-    """Yield the arguments that an operation writes to."""
-    schema = func._schema
-    if schema.name in _WRITES_STATISTICS:
-        yield from args[3:5]
-    elif schema.is_mutable:
-        for argument, value in zip(schema.arguments, args, strict=False):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                yield value
-        for argument in schema.arguments:
-            if argument.name in kwargs and argument.alias_info is not None and argument.alias_info.is_write:
-                yield kwargs[argument.name]
-
-
 def _shares(tensor: Tensor, other: Tensor | None) -> bool:
     return other is not None and address(tensor) == address(other)
-
-
-def _plain_name(func: Any) -> str:
-    name = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":
-        name = getattr(getattr(func, "__self__", None), "__name__", "attribute")
-    return str(name).strip("_")

@@ -5,8 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfl_env.errors import DataError
-from sfl_env.learning.partition import Partition
+from sfl_env.checks import shown
+from sfl_env.errors import DataError, TrainingError
+from sfl_env.learning.partition import Partition, Partitioner
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 
 
@@ -22,6 +23,36 @@ def _draw_batches(held: int, size: int, iterations: int, generator: torch.Genera
     passes = -(-iterations // batches_a_pass)
     order = [torch.randperm(held, generator=generator)[: batches_a_pass * size] for _ in range(passes)]
     return torch.cat(order).view(-1, size)[:iterations]
+
+
+def draw_partition(
+    partitioner: Partitioner, labels: NDArray[np.int64], rng: np.random.Generator, local: LocalTraining, name: str
+) -> Partition:
+    """Draw who holds which samples of an episode.
+
+    Parameters
+    ----------
+    partitioner : callable
+        The user's; takes labels and generator.
+    labels : (M,) array
+        Of the training samples.
+    rng : Generator
+        What to draw from.
+    local : LocalTraining
+        With the size of the mini-batches.
+    name : str
+        Of the data, for messages.
+
+    Raises
+    ------
+    TrainingError, DataError
+        If what it returns is no partition of these samples with a mini-batch for each device.
+    """
+    partition = partitioner(labels, rng)
+    if not isinstance(partition, Partition):
+        raise TrainingError(f"partition returned {shown(partition)}; it has to return a Partition.")
+    check_partition(partition, len(labels), local, name)
+    return partition
 
 
 def draw_plan(

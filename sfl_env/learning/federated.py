@@ -9,11 +9,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from sfl_env.checks import require_choice, require_whole, shown
+from sfl_env.checks import require_choice, require_whole
+from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.measure import profile_of
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import TrainingError
-from sfl_env.learning.batches import check_partition, draw_plan
+from sfl_env.learning.batches import draw_partition, draw_plan
 from sfl_env.learning.copying import check_pickles
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.decision import checked_decision
@@ -246,7 +247,7 @@ class SplitFederatedTraining:
             plan = self._plan(cuts)
             with usual_modes(self.device):
                 weights, told = self._train(plan, chosen)
-            score = evaluate(self._chain, weights, self.data, plan.round)
+            score = evaluate(self._evaluated, weights, self.data, plan.round)
             require_finite(score, plan.round)
         except BaseException:
             self.go_back(before)
@@ -284,7 +285,7 @@ class SplitFederatedTraining:
         """
         if self._partition is None:
             raise TrainingError(_NOT_STARTED)
-        return evaluate(self._chain, self._weights, self.data, self._round)
+        return evaluate(self._evaluated, self._weights, self.data, self._round)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next round depends on, for ``torch.save``.
@@ -345,15 +346,16 @@ class SplitFederatedTraining:
     def _state_if_started(self) -> dict[str, Any] | None:
         return None if self._partition is None else self.state_dict()
 
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network to evaluate with: what it keeps to itself is not to reach the next round."""
+        return own_copy(self._chain) if self._executor.keeps_state else self._chain
+
     def _fresh(self, seed: int) -> nn.Module:
         return on(fresh_network(self._network, seed, self.device), self.device, self._dtype)
 
     def _drawn_partition(self, rng: np.random.Generator) -> Partition:
-        partition = self._partitioner(self._labels, rng)
-        if not isinstance(partition, Partition):
-            raise TrainingError(f"partition returned {shown(partition)}; it has to return a Partition.")
-        check_partition(partition, len(self._labels), self.local, self.data.name)
-        return partition
+        return draw_partition(self._partitioner, self._labels, rng, self.local, self.data.name)
 
     def _plan(self, cuts: NDArray[np.intp]) -> RoundPlan:
         """Draw the round's mini-batches, for all devices whoever takes part."""

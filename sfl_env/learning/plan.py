@@ -176,6 +176,9 @@ class Execution(NamedTuple):
 class Executor(Protocol):
     """Carries out a round."""
 
+    keeps_state: bool
+    """Whether the network keeps more from call to call than parameters and buffers."""
+
     @property
     def execution(self) -> Execution:
         """How it does that."""

@@ -74,7 +74,7 @@ class FusedExecutor:
         self._names = names_of(split)
         self._singles: list[SingleGradients] = []
         self._traits = Traits.of(split, data)
-        self._keeps_state = keeps_state(split, data.train_features[:2].clone())
+        self.keeps_state = keeps_state(split, data.train_features[:2])
         self._method, self._why = (method, ()) if method is not None else self._fastest()
         if not self._traits.on_gpu:
             keep_freed_memory()
@@ -97,7 +97,7 @@ class FusedExecutor:
         *faster, loop = by_speed(self._traits, largest, can_be_grouped=self._grouped is not None)
         if not faster:
             return loop, ()
-        if self._keeps_state:
+        if self.keeps_state:
             return loop, ("the network keeps state of its own from call to call",)
         probe = Probe(self._split, self._data, self._local)
         why: list[str] = []
@@ -141,7 +141,7 @@ class FusedExecutor:
         return SingleGradients(self._split).draws_elsewhere(self._data.train_features[:2].clone())
 
     def _single(self, worker: int) -> SingleGradients:
-        if self._keeps_state:
+        if self.keeps_state:
             return SingleGradients(self._split, keeps_state=True)
         while len(self._singles) <= worker:
             self._singles.append(SingleGradients(self._split))

@@ -174,7 +174,7 @@ class MessagePassingExecutor:
         self._data = data
         self._local = local
         self._formats = formats or NumberFormats()
-        self._keeps_state = keeps_state(split, data.train_features[:2].clone())
+        self.keeps_state = keeps_state(split, data.train_features[:2])
         travels = {*self._names.trained, *split.changed}
         if self._formats.frozen_weights_travel:
             travels = set(split.block)
@@ -204,7 +204,7 @@ class MessagePassingExecutor:
         devices = [self._device(weights, cut) for cut in cuts]
         sides, server = self._server(weights, cuts, plan.samples)
         held = [{**device.tensors, **side} for device, side in zip(devices, sides, strict=True)]
-        spaces = [Workspace(self._split)] if not self._keeps_state else [Workspace(self._split) for _ in cuts]
+        spaces = [Workspace(self._split)] if not self.keeps_state else [Workspace(self._split) for _ in cuts]
         rows: list[list[Tensor]] = []
         for iteration in range(plan.iterations):
             rows.append([])

@@ -20,7 +20,7 @@ _DEEPEST = 5
 
 
 def keeps_state(split: SplitNetwork, inputs: Tensor) -> bool:
-    """Return whether a forward pass in training leaves something behind beside parameters and buffers.
+    """Return whether a forward pass, in training or evaluation, leaves more behind than parameters and buffers.
 
     A counter, a list that grows, a cache: what of it belongs to which device nobody can tell, so each device then
     starts its round from a copy of the network as it was made.
@@ -35,10 +35,11 @@ def keeps_state(split: SplitNetwork, inputs: Tensor) -> bool:
     network = Workspace(split).network
     before = _state(network)
     with seeded(0, inputs.device):
-        try:
-            network(inputs)
-        except Exception:  # whatever it is, the training will tell it where it matters
-            return False
+        for is_training in (True, False):
+            try:
+                network.train(is_training)(inputs.clone())
+            except Exception:  # whatever it is, the training will tell it where it matters
+                return False
     return _state(network) != before
 
 

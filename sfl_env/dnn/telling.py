@@ -1,0 +1,91 @@
+"""How torch tells of what runs: each function that Python code calls, and each operation below autograd."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sfl_env.dnn.record import Record
+
+_WRITES_STATISTICS = frozenset({"aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm"})
+"""Operations that write to their fourth and fifth argument, though they declare it nowhere."""
+
+
+class Functions(TorchFunctionMode):
+    """Tells of each function of torch that Python code calls."""
+
+    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._tell(func, args, kwargs or {})
+
+
+class Operations(TorchDispatchMode):
+    """Tells of each operation of torch, below autograd."""
+
+    def __init__(self, tell: Callable[[Any, Any, Any], Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
+        self._tell = tell
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._tell(func, args, kwargs or {})
+
+
+@contextmanager
+def chance_noticed(record: Record) -> Iterator[None]:
+    """Note in a record whether Python or NumPy draw random numbers, and put their generators back."""
+    # Networks draw from NumPy's global generator, if from any of its.
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        drawn = random.getstate() != before or repr(np.random.get_state()) != repr(numpy_before)  # noqa: NPY002
+        record.is_fixed = record.is_fixed and not drawn
+        random.setstate(before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def tensors_among(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among a function's arguments; quicker than a general walk, as it runs for each call."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors_among(value)
+        elif isinstance(value, dict):
+            yield from tensors_among(value.values())
+
+
+def written_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+    """Yield the arguments that an operation writes to."""
+    schema = func._schema
+    if schema.name in _WRITES_STATISTICS:
+        yield from args[3:5]
+    elif schema.is_mutable:
+        for argument, value in zip(schema.arguments, args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                yield value
+        for argument in schema.arguments:
+            if argument.name in kwargs and argument.alias_info is not None and argument.alias_info.is_write:
+                yield kwargs[argument.name]
+
+
+def plain_name(func: Any) -> str:
+    """Return what a function of torch is called, an operator without its underscores.
+
+    Examples
+    --------
+    >>> plain_name(torch.Tensor.__add__)
+    'add'
+    """
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":
+        name = getattr(getattr(func, "__self__", None), "__name__", "attribute")
+    return str(name).strip("_")
