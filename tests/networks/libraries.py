@@ -74,9 +74,35 @@ def _timm(name: str) -> Network:
     _import_torchvision()
     timm = import_module("timm")
     defaults = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    shape = tuple(defaults.input_size) if defaults is not None else (3, 224, 224)
+    size = _own_size(defaults) if name in _TIMM_OWN_SIZE.split() else _TIMM_SIZES.get(name, _SMALL)
     options = _TIMM_OPTIONS.get(name, {})
-    return Network("timm", name, lambda: timm.create_model(name, num_classes=NUM_CLASSES, **options), shape)
+
+    def make() -> nn.Module:
+        network: nn.Module = timm.create_model(name, num_classes=NUM_CLASSES, **options)
+        return network
+
+    return Network("timm", name, make, (3, size, size))
+
+
+def _own_size(defaults: Any) -> int:
+    """Return the height and width that timm's weights of a network were trained on."""
+    return 224 if defaults is None else int(defaults.input_size[-1])
+
+
+_SMALL = 96
+"""Height and width where a network takes any: less work, and 3 x 3 numbers are left of a picture at the end."""
+
+_TIMM_SIZES: dict[str, int] = {"sequencer2d_s": 112}  # a multiple of its patches' 14
+"""Height and width of those that take few sizes."""
+
+_TIMM_OWN_SIZE = """
+vit_tiny_patch16_224 deit_tiny_patch16_224 deit3_small_patch16_224 beit_base_patch16_224 eva02_tiny_patch14_224
+swin_tiny_patch4_window7_224 swinv2_cr_tiny_ns_224 cait_xxs24_224 levit_128s mixer_s16_224 gmlp_ti16_224
+resmlp_12_224 coat_tiny crossvit_tiny_240 tnt_s_legacy_patch16_224 pit_ti_224 convit_tiny efficientformer_l1
+efficientformerv2_s0 tiny_vit_5m_224 visformer_tiny maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 volo_d1_224
+vit_base_patch16_rope_reg1_gap_256 naflexvit_base_patch16_gap twins_pcpvt_small
+"""
+"""Those with positions learnt for one size, or windows made for it."""
 
 
 _TIMM_OPTIONS = {
@@ -104,14 +130,14 @@ _TORCHVISION_OPTIONS: dict[str, dict[str, Any]] = {
     "inception_v3": {"dropout": 0.0, "init_weights": False},
 }
 
-_TORCHVISION_SIZES = {"inception_v3": 299}
-"""Height and width of the pictures that a network's weights were trained on, where they are not 224."""
+_TORCHVISION_SIZES = {"vit_b_32": 224, "swin_t": 224, "swin_v2_t": 224, "maxvit_t": 224, "inception_v3": 299}
+"""Height and width of those that do not take any size, or whose windows are made for one."""
 
 
 def _torchvision(name: str) -> Network:
     models = import_module(f"{_import_torchvision().__name__}.models")
     options = _TORCHVISION_OPTIONS.get(name, {})
-    size = _TORCHVISION_SIZES.get(name, 224)
+    size = _TORCHVISION_SIZES.get(name, _SMALL)
 
     def make() -> nn.Module:
         network: nn.Module = models.get_model(name, weights=None, num_classes=NUM_CLASSES, **options)
