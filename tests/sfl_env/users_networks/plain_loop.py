@@ -212,7 +212,7 @@ def split_by_hand(split: SplitNetwork, cut: int, x: Tensor) -> Handed:
     def hand_over(tensor: Tensor) -> Tensor:
         received = tensor.detach().clone().requires_grad_(tensor.requires_grad)
         smashed.append((tensor, received, counter.get_total_flops()))
-        return received
+        return received.clone()  # which the server may write to
 
     with counter, split.handing_over(cut, hand_over):
         logits = split(x)

@@ -316,7 +316,7 @@ class RandomDepth(nn.Module):
         return self.last(h)
 
 
-CHANCE = {"torch": lambda: torch.rand(()).item(), "python": random.random, "numpy": np.random.rand}  # noqa: NPY002
+CHANCE = {"torch": lambda: torch.rand(()).item(), "python": lambda: random.random(), "numpy": lambda: np.random.rand()}  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", CHANCE)
