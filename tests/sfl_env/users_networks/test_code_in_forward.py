@@ -158,10 +158,13 @@ REGIONS: dict[str, Any] = {
 }
 
 
+UNCOUNTED = {"inference mode", "checkpoint", "reentrant checkpoint"}
+"""What torch's own counter fails on, and what a backward pass in two parts computes anew in both."""
+
+
 @pytest.mark.parametrize("name", REGIONS)
 def test_the_networks_own_code_runs_as_it_is_written(name: str) -> None:
-    # A checkpoint computes its forward pass anew in the backward pass, by a split at its own place as elsewhere.
-    assert_is_the_users_own(User(REGIONS[name]))
+    assert_is_the_users_own(User(REGIONS[name]), by_hand=name not in UNCOUNTED)
 
 
 # K05 and K11: steps in place at the start of the network, of a block, of the server side.
