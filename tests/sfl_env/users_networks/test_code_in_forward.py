@@ -13,7 +13,14 @@ from torch.utils.checkpoint import checkpoint
 from sfl_env.dnn.measure import profile
 from sfl_env.learning import SplitFederatedTraining, TensorData, scheme
 from sfl_env.learning.plan import LocalTraining
-from tests.sfl_env.users_networks.plain_loop import CLASSES, K, User, assert_is_the_users_own, message_passing, trained
+from tests.sfl_env.users_networks.plain_loop import (
+    CLASSES,
+    K,
+    User,
+    assert_is_the_users_own,
+    message_passing,
+    trained,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -210,7 +217,9 @@ IN_PLACE: dict[str, Any] = {
     "fills gaps of its input": FillsGaps,
     "blocks that begin in place": in_place_blocks,
     "sums in place": residual_sums_in_place,
-    "first step in place": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)),
+    "first step in place": lambda: nn.Sequential(
+        nn.ReLU(inplace=True), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)
+    ),
 }
 
 
@@ -319,7 +328,11 @@ class RandomDepth(nn.Module):
         return self.last(h)
 
 
-CHANCE = {"torch": lambda: torch.rand(()).item(), "python": lambda: random.random(), "numpy": lambda: np.random.rand()}  # noqa: NPY002
+CHANCE = {
+    "torch": lambda: torch.rand(()).item(),
+    "python": lambda: random.random(),
+    "numpy": lambda: np.random.rand(),
+}
 
 
 @pytest.mark.parametrize("name", CHANCE)

@@ -51,7 +51,10 @@ PRODUCTS: dict[str, tuple[Any, float]] = {
     "tensordot": (lambda: Between(lambda h, w: torch.tensordot(h, w, dims=1), 8, 8), 2 * 64),
     "bilinear": (lambda: Between(lambda h, w: nn.functional.bilinear(h, h, w), 8, 8, 8), 2 * (8 * 64 + 8 * 8)),
     "distances to vectors": (lambda: Between(lambda h, w: torch.cdist(h, w), 8, 8), 3 * 64),
-    "inner products of pairs": (lambda: Between(lambda h, w: h * (h.unsqueeze(1) @ w @ h.unsqueeze(2))[:, 0], 8, 8), 144),
+    "inner products of pairs": (
+        lambda: Between(lambda h, w: h * (h.unsqueeze(1) @ w @ h.unsqueeze(2))[:, 0], 8, 8),
+        144,
+    ),
 }
 
 
@@ -358,7 +361,7 @@ def test_a_network_is_copied_and_pickled_with_its_training() -> None:
         chain, User(chain).data(), scheme("iid", K), LocalTraining(1, 4), device="cpu"
     )
     training.reset(0)
-    for other in (copy.deepcopy(training), pickle.loads(pickle.dumps(training))):  # noqa: S301
+    for other in (copy.deepcopy(training), pickle.loads(pickle.dumps(training))):
         other.run_round([0] * K)
         assert other.round == 1
     assert training.round == 0

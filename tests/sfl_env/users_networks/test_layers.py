@@ -10,7 +10,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import ProfileError
-from tests.sfl_env.users_networks.plain_loop import K, User, assert_is_the_users_own, fused, message_passing, trained
+from tests.sfl_env.users_networks.plain_loop import (
+    K,
+    User,
+    assert_is_the_users_own,
+    fused,
+    message_passing,
+    trained,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -134,7 +134,11 @@ def test_a_device_that_trains_nothing_gets_no_gradient_back_and_sends_no_weights
 class InItselfTwice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.into, self.block, self.out = nn.Linear(6, 8), nn.Sequential(nn.Linear(8, 8), nn.Tanh()), nn.Linear(8, 3)
+        self.into, self.block, self.out = (
+            nn.Linear(6, 8),
+            nn.Sequential(nn.Linear(8, 8), nn.Tanh()),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, x: Tensor) -> Any:
         return self.out(self.block(self.block(self.into(x))))
@@ -220,7 +224,9 @@ def test_parameters_without_use_stay_as_they_are(make: Any) -> None:
     user = User(make)
     assert_is_the_users_own(user)
     network = user.network()
-    unused = [name for name in dict(network.named_parameters()) if name.startswith(("other", "token", "unheard", "b."))]
+    unused = [
+        name for name in dict(network.named_parameters()) if name.startswith(("other", "token", "unheard", "b."))
+    ]
     after = trained(fused(user), network, user.plan([0] * K))
     assert unused
     assert all(torch.equal(after[name], dict(network.named_parameters())[name]) for name in unused)
