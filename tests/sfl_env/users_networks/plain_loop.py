@@ -164,7 +164,7 @@ def assert_is_the_users_own(user: User, *, by_hand: bool = True) -> None:
 
 
 def assert_trains_like_the_plain_loop(user: User, split: SplitNetwork) -> None:
-    """All executors leave what FedAvg over the user's own module does, whatever the cuts; bits are those charged."""
+    """All executors leave what FedAvg over the user's own module does; bits on the air are those charged."""
     wanted = federated(user)
     data, local = user.data(), user.local()
     costs = profile_of(split, user.shape, "net")

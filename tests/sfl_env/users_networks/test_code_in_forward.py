@@ -331,7 +331,7 @@ class RandomDepth(nn.Module):
 CHANCE = {
     "torch": lambda: torch.rand(()).item(),
     "python": lambda: random.random(),
-    "numpy": lambda: np.random.rand(),
+    "numpy": lambda: np.random.rand(),  # noqa: NPY002
 }
 
 

@@ -1,4 +1,4 @@
-"""At the cut one tensor is really handed over, and only its gradient comes back; servers share what they should."""
+"""At the cut one tensor is really handed over, and only its gradient comes back; shared servers share it."""
 
 import pickle
 from typing import Any
