@@ -97,12 +97,12 @@ class Contradictions:
 
     def _check_gradient(self) -> None:
         sent, returned = self._arrays["smashed_elements"], self._arrays["smashed_gradient_elements"]
-        other = (returned != 0.0) & (returned != sent)
+        other = returned > sent
         if other.any():
             index, place = self._place("smashed_gradient_elements", other)
             raise ProfileError(
-                f"{place} is {returned[index]:g}; it has to be smashed_elements[{index}], {sent[index]:g}, or 0 "
-                "where no gradient is wanted."
+                f"{place} is {returned[index]:g}; it can be at most smashed_elements[{index}], {sent[index]:g}; less "
+                "where masks are sent, and 0 where no gradient is wanted."
             )
 
     def _check_steps(self, field: str, growing: Array, verb: str) -> None:

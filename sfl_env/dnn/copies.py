@@ -1,7 +1,7 @@
 """Copies of a user's network: what is watched or trained is never the network itself."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ def own_copy(network: M) -> M:
 
 
 def held_tensors(network: nn.Module) -> Iterator[Tensor]:
-    """Yield each tensor that a module of the network holds as parameter, buffer or plain attribute.
+    """Yield each tensor that a module of the network holds as parameter, buffer or plain attribute, or in a list.
 
     Raises
     ------
@@ -45,13 +45,27 @@ def held_tensors(network: nn.Module) -> Iterator[Tensor]:
         If one gets its shape from a first run.
     """
     for part in network.modules():
-        plain = [value for value in vars(part).values() if isinstance(value, Tensor)]
-        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False), *plain):
+        own = [value for name, value in vars(part).items() if name not in _NOT_PLAIN]
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False), *_tensors_among(own)):
             if is_lazy(tensor):
                 raise ProfileError(
                     f"A {type(part).__name__} has parameters without a shape; run the network on one batch first."
                 )
             yield tensor
+
+
+_NOT_PLAIN = frozenset({"_parameters", "_buffers", "_modules"})
+"""Attributes of a module that hold what is listed otherwise."""
+
+
+def _tensors_among(values: Iterable[object]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple | set):
+            yield from _tensors_among(value)
+        elif isinstance(value, dict):
+            yield from _tensors_among(value.values())
 
 
 def copied(network: M, memo: dict[int, object]) -> M:

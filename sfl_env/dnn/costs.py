@@ -6,14 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sfl_env.arrays import Array
-from sfl_env.dnn.cuts import Cut
+from sfl_env.dnn.cuts import Cut, elements_sent
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Candidate, Record
 from sfl_env.errors import ProfileError
-
-BATCHES = (2, 3, 5)
-"""Batch sizes to run with: two tell what grows with the batch and what does not, the third, forward only, that
-nothing else does. Not 1, which batch normalisation refuses."""
 
 
 class Affine(NamedTuple):
@@ -29,6 +25,7 @@ class DeviceCosts(NamedTuple):
     forward_flops: Affine
     backward_flops: Affine
     smashed_elements: Array  # (C,) of a sample
+    accompanying_elements: Array  # (C,) of a sample: masks and whole numbers that are sent with the smashed data
     wants_gradient: tuple[bool, ...]  # (C,) whether the gradient of the smashed data comes back
     saved_elements: Array  # (C,) of a sample, that the backward pass needs
 
@@ -38,22 +35,29 @@ def candidates_by_place(record: Record) -> dict[Place, Candidate]:
     return {candidate.place: candidate for candidate in record.candidates}
 
 
-def is_per_sample(place: Place, records: Sequence[Record]) -> bool:
-    """Whether what is at a place is there in the runs with all batch sizes, and grows as they do."""
-    found = [candidates_by_place(record).get(place) for record in records]
-    elements = [candidate.elements for candidate in found if candidate is not None]
-    return len(elements) == len(records) and all(
-        number * BATCHES[0] == elements[0] * batch for number, batch in zip(elements, BATCHES, strict=True)
-    )
+def sent_per_sample(records: Sequence[Record], batches: Sequence[int]) -> set[Place]:
+    """Return the places that the runs with all batch sizes have, and at which what is sent grows as they do."""
+    first, *others = (elements_sent(record) for record in records)
+    return {
+        place
+        for place, sent in first.items()
+        if all(
+            place in other and all(n * batches[0] == m * batch for n, m in zip(other[place], sent, strict=True))
+            for other, batch in zip(others, batches[1:], strict=True)
+        )
+    }
 
 
-def device_costs(records: Sequence[Record], cuts: Sequence[Cut], what: str) -> DeviceCosts:
+def device_costs(records: Sequence[Record], batches: Sequence[int], cuts: Sequence[Cut], what: str) -> DeviceCosts:
     """Return what the device side of each cut costs.
 
     Parameters
     ----------
     records : sequence of Record
-        One run for each of :data:`BATCHES`.
+        One run for each batch size.
+    batches : sequence of int
+        Their sizes: two tell what grows with the batch and what does not, a third, forward only, that nothing
+        else does.
     cuts : sequence of Cut
         The last one keeps the whole network on the device.
     what : str
@@ -71,14 +75,16 @@ def device_costs(records: Sequence[Record], cuts: Sequence[Cut], what: str) -> D
         [_until(record, ends, cost) for record, ends in zip(records, moments, strict=True)]
         for cost in ("forward_flops", "backward_flops", "saved_elements")
     )
-    elements = [found[0][place].elements / BATCHES[0] for place in inner]
+    sent = elements_sent(records[0])
+    elements, accompanying = np.array([*(sent[place] for place in inner), (0, 0)]).T / batches[0]
     return DeviceCosts(
-        _affine("forward FLOPs", forward, cuts, what),
-        _affine("backward FLOPs", backward[:2], cuts, what),
-        np.array([*elements, 0.0]),
+        _affine("forward FLOPs", forward, batches, cuts, what),
+        _affine("backward FLOPs", backward[:2], batches[:2], cuts, what),
+        elements,
+        accompanying,
         (*(found[0][place].wants_gradient for place in inner), False),
         # Statistics of a batch are saved too; the difference leaves out what does not grow with it.
-        (saved[1] - saved[0]) / (BATCHES[1] - BATCHES[0]),
+        (saved[1] - saved[0]) / (batches[1] - batches[0]),
     )
 
 
@@ -88,15 +94,15 @@ def _until(record: Record, ends: Sequence[int], cost: str) -> Array:
     return total[[*ends, -1]]
 
 
-def _affine(name: str, costs: Sequence[Array], cuts: Sequence[Cut], what: str) -> Affine:
-    per_sample = (costs[1] - costs[0]) / (BATCHES[1] - BATCHES[0])
-    per_batch = costs[0] - BATCHES[0] * per_sample
+def _affine(name: str, costs: Sequence[Array], batches: Sequence[int], cuts: Sequence[Cut], what: str) -> Affine:
+    per_sample = (costs[1] - costs[0]) / (batches[1] - batches[0])
+    per_batch = costs[0] - batches[0] * per_sample
     differs = (per_batch < 0.0) | (per_sample < 0.0)
-    for cost, batch in zip(costs, BATCHES, strict=False):
+    for cost, batch in zip(costs, batches, strict=True):
         differs |= cost != per_batch + batch * per_sample
     if differs.any():
         index = int(np.argmax(differs))
-        told = ", ".join(f"{cost[index]:g} for {batch}" for cost, batch in zip(costs, BATCHES, strict=False))
+        told = ", ".join(f"{cost[index]:g} for {batch}" for cost, batch in zip(costs, batches, strict=True))
         raise ProfileError(
             f"The {name} of {what} up to {cuts[index].name!r} are no sum of a part for each sample and one for "
             f"the batch ({told} samples), so there is no cost per sample. Keep the batch as the first dimension "

@@ -20,8 +20,10 @@ class Cut(NamedTuple):
 def legal_candidates(record: Record, parameters: frozenset[str]) -> list[Candidate]:
     """Return the candidates of a run that a cut can be made at, in order.
 
-    A floating-point tensor is the only one that crosses; parameters lie before it; nothing that training changes
-    is used on both sides; and its gradient comes back if anything before it is trained.
+    A floating-point tensor is the only one that crosses, besides masks and whole numbers that the device computes
+    from the input without parameters; parameters lie before it; nothing that training changes
+    is used on both sides; its gradient comes back if anything before it is trained; and it is not computed anew in
+    the backward pass, which would have to go on over the cut.
 
     Parameters
     ----------
@@ -36,12 +38,29 @@ def legal_candidates(record: Record, parameters: frozenset[str]) -> list[Candida
     return [
         candidate
         for candidate, alive in zip(record.candidates, crossing(record), strict=True)
-        if alive == {candidate.tensor}
+        if crosses_alone(candidate, alive, record)
         and candidate.is_floating_point
         and candidate.moment > parameters_from
         and candidate.moment not in tied
         and (candidate.wants_gradient or candidate.moment <= trained_from)
+        and not candidate.is_computed_anew
     ]
+
+
+def crosses_alone(candidate: Candidate, alive: frozenset[int], record: Record) -> bool:
+    """Whether nothing crosses with a candidate but what accompanies it."""
+    return {key for key in alive if not record.lives[key].accompanies} == {candidate.tensor}
+
+
+def elements_sent(record: Record) -> dict[Place, tuple[int, int]]:
+    """Return for each place the elements of the candidate, and of what accompanies it."""
+    return {
+        candidate.place: (
+            candidate.elements,
+            sum(record.lives[key].elements for key in alive if record.lives[key].accompanies),
+        )
+        for candidate, alive in zip(record.candidates, crossing(record), strict=True)
+    }
 
 
 def crossing(record: Record) -> list[frozenset[int]]:
@@ -114,12 +133,22 @@ def cheapest(candidates: Sequence[Candidate], record: Record) -> list[Candidate]
     """
     costly = [index for index, call in enumerate(record.calls) if call.forward_flops]
     best: dict[int, Candidate] = {}
+    sent = {place: sum(elements) for place, elements in elements_sent(record).items()}
     for candidate in candidates:
         before = sum(index < candidate.moment for index in costly)
         known = best.get(before)
-        if 0 < before < len(costly) and (known is None or candidate.elements <= known.elements):
+        if 0 < before < len(costly) and (
+            known is None
+            or sent[candidate.place] < sent[known.place]
+            or (sent[candidate.place] == sent[known.place] and not _only_looks_at(candidate, known))
+        ):
             best[before] = candidate
     return list(best.values())
+
+
+def _only_looks_at(candidate: Candidate, known: Candidate) -> bool:
+    """Whether a function's result is what a module returned, in another form: the module tells more."""
+    return candidate.place.step is not None and candidate.memory is not None and candidate.memory == known.memory
 
 
 def why_none(record: Record, parameters: frozenset[str], what: str) -> str:

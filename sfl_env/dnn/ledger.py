@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from sfl_env.dnn.record import Life
@@ -16,6 +17,9 @@ class _Memory:
     depends_since: int | None = None  # moment from which it holds what depends on the input
     names: set[str] = field(default_factory=set)  # parameters and buffers that it holds or was computed from
     is_random: bool = False
+    is_input: bool = False  # the network's input itself
+    is_mask: bool = False  # truth values of the input, or numbers made of them
+    accompanies: bool = False  # a mask, or whole numbers computed from the input without parameters
 
 
 class Ledger:
@@ -25,17 +29,23 @@ class Ledger:
     place and tensors that were handed on unseen have the same one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Iterable[str]) -> None:
+        self._parameters = frozenset(parameters)
         self._memories: dict[int, _Memory] = {}
         self._made: dict[int, tuple[Tensor, int, str]] = {}
         self._lives: dict[int, Life] = {}
 
-    def hold(self, tensor: Tensor, names: Iterable[str], depends: bool = False) -> None:
-        """Note a tensor that was there before the run: a parameter, a buffer, the input."""
+    def hold(self, tensor: Tensor, name: str) -> None:
+        """Note a parameter or buffer."""
         memory = self._memory(tensor)
         if memory is not None:
-            memory.names.update(names)
-            memory.depends_since = 0 if depends else memory.depends_since
+            memory.names.add(name)
+
+    def hold_input(self, tensor: Tensor) -> None:
+        """Note the network's input."""
+        memory = self._memory(tensor)
+        if memory is not None:
+            memory.depends_since, memory.is_input = 0, True
         self._made[id(tensor)] = (tensor, 0, "the input")
 
     def is_known(self, tensor: Tensor) -> bool:
@@ -74,9 +84,27 @@ class Ledger:
             memory.is_random = memory.is_random or is_random
             if not depends:
                 memory.names.update(names)
-            elif memory.depends_since is None:
-                memory.depends_since = moment
+            else:
+                self._note_kind(
+                    memory, tensor, [each for each in memories if each.depends_since is not None], names
+                )
+                memory.depends_since = moment if memory.depends_since is None else memory.depends_since
         return names if depends else set()
+
+    def _note_kind(self, memory: _Memory, result: Tensor, sources: list[_Memory], names: set[str]) -> None:
+        """Note whether a result can accompany the smashed data, as the device has it without the network."""
+        is_plain = names.isdisjoint(self._parameters)
+        is_plain = is_plain and all(source.is_input or source.accompanies for source in sources)
+        of_masks = is_plain and all(source.is_mask for source in sources)
+        is_whole = not (result.is_floating_point() or result.is_complex())
+        is_new = memory.depends_since is None
+        memory.is_mask = (is_new or memory.is_mask) and (of_masks or (is_plain and result.dtype is torch.bool))
+        memory.accompanies = (is_new or memory.accompanies) and ((is_plain and is_whole) or of_masks)
+
+    def accompanies(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a mask, or whole numbers, computed from the input without parameters."""
+        memory = self._memory(tensor)
+        return memory is not None and memory.accompanies
 
     def read(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads a tensor."""
@@ -87,7 +115,9 @@ class Ledger:
             # Handed on unseen: it may be as old as its memory.
             self._made[id(tensor)] = (tensor, memory.depends_since, "a tensor that was not seen before")
         _, since, name = self._made[id(tensor)]
-        self._lives[id(tensor)] = Life(max(since, memory.depends_since), moment, name)
+        # The device can compute what accompanies as soon as it has the input.
+        since = 0 if memory.accompanies else max(since, memory.depends_since)
+        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.accompanies)
 
     def read_memory(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads the memory of a tensor that it was not given."""
@@ -95,7 +125,7 @@ class Ledger:
         if memory is not None and memory.depends_since is not None and memory.depends_since < moment:
             key = address(tensor)
             assert key is not None
-            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before")
+            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before", 0, False)
 
     @property
     def lives(self) -> dict[int, Life]:

@@ -73,7 +73,7 @@ def profile_of(split: SplitNetwork, input_shape: tuple[int, ...], name: str) -> 
         device_backward_flops=backward.per_sample,
         server_forward_flops=_after(forward.per_sample),
         server_backward_flops=_after(backward.per_sample),
-        smashed_elements=split.costs.smashed_elements,
+        smashed_elements=split.costs.smashed_elements + split.costs.accompanying_elements,
         device_parameters=parameters,
         device_buffers=buffers,
         device_activation_elements=split.costs.saved_elements,

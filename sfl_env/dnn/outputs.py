@@ -13,7 +13,7 @@ def logits_of(output: Any, what: str) -> Tensor:
     """Return what a network says of the classes: its output, or the ``logits`` of its output.
 
     Networks of other libraries return an object with ``logits`` and more beside them (a loss, caches, auxiliary
-    heads); what is beside them is neither sent nor trained on.
+    heads); what is beside them is neither sent nor trained on. Those without a head have a ``last_hidden_state``.
 
     Parameters
     ----------
@@ -34,8 +34,10 @@ def logits_of(output: Any, what: str) -> Tensor:
     torch.Size([2, 3])
     """
     found = output
-    if not isinstance(output, Tensor):
-        found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    for name in () if isinstance(output, Tensor) else ("logits", "last_hidden_state"):
+        found = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(found, Tensor):
+            break
     if not isinstance(found, Tensor):
         raise ProfileError(
             f"{what} has to return one tensor, or an object with the tensor 'logits'; it returns a "

@@ -23,9 +23,11 @@ class Candidate(NamedTuple):
     place: Place
     moment: int  # number of calls before it
     tensor: int  # key of the tensor
+    memory: int | None  # the same for views of one tensor
     elements: int
     is_floating_point: bool
     wants_gradient: bool
+    is_computed_anew: bool  # in the backward pass, as within a checkpoint
     function: str  # that made it, where the place is not what a module returns
     parent: str  # path of the module that called the module which returns it
     number: int  # how many modules that one had called before
@@ -37,6 +39,8 @@ class Life(NamedTuple):
     since: int
     last_read: int
     name: str
+    elements: int
+    accompanies: bool  # the smashed data: a mask or whole numbers that are computed without parameters
 
 
 @dataclass
@@ -71,6 +75,11 @@ class Record:
     returned: dict[str, int] = field(default_factory=dict)
     is_fixed: bool = True
     logits: int = 0
+
+    @property
+    def form(self) -> list[str]:
+        """What was called, in order."""
+        return [call.name for call in self.calls]
 
     @property
     def forward_flops(self) -> float:

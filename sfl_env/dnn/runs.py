@@ -1,6 +1,8 @@
 """Runs of copies of a network: without values where it can do without, else with real ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -15,9 +17,13 @@ from sfl_env.dnn.record import Record
 from sfl_env.dnn.watch import watch
 from sfl_env.errors import ProfileError
 
+BATCHES = ((2, 3, 5), (4, 6, 10), (16, 24, 40))
+"""Batch sizes to run with, three at a time, the smallest that a network takes. Not 1, which batch normalisation
+refuses."""
+
 
 class Runner(NamedTuple):
-    """How a network is run: on which input, and whether with values.
+    """How a network is run: on which input, in batches of which sizes, and whether with values.
 
     Without values nothing is computed, and a large network is watched in a moment. A network that asks for values
     (Python code that decides by numbers, or hands them to NumPy) is run on random ones.
@@ -26,6 +32,7 @@ class Runner(NamedTuple):
     network: nn.Module
     input_shape: tuple[int, ...]
     dtype: torch.dtype
+    batches: tuple[int, int, int]
     is_hollow: bool
 
     def run(
@@ -42,31 +49,40 @@ class Runner(NamedTuple):
         handed_over : iterable of Place
             Where to hand on copies, as a cut does.
         seed : int
-            Of values and of what the network draws.
+            Of what the network draws.
         """
-        with training_modes(), torch.random.fork_rng(devices=[]):
+        with training_modes(), _made_on_the_cpu(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             if not self.is_hollow:
                 copy = own_copy(self.network).train()
-                x = self._values(batch, next(copy.parameters(), torch.empty(0)).device)
-                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
+                x = self._values(batch, next((p.device for p in copy.parameters()), torch.device("cpu")))
+                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over, seed=seed)
             with hollow_tensors():
                 copy = hollow_copy(self.network).train()
-                x = torch.empty((batch, *self.input_shape), dtype=self.dtype)
-                held = state_of(copy)
-                return watch(copy, held, x, backward=backward, handed_over=handed_over, quicker=QUICKER)
+                x = torch.empty((batch, *self.input_shape), dtype=self.dtype, device="cpu")
+                return watch(
+                    copy,
+                    state_of(copy),
+                    x,
+                    backward=backward,
+                    handed_over=handed_over,
+                    seed=seed,
+                    quicker=QUICKER,
+                )
 
     def _values(self, batch: int, device: torch.device) -> Tensor:
         shape = (batch, *self.input_shape)
-        if self.dtype.is_floating_point:
-            return torch.randn(shape, dtype=torch.float32).to(device, self.dtype)
-        return torch.zeros(shape, dtype=self.dtype, device=device)  # the one token that all vocabularies have
+        if not self.dtype.is_floating_point:
+            return torch.zeros(shape, dtype=self.dtype, device=device)  # the one token that all vocabularies have
+        # A generator of its own: what the network draws does not depend on the batch.
+        own = torch.Generator("cpu").manual_seed(0)
+        return torch.randn(shape, generator=own, dtype=torch.float32, device="cpu").to(device, self.dtype)
 
 
 def first_run(
-    network: nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype | None, batch: int
+    network: nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype | None
 ) -> tuple[Runner, Record]:
-    """Return a way to run the network that works, and the record of the run that shows it.
+    """Return a way to run the network that works, and the record of its run with the smallest batch.
 
     Parameters
     ----------
@@ -77,8 +93,6 @@ def first_run(
     input_dtype : torch.dtype, optional
         Of the input. By default that of the network's parameters, and where it does not take such numbers,
         ``int64`` (tokens).
-    batch : int
-        Samples to try with.
 
     Raises
     ------
@@ -87,24 +101,34 @@ def first_run(
     """
     own = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     kinds = [input_dtype] if input_dtype is not None else [own, torch.int64]
+    has_values = not any(parameter.is_meta for parameter in network.parameters())
     failures: list[BaseException] = []
-    for is_hollow in (True, False):
-        for dtype in kinds:
-            ways = Runner(network, input_shape, dtype, is_hollow)
+    for is_hollow in (True, False) if has_values else (True,):
+        for batches, dtype in product(BATCHES, kinds):
+            ways = Runner(network, input_shape, dtype, batches, is_hollow)
             try:
-                record = ways.run(batch)
-            except (ProfileError, KeyboardInterrupt):
+                return ways, ways.run(batches[0])
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the user's own code runs here, which may raise anything at all
                 failures.append(error)
-            else:
-                return ways, record
-    told = failures[len(kinds)]  # of the first run with values: nothing that only hollow tensors cannot do
+    # The first run with values: it fails at nothing that only hollow tensors cannot do.
+    told = failures[len(BATCHES) * len(kinds) if has_values else 0]
+    if isinstance(told, ProfileError):
+        raise told
     hint = "" if input_dtype is not None else " If it takes numbers of another type, name it as input_dtype."
     raise ProfileError(
         f"{type(network).__name__} does not take a {kinds[0]} input of shape "
-        f"(batch, {', '.join(map(str, input_shape))}) ({reason(told)}).{hint}"
+        f"(batch, {', '.join(map(str, input_shape))}), tried with batches of "
+        f"{', '.join(str(batches[0]) for batches in BATCHES)} ({reason(told)}).{hint}"
     ) from told
+
+
+@contextmanager
+def _made_on_the_cpu() -> Iterator[None]:
+    """Have tensors be made on the CPU, whatever default the caller has set."""
+    with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
+        yield
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

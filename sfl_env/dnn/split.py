@@ -6,8 +6,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from sfl_env.dnn.costs import BATCHES, DeviceCosts, device_costs, is_per_sample
-from sfl_env.dnn.cuts import Cut, cheapest, crossing, legal_candidates, representatives, uses, why_none
+from sfl_env.dnn.costs import DeviceCosts, device_costs, sent_per_sample
+from sfl_env.dnn.cuts import (
+    Cut,
+    cheapest,
+    crosses_alone,
+    crossing,
+    legal_candidates,
+    representatives,
+    uses,
+    why_none,
+)
 from sfl_env.dnn.names import best_named, children_in_turn, name_of, unlike_names
 from sfl_env.dnn.outputs import logits_of
 from sfl_env.dnn.places import Exchange, exchanged
@@ -117,7 +126,7 @@ def as_chain(
     """
     if not isinstance(module, nn.Module):
         raise ProfileError(f"The network is a {type(module).__name__}; it has to be a torch.nn.Module.")
-    ways, record = first_run(module, checked_shape(input_shape), input_dtype, BATCHES[0])
+    ways, record = first_run(module, checked_shape(input_shape), input_dtype)
     return _Search(module, ways, record).found()
 
 
@@ -130,18 +139,23 @@ class _Search:
         self._what = type(network).__name__
         self._parameters = frozenset(name for name, _ in network.named_parameters())
         self._children = children_in_turn(network)
-        first = [record]
-        if not record.is_fixed:
-            first += [ways.run(BATCHES[0], seed=seed) for seed in range(1, _SEEDS)]
-        # What is drawn does not depend on the batch: equal seeds run the same layers.
-        self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
-        _, second, third = BATCHES
-        self._alike = [
+        self._seed, self._record, self._others = 0, record, list[Record]()
+        self._alike = self._of_all_sizes()
+        self._is_fixed = all(each.is_fixed and each.form == record.form for each in self._alike)
+        if not self._is_fixed:
+            first = [record, *(ways.run(ways.batches[0], seed=seed) for seed in range(1, _SEEDS))]
+            self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
+            self._others = [record for record in first if record is not self._record]
+            self._alike = self._of_all_sizes()
+
+    def _of_all_sizes(self) -> list[Record]:
+        """Return runs with all batch sizes; draws don't depend on these, so equal seeds run the same layers."""
+        _, second, third = self._ways.batches
+        return [
             self._record,
-            ways.run(second, seed=self._seed),
-            ways.run(third, seed=self._seed, backward=False),
+            self._ways.run(second, seed=self._seed),
+            self._ways.run(third, seed=self._seed, backward=False),
         ]
-        self._others = [record for record in first if record is not self._record]
 
     def found(self) -> SplitNetwork:
         """Return the network with its cuts."""
@@ -157,7 +171,7 @@ class _Search:
             self._blocks([candidate.moment for candidate in chosen]),
             frozenset(first.changed),
             frozenset(first.trained),
-            device_costs(self._alike, cuts, self._what),
+            device_costs(self._alike, self._ways.batches, cuts, self._what),
         )
 
     def _legal(self) -> list[Candidate]:
@@ -168,17 +182,18 @@ class _Search:
             legal = [candidate for candidate in legal if candidate.place in there]
         if self._children is not None:
             legal = [candidate for candidate in legal if self._children.end_with(candidate)]
-        whole = [candidate for candidate in legal if is_per_sample(candidate.place, self._alike)]
-        return representatives(whole, self._network, self._record.is_fixed)
+        per_sample = sent_per_sample(self._alike, self._ways.batches)
+        whole = [candidate for candidate in legal if candidate.place in per_sample]
+        return representatives(whole, self._network, self._is_fixed)
 
     def _kept_apart(self, candidates: list[Candidate]) -> list[Candidate]:
         """Return those at which a copy can be handed over: nothing goes on with what it is a copy of."""
         places = [candidate.place for candidate in candidates]
-        handed = self._ways.run(BATCHES[0], backward=False, handed_over=places, seed=self._seed)
+        handed = self._ways.run(self._ways.batches[0], backward=False, handed_over=places, seed=self._seed)
         alone = {
             candidate.place
             for candidate, alive in zip(handed.candidates, crossing(handed), strict=True)
-            if alive == {candidate.tensor}
+            if crosses_alone(candidate, alive, handed)
         }
         return [candidate for candidate in candidates if candidate.place in alone]
 

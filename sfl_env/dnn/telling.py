@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -39,17 +39,36 @@ class Operations(TorchDispatchMode):
 
 
 @contextmanager
-def chance_noticed(record: Record) -> Iterator[None]:
-    """Note in a record whether Python or NumPy draw random numbers, and put their generators back."""
-    # Networks draw from NumPy's global generator, if from any of its.
+def chance_noticed(record: Record, network: nn.Module, seed: int) -> Iterator[None]:
+    """Note in a record whether Python or NumPy draw random numbers, or the network from generators of its own.
+
+    Python's and NumPy's common generators are seeded for a while, and put back.
+    """
+    # Networks draw from NumPy's common generator, if from any of its.
     before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    seeded = _generators(network)
     try:
         yield
     finally:
-        drawn = random.getstate() != before or repr(np.random.get_state()) != repr(numpy_before)  # noqa: NPY002
-        record.is_fixed = record.is_fixed and not drawn
+        record.is_fixed = record.is_fixed and _generators(network) == seeded
         random.setstate(before)
         np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def _generators(network: nn.Module) -> list[str]:
+    """Return where the common generators of Python and NumPy stand, and those that modules hold."""
+    own = [value for module in network.modules() for value in vars(module).values()]
+    states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002
+    for value in own:
+        if isinstance(value, np.random.Generator):
+            states.append(repr(value.bit_generator.state))
+        elif isinstance(value, np.random.RandomState):
+            states.append(repr(value.get_state()))
+        elif isinstance(value, random.Random):
+            states.append(repr(value.getstate()))
+    return states
 
 
 def tensors_among(values: Iterable[Any]) -> Iterator[Tensor]:

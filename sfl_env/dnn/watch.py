@@ -43,6 +43,7 @@ def watch(
     *,
     backward: bool,
     handed_over: Iterable[Place] = (),
+    seed: int = 0,
     quicker: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> Record:
     """Run a network once and return what was seen.
@@ -59,6 +60,8 @@ def watch(
         Run the backward pass, too.
     handed_over : iterable of Place
         Where to hand on copies, as a cut does.
+    seed : int
+        Of the common generators of Python and NumPy.
     quicker : mapping of functions, optional
         What to run in the place of which operations.
 
@@ -67,7 +70,7 @@ def watch(
     ProfileError
         If an operation's FLOPs are not known, or the network returns no logits.
     """
-    return _Watch(network, names, frozenset(handed_over), quicker or {}).run(x, backward=backward)
+    return _Watch(network, names, frozenset(handed_over), seed, quicker or {}).run(x, backward=backward)
 
 
 @dataclass
@@ -104,14 +107,16 @@ class _Watch:
         network: nn.Module,
         names: dict[str, Tensor],
         handed_over: frozenset[Place],
+        seed: int,
         quicker: Mapping[Any, Callable[..., Any]],
     ) -> None:
+        self._seed = seed
         self._quicker = quicker
         self._network = network
         self._names = names
         self._handed_over = handed_over
         self._record = Record()
-        self._ledger = Ledger()
+        self._ledger = Ledger(name for name, tensor in names.items() if isinstance(tensor, nn.Parameter))
         self._frames: list[_Frame] = []
         self._visits: dict[str, int] = {}
         self._open: _Open | None = None
@@ -120,22 +125,34 @@ class _Watch:
         self._saved: dict[int, Any] = {}  # storages that the backward pass needs, and those of weights
         self._in_backward = False
         self._blamed = 0
+        self._hooks: Any = None
+        self._computes_anew = False
 
     def run(self, x: Tensor, *, backward: bool) -> Record:
         for name, tensor in self._names.items():
-            self._ledger.hold(tensor, [name])
+            self._ledger.hold(tensor, name)
             self._saved[address(tensor) or 0] = tensor.untyped_storage()
-        self._ledger.hold(x, [], depends=True)
+        self._ledger.hold_input(x)
         buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
         self._hook_modules()
-        with plain_attention(), Operations(self._operation), chance_noticed(self._record):
+        with (
+            plain_attention(),
+            Operations(self._operation),
+            chance_noticed(self._record, self._network, self._seed),
+        ):
             with Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
+                self._hooks = _hooks_on_what_is_saved()
                 output = self._network(x)
             logits = logits_of(output, type(self._network).__name__)
             self._ledger.read(logits, len(self._record.calls))
             if backward and logits.requires_grad:
                 self._in_backward = True
+                before = torch._C._autograd._get_sequence_nr()
                 logits.backward(torch.ones_like(logits))
+                # Hooks on what is saved may as well move it elsewhere; what is computed anew makes new nodes.
+                self._computes_anew = torch._C._autograd._get_sequence_nr() != before
+        if not self._computes_anew:
+            self._record.candidates = [each._replace(is_computed_anew=False) for each in self._record.candidates]
         self._record.logits = id(logits)
         self._record.lives = self._ledger.lives
         now = dict(self._network.named_buffers())
@@ -184,8 +201,11 @@ class _Watch:
             return output
         record.calls.append(call)
         self._sequence.append(torch._C._autograd._get_sequence_nr())
-        for tensor in given:
-            self._ledger.read(tensor, moment)
+        made = [tensor for tensor in returned if self._ledger.depends(tensor)]
+        if not all(self._ledger.accompanies(tensor) for tensor in made) or not made:
+            # What only makes masks of masks is work of the device, wherever the network does it.
+            for tensor in given:
+                self._ledger.read(tensor, moment)
         new = [tensor for tensor in returned if not self._ledger.is_known(tensor)]
         for tensor in returned:
             self._ledger.made(tensor, moment, call.name)
@@ -212,9 +232,11 @@ class _Watch:
                     place=place,
                     moment=moment,
                     tensor=id(tensor),
+                    memory=address(tensor),
                     elements=tensor.numel(),
                     is_floating_point=tensor.is_floating_point(),
                     wants_gradient=tensor.requires_grad,
+                    is_computed_anew=_hooks_on_what_is_saved() != self._hooks,
                     function=function,
                     parent=where.parent.path,
                     number=where.parent.children,
@@ -301,3 +323,7 @@ class _Watch:
 
 def _shares(tensor: Tensor, other: Tensor | None) -> bool:
     return other is not None and address(tensor) == address(other)
+
+
+def _hooks_on_what_is_saved() -> Any:
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)

@@ -35,8 +35,9 @@ class NumberFormats(NamedTuple):
 class _Link:
     """The air between a device and the server; what is sent arrives as a copy."""
 
-    def __init__(self, formats: NumberFormats) -> None:
+    def __init__(self, formats: NumberFormats, accompanying: int) -> None:
         self._formats = formats
+        self._accompanying = accompanying  # numbers that are sent with a sample's smashed data
         self.uplink_bits = 0
         self.downlink_bits = 0
 
@@ -47,7 +48,7 @@ class _Link:
         self.uplink_bits += elements * self._formats.parameter_bits
 
     def upload_smashed(self, smashed: Tensor, labels: Tensor) -> Tensor:
-        self.uplink_bits += smashed.numel() * self._formats.activation_bits
+        self.uplink_bits += (smashed.numel() + len(labels) * self._accompanying) * self._formats.activation_bits
         self.uplink_bits += labels.numel() * self._formats.label_bits
         return smashed.clone()
 
@@ -251,7 +252,7 @@ class MessagePassingExecutor:
         return loss, gradients
 
     def _device(self, weights: Weights, cut: int) -> _Device:
-        link = _Link(self._formats)
+        link = _Link(self._formats, int(self._split.costs.accompanying_elements[cut]))
         link.download_model(self._travelling(weights, cut))
         tensors = self._copies(weights, range(cut + 1))
         trained = {name: tensors[name] for name in self._names.trained if name in tensors}

@@ -1,9 +1,10 @@
 """Max pooling before the activation: the same function and gradient, on fewer elements."""
 
-import copy
 from typing import TypeVar
 
 from torch import nn
+
+from sfl_env.dnn.copies import own_copy
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -23,7 +24,7 @@ def pool_before_activation(network: Module) -> Module:
       (2): ReLU()
     )
     """
-    changed = copy.deepcopy(network)
+    changed = own_copy(network)
     for parent in changed.modules():
         if type(parent) is not nn.Sequential:
             continue

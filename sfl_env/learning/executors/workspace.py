@@ -56,10 +56,15 @@ class Workspace:
     def step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, MaybeGradients]:
         """Return the mean loss of a mini-batch, and the gradients of all parameters that train."""
         loss = functional.cross_entropy(self.split(inputs), labels)
-        gradients = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
+        # Not ``autograd.grad``: reentrant checkpoints and hooks on parameters need the usual way.
+        if loss.requires_grad:
+            loss.backward()
         self._follow_new_buffers()
-        dense = (own.to_dense() if own is not None and own.is_sparse else own for own in gradients)
-        return loss.detach(), dict(zip(self._trained, dense, strict=True))
+        gradients: MaybeGradients = {}
+        for name, parameter in self._trained.items():
+            own, parameter.grad = parameter.grad, None
+            gradients[name] = own.to_dense() if own is not None and own.is_sparse else own
+        return loss.detach(), gradients
 
     def _follow_new_buffers(self) -> None:
         """Write buffers that the forward pass put anew into the memory of those before."""
