@@ -101,8 +101,8 @@ class Contradictions:
         if other.any():
             index, place = self._place("smashed_gradient_elements", other)
             raise ProfileError(
-                f"{place} is {returned[index]:g}; it can be at most smashed_elements[{index}], {sent[index]:g}; less "
-                "where masks are sent, and 0 where no gradient is wanted."
+                f"{place} is {returned[index]:g}; it can be at most smashed_elements[{index}], {sent[index]:g}, "
+                "less where masks are sent, and 0 where no gradient is wanted."
             )
 
     def _check_steps(self, field: str, growing: Array, verb: str) -> None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -70,5 +71,14 @@ def _tensors_among(values: Iterable[object]) -> Iterator[Tensor]:
 
 def copied(network: M, memo: dict[int, object]) -> M:
     """Return a deep copy in which some tensors, given by their identities, are others."""
+    for part in network.modules():
+        for value in vars(part).values():
+            if isinstance(value, torch.jit.ScriptFunction):
+                memo[id(value)] = value  # like any function it has nothing of its own, but refuses to be copied
     with foreign_code(f"{type(network).__name__} cannot be copied"):
-        return copy.deepcopy(network, memo)
+        made = copy.deepcopy(network, memo)
+    for scripted in made.modules():
+        for parameter in scripted.parameters() if isinstance(scripted, torch.jit.ScriptModule) else ():
+            if not parameter.is_leaf:  # torch clones them with their history
+                parameter.detach_().requires_grad_()
+    return made

@@ -1,7 +1,6 @@
 """Runs of copies of a network: without values where it can do without, else with real ones."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
@@ -51,7 +50,7 @@ class Runner(NamedTuple):
         seed : int
             Of what the network draws.
         """
-        with training_modes(), _made_on_the_cpu(), torch.random.fork_rng(devices=[]):
+        with training_modes(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             if not self.is_hollow:
                 copy = own_copy(self.network).train()
@@ -122,13 +121,6 @@ def first_run(
         f"(batch, {', '.join(map(str, input_shape))}), tried with batches of "
         f"{', '.join(str(batches[0]) for batches in BATCHES)} ({reason(told)}).{hint}"
     ) from told
-
-
-@contextmanager
-def _made_on_the_cpu() -> Iterator[None]:
-    """Have tensors be made on the CPU, whatever default the caller has set."""
-    with nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"):
-        yield
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

@@ -157,7 +157,9 @@ class _Watch:
         self._record.lives = self._ledger.lives
         now = dict(self._network.named_buffers())
         self._record.changed |= {name for name, buffer in buffers.items() if now.get(name) is not buffer}
-        self._record.trained = {name for name, tensor in self._names.items() if tensor.grad is not None}
+        self._record.trained = {
+            name for name, tensor in self._names.items() if tensor.is_leaf and tensor.grad is not None
+        }
         return self._record
 
     def _hook_modules(self) -> None:
@@ -227,6 +229,8 @@ class _Watch:
             place = Place(where.path, where.visit, where.step, position)
             if place in self._handed_over:
                 output, tensor = self._exchanged(output, tensor, moment)
+            if tensor.requires_grad:
+                tensor.register_hook(self._noting_gradient(len(self._record.candidates)))
             self._record.candidates.append(
                 Candidate(
                     place=place,
@@ -235,7 +239,7 @@ class _Watch:
                     memory=address(tensor),
                     elements=tensor.numel(),
                     is_floating_point=tensor.is_floating_point(),
-                    wants_gradient=tensor.requires_grad,
+                    wants_gradient=False,
                     is_computed_anew=_hooks_on_what_is_saved() != self._hooks,
                     function=function,
                     parent=where.parent.path,
@@ -243,6 +247,15 @@ class _Watch:
                 )
             )
         return output
+
+    def _noting_gradient(self, candidate: int) -> Callable[[Tensor], None]:
+        """Return a hook that notes that a gradient comes back to a candidate, given by its number."""
+
+        def note(gradient: Tensor) -> None:
+            candidates = self._record.candidates
+            candidates[candidate] = candidates[candidate]._replace(wants_gradient=True)
+
+        return note
 
     def _exchanged(self, output: Any, tensor: Tensor, moment: int) -> tuple[Any, Tensor]:
         self._is_paused = True
