@@ -1,46 +1,56 @@
 """Data sets of accuracy mode, as tensors that are moved to the device once."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sfl_env.checks import require_known, require_whole, shown
+from sfl_env.checks import require_known, require_whole
 from sfl_env.errors import DataError
 from sfl_env.learning import hub
 from sfl_env.learning.process import on_one_thread
+from sfl_env.learning.samples import read_samples
+from sfl_env.learning.tensors import classes_of, features_of
 
 
 @dataclass(frozen=True)
 class TensorData:
     """A classification data set.
 
+    The tensors that are given are left as they are. Those of floating-point numbers and of int64 are not copied.
+
     Parameters
     ----------
     name : str
         What to call it.
-    train_features, test_features : (M, ...) float tensor
-        One sample a row.
-    train_labels, test_labels : (M,) int64 tensor
-        Classes, 0 to ``num_classes - 1``.
+    train_features, test_features : (M, ...) tensor
+        One sample a row: finite floating-point numbers; ``uint8`` (pictures) or ``bool`` (masks), held as float32;
+        or any other integers, held as int64, which reach the network as the token numbers that they are.
+    train_labels, test_labels : (M,) tensor
+        Classes, 0 to ``num_classes - 1``, held as int64: whole numbers of any type, also of shape (M, 1), or
+        one-hot rows (M, ``num_classes``).
     num_classes : int
         Number of classes.
 
     Raises
     ------
     DataError
-        If the tensors do not fit together, or a label is out of range.
+        If the tensors do not fit together, a feature is not finite, or a label is no class; it names the first
+        such sample.
 
     Examples
     --------
     >>> TensorData("toy", torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), torch.zeros(1, 2),
     ...            torch.tensor([0]), num_classes=2).input_shape
     (2,)
+    >>> TensorData("tokens", torch.tensor([[7, 2]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[3, 3]]),
+    ...            torch.tensor([[1.0, 0.0]]), num_classes=2).train_labels
+    tensor([1])
     """
 
     name: str
@@ -53,33 +63,33 @@ class TensorData:
     def __post_init__(self) -> None:
         require_whole("num_classes", self.num_classes, 1, error=DataError)
         for part in ("train", "test"):
-            features, labels = getattr(self, f"{part}_features"), getattr(self, f"{part}_labels")
-            if not (isinstance(features, Tensor) and isinstance(labels, Tensor) and features.ndim and labels.ndim):
-                raise DataError(
-                    f"The {part} set of {self.name!r} is a {type(features).__name__} and a "
-                    f"{type(labels).__name__}; features and labels have to be tensors, one sample a row."
-                )
-            if len(features) == 0:
+            features, labels = f"{part}_features", f"{part}_labels"
+            # A frozen dataclass takes what its own __post_init__ puts into its form in this way alone.
+            x = features_of(f"{features} of {self.name!r}", getattr(self, features))
+            if len(x) == 0:
                 raise DataError(f"The {part} set of {self.name!r} is empty.")
-            if labels.shape != features.shape[:1]:
-                raise DataError(
-                    f"{part}_labels of {self.name!r} have shape {tuple(labels.shape)}; {len(features)} samples "
-                    f"need shape ({len(features)},), one class each."
-                )
-            if labels.dtype != torch.int64 or not features.is_floating_point():
-                raise DataError(
-                    f"The {part} set of {self.name!r} has {features.dtype} features and {labels.dtype} labels; "
-                    "features have to be floating-point and labels int64."
-                )
-            if bool((labels < 0).any() | (labels >= self.num_classes).any()):
-                raise DataError(
-                    f"{part}_labels of {self.name!r} run from {int(labels.min())} to {int(labels.max())}; they "
-                    f"have to be from 0 to {self.num_classes - 1}."
-                )
-        if self.train_features.shape[1:] != self.test_features.shape[1:]:
+            self._check_length(labels, getattr(self, labels), len(x))
+            y = classes_of(f"{labels} of {self.name!r}", getattr(self, labels), self.num_classes)
+            object.__setattr__(self, features, x)
+            object.__setattr__(self, labels, y)
+        train, test = self.train_features, self.test_features
+        if train.shape[1:] != test.shape[1:]:
             raise DataError(
-                f"Samples of {self.name!r} have shape {tuple(self.train_features.shape[1:])} in the training set "
-                f"and {tuple(self.test_features.shape[1:])} in the test set."
+                f"Samples of {self.name!r} have shape {tuple(train.shape[1:])} in the training set and "
+                f"{tuple(test.shape[1:])} in the test set."
+            )
+        if train.is_floating_point() != test.is_floating_point():
+            raise DataError(
+                f"Features of {self.name!r} are {train.dtype} in the training set and {test.dtype} in the test "
+                "set. Give both as floating-point numbers (measurements, pictures), or both as integers (tokens)."
+            )
+
+    def _check_length(self, part: str, labels: object, samples: int) -> None:
+        shape = tuple(labels.shape) if isinstance(labels, Tensor) else ()
+        if shape and shape[0] != samples:
+            raise DataError(
+                f"{part} of {self.name!r} have shape {shape}; {samples} samples need shape ({samples},), one "
+                "class each."
             )
 
     @property
@@ -88,12 +98,24 @@ class TensorData:
         return tuple(self.train_features.shape[1:])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "TensorData":
-        """Return the data on a device, the features in a floating-point type."""
+        """Return the data on a device, floating-point features in the type given.
+
+        What is there and of that type already is shared, not copied: whoever may write into samples copies them.
+
+        Raises
+        ------
+        DataError
+            If a feature is too large for the type.
+        """
+
+        def moved(features: Tensor) -> Tensor:
+            return features.to(device, dtype if features.is_floating_point() else None)
+
         return TensorData(
             self.name,
-            self.train_features.to(device, dtype),
+            moved(self.train_features),
             self.train_labels.to(device),
-            self.test_features.to(device, dtype),
+            moved(self.test_features),
             self.test_labels.to(device),
             self.num_classes,
         )
@@ -146,25 +168,36 @@ def load(name: str = "digits", path: str | os.PathLike[str] | None = None) -> Te
 
 
 def from_datasets(
-    train: Dataset[Any], test: Dataset[Any], *, num_classes: int | None = None, name: str = "custom"
+    train: Dataset[Any] | Sequence[Any],
+    test: Dataset[Any] | Sequence[Any],
+    *,
+    num_classes: int | None = None,
+    name: str = "custom",
 ) -> TensorData:
     """Take any two map-style ``torch.utils.data.Dataset`` of (features, label) pairs.
 
     Parameters
     ----------
     train, test : Dataset
-        With ``__len__``; features are tensors or arrays of one shape, labels whole numbers. They are read
-        once and held as one tensor.
+        With ``__len__`` and ``__getitem__``, such as a list; they are read once and held as one tensor each. A
+        sample is a pair (features, label), or a dictionary with the label under ``"label"``, ``"labels"``, ``"y"``
+        or ``"target"`` and exactly one other entry, the features.
+
+        Features are tensors, arrays, lists of numbers or Pillow's pictures, of one shape. Floating-point numbers,
+        ``uint8``, ``bool`` and pictures become float32, a picture as (channels, height, width) with values as they
+        are, such as 0 to 255. Where all samples are other integers, they stay token numbers (int64).
+
+        A label is a whole number of any type, also in an array of one entry, or a one-hot vector.
     num_classes : int, optional
-        By default the largest label plus one.
+        By default the length of one-hot labels, else the largest label plus one.
     name : str
         What to call it in messages.
 
     Raises
     ------
     DataError
-        If a data set has no length, is empty, its samples differ in shape, or one is no pair of numbers and a
-        class.
+        If a data set has no length or is empty, a sample is no such pair, samples differ in shape, a feature is
+        not finite, or a label is text or another thing that is no class. It names the first such sample.
 
     Examples
     --------
@@ -172,40 +205,30 @@ def from_datasets(
     >>> pairs = TensorDataset(torch.rand(6, 1, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2]))
     >>> from_datasets(pairs, pairs).num_classes
     3
+    >>> rows = [{"tokens": [4, 1, 3], "label": 1}, {"tokens": [2, 2, 0], "label": 0}]
+    >>> from_datasets(rows, rows).train_features
+    tensor([[4, 1, 3],
+            [2, 2, 0]])
     """
-    (train_x, train_y), (test_x, test_y) = _collect(train, "train", name), _collect(test, "test", name)
+    (train_x, train_y), (test_x, test_y) = read_samples(train, "train", name), read_samples(test, "test", name)
     if num_classes is None:
-        num_classes = int(torch.cat([train_y, test_y]).max()) + 1
-    return TensorData(name, train_x, train_y, test_x, test_y, num_classes)
+        num_classes = _num_classes(name, train_y, test_y)
+    common = torch.promote_types(train_x.dtype, test_x.dtype)
+    return TensorData(name, train_x.to(common), train_y, test_x.to(common), test_y, num_classes)
 
 
-def _collect(dataset: Dataset[Any], part: str, name: str) -> tuple[Tensor, Tensor]:
-    if not hasattr(dataset, "__len__") or len(dataset) == 0:
-        raise DataError(f"The {part} set of {name!r} is empty or has no length; a map-style Dataset is needed.")
-    features, labels = [], []
-    for number in range(len(dataset)):
-        try:
-            x, label = dataset[number]
-            numbers = x.detach().cpu() if isinstance(x, Tensor) else np.asarray(x, dtype=np.float32)
-            features.append(torch.as_tensor(numbers, dtype=torch.float32))
-            labels.append(_whole(label))
-        # The user's own data set runs here, which may raise or return anything at all.
-        except Exception as error:
-            raise DataError(
-                f"Sample {number} of the {part} set of {name!r} is no pair of features (a tensor or an array of "
-                f"numbers) and a label (a whole number): {error}"
-            ) from error
-    shapes = {tuple(x.shape) for x in features}
-    if len(shapes) > 1:
-        raise DataError(f"Samples of the {part} set of {name!r} differ in shape: {sorted(shapes)}.")
-    return torch.stack(features), torch.tensor(labels)
-
-
-def _whole(label: Any) -> int:
-    value = torch.as_tensor(label).item()
-    if value != int(value):
-        raise ValueError(f"the label is {shown(label)}")
-    return int(value)
+def _num_classes(name: str, train: Tensor, test: Tensor) -> int:
+    """Return the length of one-hot labels, else the largest label plus one."""
+    lengths = {labels.shape[1] for labels in (train, test) if labels.ndim == 2}
+    if len(lengths) > 1:
+        raise DataError(
+            f"One-hot labels of {name!r} have {train.shape[1]} entries in the training set and {test.shape[1]} in "
+            "the test set; give both one for each class."
+        )
+    if lengths:
+        return lengths.pop()
+    parts = (classes_of(f"{part}_labels of {name!r}", y) for part, y in (("train", train), ("test", test)))
+    return 1 + max(int(classes.max()) for classes in parts)
 
 
 def _digits() -> TensorData:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sfl_env.checks import shown
 from sfl_env.errors import DataError
 
 DATA_DIRECTORY_VARIABLE = "SFL_DATA_DIR"
@@ -127,7 +128,13 @@ def _images_and_labels(name: str, source: _HubSource, split: Any) -> tuple[Tenso
             f"The stored {name!r} lacks the column(s) {', '.join(sorted(missing))}; it has: "
             f"{', '.join(split.column_names)}."
         )
-    images = np.stack([np.asarray(image) for image in split[source.image]])
+    try:
+        images = np.stack([np.asarray(image) for image in split[source.image]])
+        labels = np.asarray(split[source.label], dtype=np.int64)
+    except Exception as error:  # a picture's file that cannot be decoded, sizes that differ, labels that are none
+        raise DataError(
+            f"The stored {name!r} does not hold pictures of one size and a whole number for each: {shown(error)}. "
+            "Store it afresh."
+        ) from error
     channels_last = images[..., None] if images.ndim == 3 else images
-    pixels = torch.as_tensor(channels_last).permute(0, 3, 1, 2).contiguous().float()
-    return pixels, torch.as_tensor(np.asarray(split[source.label], dtype=np.int64))
+    return torch.as_tensor(channels_last).permute(0, 3, 1, 2).contiguous().float(), torch.as_tensor(labels)

@@ -3,8 +3,22 @@
 Networks draw their weights, and layers such as dropout their noise, from torch's global generators, which all
 threads share. Here they are seeded for a while and put back, by one thread at a time: what is drawn then depends
 on the seed alone, whatever other trainings do in other threads.
+
+A forked process (``os.fork``, or ``multiprocessing`` with the context ``"fork"``) has a copy of the forking thread
+alone. That copy holds the pool of torch's threads (OpenMP's), but not the threads: the first operation that is
+spread over them would wait for ever. So torch computes on one thread in a forked process:
+
+* It is set once, in torch itself, when the process begins, as torch's own ``DataLoader`` does in its workers. What
+  the user computes there beside the training doesn't hang either, and ``torch.get_num_threads`` tells what is so,
+  hence ``computed_by`` in stored states does.
+* It is set in every forked process, since nothing tells whether the pool had been used: a program's digits don't
+  depend on what its parent did before.
+* A process is forked between two rounds that other threads train, not within one, where generators and the number
+  of threads are borrowed.
 """
 
+import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -62,8 +76,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def on_one_thread() -> Iterator[None]:
     """Have torch compute on one thread for a while, one caller at a time.
 
-    What is computed then is the same on every number of threads, and a process that has not yet used torch's
-    threads can still be forked: forked copies of one that has used them wait for threads that they don't have.
+    What is computed then is the same on every number of threads.
 
     Examples
     --------
@@ -78,3 +91,28 @@ def on_one_thread() -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _compute_on_one_thread() -> None:
+    """Have torch compute on one thread from now on, in a process that lacks its parent's threads."""
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+
+
+def _after_fork_in_child() -> None:
+    _LOCK.release()
+    _compute_on_one_thread()
+
+
+def _forked_by_multiprocessing() -> bool:
+    """Whether this process is one that ``multiprocessing`` has forked."""
+    forking = "fork" in multiprocessing.get_all_start_methods()
+    return forking and isinstance(multiprocessing.current_process(), multiprocessing.get_context("fork").Process)
+
+
+if hasattr(os, "register_at_fork"):  # where there is no fork, there is nothing to do
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_after_fork_in_child)
+
+# Where a parent had used torch, but not this module, nothing was there to be told of the fork.
+if _forked_by_multiprocessing():
+    _compute_on_one_thread()

@@ -1,7 +1,5 @@
 """What is learned depends on the seed, and not on what other threads do at the same time."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread
@@ -119,22 +117,3 @@ def test_small_networks_learn_the_same_on_one_and_on_two_threads() -> None:
         scores = [learner.run_round(np.array([0, 1, 2, 3]), np.ones(4, dtype=bool)) for _ in range(2)]
         losses.append([score.loss for score in scores])
     assert losses[0] == losses[1]
-
-
-ASYNC = """
-import gymnasium as gym, sfl_env, torch
-if __name__ == "__main__":
-    torch.set_num_threads(2)
-    envs = gym.make_vec("SFL-Accuracy-v0", num_envs=2, num_devices=3, vectorization_mode="async")
-    envs.reset(seed=0)
-    envs.step(envs.action_space.sample())
-    envs.close()
-    print("done")
-"""
-
-
-def test_environments_in_processes_can_be_forked_from_one_that_has_only_made_some() -> None:
-    child = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ASYNC], capture_output=True, text=True, timeout=120
-    )
-    assert child.stdout == "done\n", child.stderr
