@@ -1,5 +1,6 @@
 """Networks without values: their tensors have shapes, and nothing is computed."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from sfl_env.dnn.copies import copied, held_tensors
 
 M = TypeVar("M", bound=nn.Module)
+_LOG = logging.getLogger("torch._subclasses.fake_tensor")
 
 
 @contextmanager
@@ -24,8 +26,17 @@ def hollow_tensors() -> Iterator[FakeTensorMode]:
     >>> y.shape
     torch.Size([1000000, 3])
     """
-    with FakeTensorMode() as fake:
-        yield fake
+    # torch logs a trace of what fails under it, which is told as an error here.
+    _LOG.addFilter(_nothing)
+    try:
+        with FakeTensorMode() as fake:
+            yield fake
+    finally:
+        _LOG.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 def hollow_copy(network: M) -> M:

@@ -15,7 +15,7 @@ from sfl_env.dnn.measure import profile_of
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import TrainingError
 from sfl_env.learning.batches import draw_partition, draw_plan
-from sfl_env.learning.copying import check_pickles
+from sfl_env.learning.copying import check_pickles, from_bytes, to_bytes
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.decision import checked_decision
 from sfl_env.learning.evaluation import evaluate, require_finite
@@ -244,8 +244,8 @@ class SplitFederatedTraining:
         cuts, chosen = checked_decision(cut, active, self.partition.num_devices, self.num_cuts)
         before = self.mark()
         try:
-            plan = self._plan(cuts)
             with usual_modes(self.device):
+                plan = self._plan(cuts)
                 weights, told = self._train(plan, chosen)
             score = evaluate(self._evaluated, weights, self.data, plan.round)
             require_finite(score, plan.round)
@@ -337,7 +337,8 @@ class SplitFederatedTraining:
     def __reduce__(self) -> tuple[Any, ...]:
         for name, part in (("network", self._network), ("partition", self._partitioner)):
             check_pickles(name, part)
-        return _going_on, (self._make_again, self._state_if_started())
+        # As bytes: tensors that go to another process by torch's own pickler have to outlive the call.
+        return _going_on_from_bytes, (self._make_again, to_bytes(self._state_if_started()))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SplitFederatedTraining":
         # Functions, settings and data never change, so copies may share them.
@@ -360,6 +361,10 @@ class SplitFederatedTraining:
     def _plan(self, cuts: NDArray[np.intp]) -> RoundPlan:
         """Draw the round's mini-batches, for all devices whoever takes part."""
         return draw_plan(cuts, self._round + 1, self.partition, self.local, self._draws, self.device)
+
+
+def _going_on_from_bytes(make: Callable[[], SplitFederatedTraining], state: bytes) -> SplitFederatedTraining:
+    return _going_on(make, from_bytes(state))
 
 
 def _going_on(make: Callable[[], SplitFederatedTraining], state: Any) -> SplitFederatedTraining:

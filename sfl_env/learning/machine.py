@@ -40,14 +40,17 @@ def resolve_device(name: str) -> torch.device:
     >>> resolve_device("cpu")
     device(type='cpu')
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
     except (RuntimeError, TypeError):
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
         raise TrainingError(f"The torch device is {name!r}; it has to be 'auto', 'cpu' or 'cuda'.")
+    if device.type == "cuda" and torch.cuda._is_in_bad_fork():
+        raise TrainingError(
+            "This process was forked from one that has used CUDA, so it cannot use it. Start processes anew: "
+            "vector_kwargs={'context': 'spawn'} for an asynchronous vector environment."
+        )
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
             f"The torch device is {name!r}, but torch {torch.__version__} sees no CUDA device here; take 'auto' "

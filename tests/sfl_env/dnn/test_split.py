@@ -331,7 +331,9 @@ def test_network_that_cannot_be_split_is_told_why(module: nn.Module, message: st
 
 
 def test_wrong_input_shape_is_named() -> None:
-    with pytest.raises(ProfileError, match=r"does not take a .* input of shape \(batch, 5\) \(RuntimeError"):
+    with pytest.raises(
+        ProfileError, match=r"does not take a .* input of shape \(batch, 5\), tried .* \(RuntimeError"
+    ):
         profile(Network([1]), (5,))
     shapes: list[Any] = [(), (0, 3), (2.5,), "3,32,32", 4]
     for shape in shapes:
