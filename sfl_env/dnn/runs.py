@@ -12,6 +12,7 @@ from sfl_env.dnn.foreign import reason
 from sfl_env.dnn.hollow import QUICKER, hollow_copy, hollow_tensors
 from sfl_env.dnn.modes import training_modes
 from sfl_env.dnn.places import Place
+from sfl_env.dnn.process import seeded
 from sfl_env.dnn.record import Record
 from sfl_env.dnn.watch import watch
 from sfl_env.errors import ProfileError
@@ -50,8 +51,8 @@ class Runner(NamedTuple):
         seed : int
             Of what the network draws.
         """
-        with training_modes(), torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        # What is drawn, and what attention is computed by, is the whole process's.
+        with training_modes(), seeded(seed, torch.device("cpu")):
             if not self.is_hollow:
                 copy = own_copy(self.network).train()
                 x = self._values(batch, next((p.device for p in copy.parameters()), torch.device("cpu")))

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sfl_env.checks import require_known, require_whole
+from sfl_env.dnn.process import on_one_thread
 from sfl_env.errors import DataError
 from sfl_env.learning import hub
-from sfl_env.learning.process import on_one_thread
 from sfl_env.learning.samples import read_samples
 from sfl_env.learning.tensors import classes_of, features_of
 

@@ -8,11 +8,11 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from sfl_env.dnn.outputs import logits_of
+from sfl_env.dnn.process import seeded
 from sfl_env.errors import TrainingError
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.machine import usual_modes
 from sfl_env.learning.network import failing_module, failures_told
-from sfl_env.learning.process import seeded
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.weights import Weights
 

@@ -12,6 +12,7 @@ from torch import nn
 from sfl_env.checks import require_choice, require_whole
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.measure import profile_of
+from sfl_env.dnn.process import on_one_thread, seeded
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import TrainingError
 from sfl_env.learning.batches import draw_partition, draw_plan
@@ -34,7 +35,6 @@ from sfl_env.learning.network import (
 )
 from sfl_env.learning.partition import Partition, Partitioner
 from sfl_env.learning.plan import Execution, Executor, ExecutorName, LocalTraining, RoundPlan
-from sfl_env.learning.process import on_one_thread, seeded
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.result import RoundLedger, RoundResult
 from sfl_env.learning.stored import Mark, TrainingState

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason
+from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
 from sfl_env.errors import ProfileError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.process import exclusive, seeded
 from sfl_env.learning.weights import Weights, tensors_of
 
 NetworkFactory = Callable[[], nn.Module]
@@ -55,9 +55,7 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
         If the network has no cut for it.
     """
     try:
-        # What attention is computed by is the whole process's setting.
-        with exclusive():
-            return as_chain(network, data.input_shape, data.train_features.dtype)
+        return as_chain(network, data.input_shape, data.train_features.dtype)
     except ProfileError as error:
         raise TrainingError(
             f"The network cannot be trained on {data.name!r}, whose samples have shape {data.input_shape}: {error}"

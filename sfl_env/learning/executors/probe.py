@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason
+from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.gradients import Batch, GradientMethod, Gradients
 from sfl_env.learning.executors.single import SingleGradients
 from sfl_env.learning.plan import LocalTraining
-from sfl_env.learning.process import seeded
 from sfl_env.learning.weights import Weights, names_of, tensors_of
 
 _MOST_SAMPLES = 8

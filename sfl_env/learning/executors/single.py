@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning.executors.gradients import Batch, Gradients
 from sfl_env.learning.executors.workspace import Workspace
-from sfl_env.learning.process import seeded
 from sfl_env.learning.weights import Weights
 
 

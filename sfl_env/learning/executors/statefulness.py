@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning.executors.workspace import Workspace
-from sfl_env.learning.process import seeded
 
 _USUAL = frozenset(vars(nn.Module()))
 """Attributes that every module has."""

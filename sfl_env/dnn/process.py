@@ -1,4 +1,4 @@
-"""What belongs to the whole process: torch's global generators, its hooks on modules, its number of threads.
+"""What belongs to the whole process: torch's global generators, its number of threads.
 
 Networks draw their weights, and layers such as dropout their noise, from torch's global generators, which all
 threads share. Here they are seeded for a while and put back, by one thread at a time: what is drawn then depends
@@ -21,23 +21,12 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
 
 _LOCK = threading.RLock()
 """Held by whoever uses what belongs to the process; again and again by the same thread."""
-
-
-def exclusive() -> AbstractContextManager[object]:
-    """Return a context that one thread is in at a time, a thread that is in it already aside.
-
-    Examples
-    --------
-    >>> with exclusive(), exclusive():
-    ...     pass
-    """
-    return _LOCK
 
 
 @contextmanager
