@@ -98,6 +98,14 @@ def test_recurrent_layers_cost_their_gates_at_each_time_step(kind: Any, gates: i
     assert costs.device_forward_flops[-1] == 5 * 2 * 4 * 6 + 5 * 2 * gates * 5 * (6 + 5) + 2 * 5 * 3
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_costs_of_recurrent_layers_do_not_depend_on_the_precision(kind: Any) -> None:
+    """Nor on which of torch's kernels takes it: that for single precision on CPUs keeps its steps to itself."""
+    single, double = profile(Recurrent(kind), (5, 4)), profile(Recurrent(kind).double(), (5, 4))
+    assert single.device_activation_elements.tolist() == double.device_activation_elements.tolist()
+    assert single == double
+
+
 # Embeddings.
 
 
