@@ -48,9 +48,15 @@ class Branched(Body):
         return h + torch.tanh(self.middle(h))
 
 
+def _all(gradients: Any) -> Any:
+    return gradients
+
+
 def hooked() -> nn.Module:
     network = chain()
-    network[2].register_full_backward_hook(lambda module, inputs, outputs: (0.5 * inputs[0],))
+    network[2].register_full_backward_hook(
+        lambda module, inputs, outputs: tuple(0.5 * each for each in _all(inputs))
+    )
     return network
 
 
@@ -225,8 +231,8 @@ def test_a_stored_training_goes_on_as_if_it_had_not_stopped(name: str) -> None:
     again.load_state_dict(first.state_dict())
     results = [each.run_round([0] * K) for each in (through, again)]
     assert results[0].score == results[1].score
-    for each, tensor in through.weights().items():
-        assert not isinstance(tensor, Tensor) or torch.equal(tensor, again.weights()[each])
+    for key, tensor in through.weights().items():
+        assert not isinstance(tensor, Tensor) or torch.equal(tensor, again.weights()[key])
 
 
 # What a network keeps from call to call is each device's own, for one round.
