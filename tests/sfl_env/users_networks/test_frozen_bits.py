@@ -57,7 +57,7 @@ def work_of(travels: bool, slots: int = 1) -> Workload:
     ("travels", "numbers"),
     [
         (False, [0, 0, HEAD, HEAD + LAST]),
-        (True, [56, FROZEN, FROZEN + TABLE + HEAD, FROZEN + TABLE + HEAD + LAST]),
+        (True, [56 + 16, FROZEN + TABLE, FROZEN + TABLE + HEAD, FROZEN + TABLE + HEAD + LAST]),
     ],
 )
 def test_frozen_weights_are_sent_or_not_in_the_charge_and_on_the_air(travels: bool, numbers: list[int]) -> None:
