@@ -1,6 +1,7 @@
 """What users' networks are compared with: a plain loop over the user's own module, and a split done by hand."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,8 @@ class User(NamedTuple):
             return self.make().double().train()
 
     def split(self) -> SplitNetwork:
-        return as_chain(self.network(), self.shape, torch.float64)
+        """Return the cuts of a network with fresh weights; they are looked for once."""
+        return _cuts(self.make, self.shape).of(self.network())
 
     def data(self) -> TensorData:
         generator = torch.Generator().manual_seed(0)
@@ -60,6 +62,11 @@ class User(NamedTuple):
 
     def local(self, server: Server = "replicated") -> LocalTraining:
         return LocalTraining(iterations=2, batch_size=self.batches, server=server)
+
+
+@lru_cache(maxsize=2)
+def _cuts(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> SplitNetwork:
+    return as_chain(User(make, shape).network(), shape, torch.float64)
 
 
 def state(network: nn.Module) -> dict[str, Tensor]:
@@ -104,7 +111,8 @@ def _average(shares: Tensor, copies: list[Tensor]) -> Tensor:
     stacked = torch.stack(copies)
     if not (stacked.is_floating_point() or stacked.is_complex()):
         return stacked.amax(dim=0)
-    return torch.tensordot(shares.to(stacked.dtype), stacked, dims=1)
+    average: Tensor = torch.tensordot(shares.to(stacked.dtype), stacked, dims=1)
+    return average
 
 
 def outcome(executor: Any, network: nn.Module, plan: RoundPlan, rounds: int = ROUNDS) -> RoundOutcome:
@@ -139,11 +147,11 @@ def message_passing(user: User, server: Server = "replicated") -> MessagePassing
 
 
 def cut_patterns(num_cuts: int) -> list[list[int]]:
-    """Return cuts of the devices: the first and the last ones, and all others in turn."""
+    """Return cuts of the devices: the first, the middle and the last one, and others where there are more."""
     last = num_cuts - 1
-    patterns = [[0, last, min(1, last)]]
+    patterns = [[0, last, last // 2]]
     if num_cuts > 3:
-        patterns.append([last // 2, last - 1, last // 3])
+        patterns.append([1, last - 1, last // 3])
     return patterns
 
 
@@ -236,7 +244,8 @@ def split_by_hand(split: SplitNetwork, cut: int, x: Tensor) -> Handed:
 def _backward_flops(tensor: Tensor, gradient: Tensor) -> int:
     with FlopCounterMode(display=False) as counter:
         tensor.backward(gradient)
-    return counter.get_total_flops()
+    flops: int = counter.get_total_flops()
+    return flops
 
 
 def _with_gradient(network: nn.Module) -> set[str]:

@@ -1,9 +1,7 @@
-"""Code that users write in ``forward``: gradients switched off, steps in place, Python on shapes, chance."""
+"""Code that users write in ``forward``: gradients switched off, steps in place, Python on shapes."""
 
-import random
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,33 +9,16 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from sfl_env.dnn.measure import profile
-from sfl_env.learning import SplitFederatedTraining, TensorData, scheme
+from sfl_env.learning import SplitFederatedTraining, scheme
 from sfl_env.learning.plan import LocalTraining
+from tests.sfl_env.users_networks.bodies import Body
 from tests.sfl_env.users_networks.plain_loop import (
-    CLASSES,
     K,
     User,
     assert_is_the_users_own,
-    message_passing,
-    trained,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Body(nn.Module):
-    """Three layers; what lies between them is each test's own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.middle, self.last = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-
-    def between(self, h: Tensor) -> Any:
-        return h
-
-    def forward(self, x: Tensor) -> Any:
-        h = self.between(torch.tanh(self.first(x)))
-        return self.last(torch.tanh(self.middle(h)))
 
 
 # K03: regions in which torch computes otherwise.
@@ -306,53 +287,3 @@ def test_python_in_forward_is_no_hindrance(name: str) -> None:
     user = User(PYTHON[name])
     assert profile(user.network(), (6,)).num_cuts >= 3
     assert_is_the_users_own(user)
-
-
-# Random depth: the cuts lie where every run comes by.
-
-
-class RandomDepth(nn.Module):
-    """Leaves whole layers out by chance, which PyTorch, Python or NumPy decides."""
-
-    def __init__(self, draw: Any) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
-        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
-        self.draw = draw
-
-    def forward(self, x: Tensor) -> Any:
-        h = self.first(x)
-        for layer in self.layers:
-            if not self.training or self.draw() > 0.5:
-                h = h + torch.tanh(layer(h))
-        return self.last(h)
-
-
-CHANCE = {
-    "torch": lambda: torch.rand(()).item(),
-    "python": lambda: random.random(),
-    "numpy": lambda: np.random.rand(),  # noqa: NPY002
-}
-
-
-@pytest.mark.parametrize("name", CHANCE)
-def test_random_depth_leaves_the_cuts_that_every_run_has(name: str) -> None:
-    user = User(lambda: RandomDepth(CHANCE[name]))
-    split = user.split()
-    assert split.num_cuts >= 2
-    network = split.network
-    for pattern in ([0, split.num_cuts - 1, 0], [split.num_cuts - 2] * K):
-        after = trained(message_passing(user), network, user.plan(pattern))
-        assert all(bool(torch.isfinite(tensor).all()) for tensor in after.values())
-        assert not torch.equal(after["first.weight"], dict(network.named_parameters())["first.weight"])
-
-
-def test_a_branch_that_the_numbers_choose_trains() -> None:
-    class Routed(Body):
-        def between(self, h: Tensor) -> Any:
-            return h * 2.0 if float(h.detach().sum()) > 0.0 else h
-
-    data = User(Routed).data()
-    assert isinstance(data, TensorData)
-    assert data.num_classes == CLASSES
-    assert_is_the_users_own(User(Routed), by_hand=False)
