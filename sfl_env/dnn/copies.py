@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import TypeVar
 
 import torch
@@ -73,8 +74,8 @@ def copied(network: M, memo: dict[int, object]) -> M:
     """Return a deep copy in which some tensors, given by their identities, are others."""
     for part in network.modules():
         for value in vars(part).values():
-            if isinstance(value, torch.jit.ScriptFunction):
-                memo[id(value)] = value  # like any function it has nothing of its own, but refuses to be copied
+            if isinstance(value, torch.jit.ScriptFunction | ModuleType):
+                memo[id(value)] = value  # they have nothing of their own, but refuse to be copied
     with foreign_code(f"{type(network).__name__} cannot be copied"):
         made = copy.deepcopy(network, memo)
     for scripted in made.modules():

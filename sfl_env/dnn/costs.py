@@ -25,7 +25,7 @@ class DeviceCosts(NamedTuple):
     forward_flops: Affine
     backward_flops: Affine
     smashed_elements: Array  # (C,) of a sample
-    accompanying_elements: Array  # (C,) of a sample: masks and whole numbers that are sent with the smashed data
+    accompanying_elements: Array  # (C,) of a sample: masks that are sent with the smashed data
     wants_gradient: tuple[bool, ...]  # (C,) whether the gradient of the smashed data comes back
     saved_elements: Array  # (C,) of a sample, that the backward pass needs
 

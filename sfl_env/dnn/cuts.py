@@ -20,8 +20,8 @@ class Cut(NamedTuple):
 def legal_candidates(record: Record, parameters: frozenset[str]) -> list[Candidate]:
     """Return the candidates of a run that a cut can be made at, in order.
 
-    A floating-point tensor is the only one that crosses, besides masks and whole numbers that the device computes
-    from the input without parameters; parameters lie before it; nothing that training changes
+    A floating-point tensor is the only one that crosses, besides masks that the device computes from the input
+    without parameters, and numbers made of such; parameters lie before it; nothing that training changes
     is used on both sides; its gradient comes back if anything before it is trained; and it is not computed anew in
     the backward pass, which would have to go on over the cut.
 

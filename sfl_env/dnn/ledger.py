@@ -18,8 +18,7 @@ class _Memory:
     names: set[str] = field(default_factory=set)  # parameters and buffers that it holds or was computed from
     is_random: bool = False
     is_input: bool = False  # the network's input itself
-    is_mask: bool = False  # truth values of the input, or numbers made of them
-    accompanies: bool = False  # a mask, or whole numbers computed from the input without parameters
+    is_mask: bool = False  # truth values of the input, computed without parameters, or numbers made of them
 
 
 class Ledger:
@@ -94,17 +93,15 @@ class Ledger:
     def _note_kind(self, memory: _Memory, result: Tensor, sources: list[_Memory], names: set[str]) -> None:
         """Note whether a result can accompany the smashed data, as the device has it without the network."""
         is_plain = names.isdisjoint(self._parameters)
-        is_plain = is_plain and all(source.is_input or source.accompanies for source in sources)
         of_masks = is_plain and all(source.is_mask for source in sources)
-        is_whole = not (result.is_floating_point() or result.is_complex())
+        of_input = is_plain and all(source.is_mask or source.is_input for source in sources)
         is_new = memory.depends_since is None
-        memory.is_mask = (is_new or memory.is_mask) and (of_masks or (is_plain and result.dtype is torch.bool))
-        memory.accompanies = (is_new or memory.accompanies) and ((is_plain and is_whole) or of_masks)
+        memory.is_mask = (is_new or memory.is_mask) and (of_masks or (of_input and result.dtype is torch.bool))
 
     def accompanies(self, tensor: Tensor) -> bool:
-        """Whether a tensor is a mask, or whole numbers, computed from the input without parameters."""
+        """Whether a tensor is a mask, computed from the input without parameters, or made of such."""
         memory = self._memory(tensor)
-        return memory is not None and memory.accompanies
+        return memory is not None and memory.is_mask
 
     def read(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads a tensor."""
@@ -116,8 +113,8 @@ class Ledger:
             self._made[id(tensor)] = (tensor, memory.depends_since, "a tensor that was not seen before")
         _, since, name = self._made[id(tensor)]
         # The device can compute what accompanies as soon as it has the input.
-        since = 0 if memory.accompanies else max(since, memory.depends_since)
-        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.accompanies)
+        since = 0 if memory.is_mask else max(since, memory.depends_since)
+        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.is_mask)
 
     def read_memory(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads the memory of a tensor that it was not given."""

@@ -98,9 +98,10 @@ def _state_counts(split: SplitNetwork) -> Array:
     counts = np.zeros((4, split.num_cuts))
     for name, tensor in state_of(split.network).items():
         row = 0 if isinstance(tensor, nn.Parameter) else 1
-        counts[row, split.block[name]] += tensor.numel()
+        numbers = tensor.numel() * (1 + tensor.is_complex())
+        counts[row, split.block[name]] += numbers
         if not tensor.requires_grad and name not in split.changed:
-            counts[row + 2, split.block[name]] += tensor.numel()
+            counts[row + 2, split.block[name]] += numbers
     return counts.cumsum(axis=1)
 
 

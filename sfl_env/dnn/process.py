@@ -1,4 +1,4 @@
-"""What belongs to the whole process: torch's global generators, its number of threads.
+"""What belongs to the whole process: torch's global generators (Python's and NumPy's, too), its number of threads.
 
 Networks draw their weights, and layers such as dropout their noise, from torch's global generators, which all
 threads share. Here they are seeded for a while and put back, by one thread at a time: what is drawn then depends
@@ -19,10 +19,12 @@ spread over them would wait for ever. So torch computes on one thread in a forke
 
 import multiprocessing
 import os
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 _LOCK = threading.RLock()
@@ -30,8 +32,21 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
+def _pythons_and_numpys(seed: int) -> Iterator[None]:
+    # A network may draw from these, too; only NumPy's old generator is global.
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators for a while and put them back afterwards, one thread at a time.
+    """Seed the global generators of torch, Python and NumPy for a while, and put them back, one thread at a time.
 
     The CPU's generator is seeded, and CUDA's only if the device is one: a run on the CPU leaves CUDA's alone.
 
@@ -53,7 +68,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     (True, True)
     """
     devices = [device] if device.type == "cuda" else []
-    with _LOCK, torch.random.fork_rng(devices=devices):
+    with _LOCK, torch.random.fork_rng(devices=devices), _pythons_and_numpys(seed):
         torch.default_generator.manual_seed(seed)
         for cuda in devices:
             with torch.cuda.device(cuda):

@@ -40,7 +40,7 @@ class Life(NamedTuple):
     last_read: int
     name: str
     elements: int
-    accompanies: bool  # the smashed data: a mask or whole numbers that are computed without parameters
+    accompanies: bool  # the smashed data: a mask that is computed without parameters, or numbers made of such
 
 
 @dataclass

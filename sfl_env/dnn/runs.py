@@ -56,7 +56,7 @@ class Runner(NamedTuple):
             if not self.is_hollow:
                 copy = own_copy(self.network).train()
                 x = self._values(batch, next((p.device for p in copy.parameters()), torch.device("cpu")))
-                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over, seed=seed)
+                return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
             with hollow_tensors():
                 copy = hollow_copy(self.network).train()
                 x = torch.empty((batch, *self.input_shape), dtype=self.dtype, device="cpu")
@@ -66,7 +66,6 @@ class Runner(NamedTuple):
                     x,
                     backward=backward,
                     handed_over=handed_over,
-                    seed=seed,
                     quicker=QUICKER,
                 )
 

@@ -39,22 +39,11 @@ class Operations(TorchDispatchMode):
 
 
 @contextmanager
-def chance_noticed(record: Record, network: nn.Module, seed: int) -> Iterator[None]:
-    """Note in a record whether Python or NumPy draw random numbers, or the network from generators of its own.
-
-    Python's and NumPy's common generators are seeded for a while, and put back.
-    """
-    # Networks draw from NumPy's common generator, if from any of its.
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    seeded = _generators(network)
-    try:
-        yield
-    finally:
-        record.is_fixed = record.is_fixed and _generators(network) == seeded
-        random.setstate(before)
-        np.random.set_state(numpy_before)  # noqa: NPY002
+def chance_noticed(record: Record, network: nn.Module) -> Iterator[None]:
+    """Note in a record whether Python or NumPy draw random numbers, or the network from generators of its own."""
+    before = _generators(network)
+    yield
+    record.is_fixed = record.is_fixed and _generators(network) == before
 
 
 def _generators(network: nn.Module) -> list[str]:

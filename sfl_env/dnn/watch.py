@@ -1,7 +1,8 @@
 """Watching a network run: its calls of torch's functions, the operations below them, its modules."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,7 +44,6 @@ def watch(
     *,
     backward: bool,
     handed_over: Iterable[Place] = (),
-    seed: int = 0,
     quicker: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> Record:
     """Run a network once and return what was seen.
@@ -60,8 +60,6 @@ def watch(
         Run the backward pass, too.
     handed_over : iterable of Place
         Where to hand on copies, as a cut does.
-    seed : int
-        Of the common generators of Python and NumPy.
     quicker : mapping of functions, optional
         What to run in the place of which operations.
 
@@ -70,7 +68,7 @@ def watch(
     ProfileError
         If an operation's FLOPs are not known, or the network returns no logits.
     """
-    return _Watch(network, names, frozenset(handed_over), seed, quicker or {}).run(x, backward=backward)
+    return _Watch(network, names, frozenset(handed_over), quicker or {}).run(x, backward=backward)
 
 
 @dataclass
@@ -107,10 +105,8 @@ class _Watch:
         network: nn.Module,
         names: dict[str, Tensor],
         handed_over: frozenset[Place],
-        seed: int,
         quicker: Mapping[Any, Callable[..., Any]],
     ) -> None:
-        self._seed = seed
         self._quicker = quicker
         self._network = network
         self._names = names
@@ -137,8 +133,9 @@ class _Watch:
         self._hook_modules()
         with (
             plain_attention(),
+            _without_onednn(),
             Operations(self._operation),
-            chance_noticed(self._record, self._network, self._seed),
+            chance_noticed(self._record, self._network),
         ):
             with Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
                 self._hooks = _hooks_on_what_is_saved()
@@ -268,8 +265,12 @@ class _Watch:
 
     def _operation(self, func: Any, args: Any, kwargs: Any) -> Any:
         node = torch._C._current_autograd_node() if self._in_backward else None
-        output = self._quicker.get(func, func)(*args, **kwargs)
-        if self._is_paused or func.namespace == "prim":
+        is_paused, self._is_paused = self._is_paused, True
+        try:
+            output = self._quicker.get(func, func)(*args, **kwargs)
+        finally:
+            self._is_paused = is_paused
+        if is_paused or func.namespace == "prim":
             return output
         flops = operation_flops(func, args, kwargs, output)
         if self._in_backward:
@@ -316,7 +317,7 @@ class _Watch:
         if key is not None and key not in self._saved and not self._in_backward:
             storage = self._saved[key] = tensor.untyped_storage()
             call = self._open.call if self._open is not None else self._last_call()
-            call.saved_elements += storage.nbytes() // tensor.element_size()
+            call.saved_elements += storage.nbytes() // tensor.element_size() * (1 + tensor.is_complex())
         return tensor
 
     def _last_call(self) -> Call:
@@ -340,3 +341,13 @@ def _shares(tensor: Tensor, other: Tensor | None) -> bool:
 
 def _hooks_on_what_is_saved() -> Any:
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Keep to kernels whose memory can be seen: hollow tensors lack the workspace of oneDNN's recurrent ones."""
+    before = torch.backends.mkldnn.set_flags(_enabled=False)[0]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before)

@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from sfl_env.dnn.outputs import logits_of
@@ -14,7 +13,7 @@ from sfl_env.learning.data import TensorData
 from sfl_env.learning.machine import usual_modes
 from sfl_env.learning.network import failing_module, failures_told
 from sfl_env.learning.protocol import Score
-from sfl_env.learning.weights import Weights
+from sfl_env.learning.weights import Weights, tensors_of
 
 SAMPLES_AT_A_TIME = 512
 """Test samples that are evaluated at a time, which bounds the memory of their activations."""
@@ -28,7 +27,7 @@ def evaluate(network: nn.Module, weights: Weights, data: TensorData, round_: int
     Parameters
     ----------
     network : nn.Module
-        The network. It is put into evaluation mode.
+        A copy of the network, to put the weights into. It is left in evaluation mode.
     weights : dict of tensors
         Its tensors by name.
     data : TensorData
@@ -70,12 +69,12 @@ def _score(network: nn.Module, weights: Weights, data: TensorData) -> Score:
     loss = torch.zeros((), dtype=torch.float64, device=data.test_labels.device)
     right = torch.zeros((), dtype=torch.int64, device=data.test_labels.device)
     # Copies, since a network may write into its buffers here, too.
-    held = {name: tensor.clone() for name, tensor in weights.items()}
+    for name, tensor in tensors_of(network).items():
+        tensor.data = weights[name].clone()
     for start in range(0, count, SAMPLES_AT_A_TIME):
         part = slice(start, start + SAMPLES_AT_A_TIME)
         # A network may write into its input, which is the user's.
-        output = functional_call(network, held, (data.test_features[part].clone(),))
-        logits = logits_of(output, type(network).__name__)
+        logits = logits_of(network(data.test_features[part].clone()), type(network).__name__)
         labels = data.test_labels[part]
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(dim=1) == labels).sum()

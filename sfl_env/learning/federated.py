@@ -148,6 +148,7 @@ class SplitFederatedTraining:
             self._chain = self._fresh(0)
             self._split = split_for(self._chain, self.data)
             check_output(self._split, self.data)
+            self._judged = own_copy(self._chain)
             self._executor: Executor = (
                 FusedExecutor(self._split, self.data, self.local)
                 if executor == "fused"
@@ -350,7 +351,7 @@ class SplitFederatedTraining:
     @property
     def _evaluated(self) -> nn.Module:
         """The network to evaluate with: what it keeps to itself is not to reach the next round."""
-        return own_copy(self._chain) if self._executor.keeps_state else self._chain
+        return own_copy(self._chain) if self._executor.keeps_state else self._judged
 
     def _fresh(self, seed: int) -> nn.Module:
         return on(fresh_network(self._network, seed, self.device), self.device, self._dtype)

@@ -224,7 +224,7 @@ def reject_non_finite_weights(
     plan : RoundPlan
         The round.
     """
-    weights = {name: copies for name, copies in stacked.items() if copies.is_floating_point()}
+    weights = {n: copies for n, copies in stacked.items() if copies.is_floating_point() or copies.is_complex()}
     # One pass without a temporary array settles nearly every case: what is not finite spoils the sum.
     if bool(torch.isfinite(torch.stack([copies.sum() for copies in weights.values()])).all()):
         return

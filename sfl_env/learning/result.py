@@ -53,7 +53,7 @@ class RoundLedger:
     def add(self, devices: NDArray[np.intp], outcome: RoundOutcome) -> None:
         """Enter what the executor told of some devices."""
         self._took_part[devices] = True
-        self._device_loss[devices] = outcome.device_loss.cpu().numpy()
+        self._device_loss[devices] = outcome.device_loss.double().cpu().numpy()
         if outcome.traffic is not None:
             self._counts_bits = True
             self._uplink_bits[devices] = outcome.traffic.uplink_bits.numpy()

@@ -279,7 +279,8 @@ class MessagePassingExecutor:
     def _travelling(self, weights: Weights, cut: int) -> int:
         """Return the elements of a device's model that are sent."""
         block = self._names.block
-        return sum(weights[name].numel() for name in self._travels if block[name] <= cut)
+        sent = [weights[name] for name in self._travels if block[name] <= cut]
+        return sum(tensor.numel() * (1 + tensor.is_complex()) for tensor in sent)
 
 
 def _traffic(devices: list[_Device]) -> Traffic:

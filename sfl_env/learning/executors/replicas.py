@@ -9,6 +9,9 @@ from sfl_env.learning.executors.workspace import MaybeGradients
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 from sfl_env.learning.weights import Weights
 
+_IN_ONE_PASS = (torch.float32, torch.float64)
+"""Types that torch's fused optimisers compute rightly on every machine; in half precision SGD's doesn't."""
+
 
 class Replicas:
     """Replicas in parts that are computed in one pass each, and the optimisers that step them."""
@@ -25,7 +28,10 @@ class Replicas:
         self._methods = methods
         self._parameters = [part_of(parameters, part) for part in parts]
         self._buffers = [part_of(buffers, part) for part in parts]
-        self._optimizers = [local.make_optimizer(list(held.values()), one_pass=True) for held in self._parameters]
+        one_pass = all(tensor.dtype in _IN_ONE_PASS for tensor in parameters.values())
+        self._optimizers = [
+            local.make_optimizer(list(held.values()), one_pass=one_pass) for held in self._parameters
+        ]
 
     def gradients(self, batch: Batch, losses: Tensor, worker: int, part: int) -> MaybeGradients:
         """Return a part's gradients, computed by one of the workers, and write its losses."""
@@ -42,11 +48,24 @@ class Replicas:
             gradient = own[name]
             # One pass needs it contiguous; without one a parameter is left alone.
             tensor.grad = None if gradient is None else gradient.contiguous()
+        self._begin_late_momenta(self._optimizers[part])
         self._optimizers[part].step()
         # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
         own.clear()
         for tensor in parameters.values():
             tensor.grad = None
+
+    def _begin_late_momenta(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let parameters have their first gradient later than others: the fused kernel wants all momenta, or none.
+
+        The first momentum is the gradient, as one after a momentum of zero is.
+        """
+        if not optimizer.state or not optimizer.defaults.get("momentum"):
+            return
+        for group in optimizer.param_groups:
+            for tensor in group["params"]:
+                if tensor.grad is not None and tensor not in optimizer.state:
+                    optimizer.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
 
 
 class Batches:

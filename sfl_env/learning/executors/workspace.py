@@ -10,7 +10,7 @@ from torch.nn import functional
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
-from sfl_env.learning.weights import tensors_of
+from sfl_env.learning.weights import Weights, tensors_of
 
 MaybeGradients = dict[str, Tensor | None]
 """Gradients by name; None of what a loss does not depend on."""
@@ -37,6 +37,7 @@ class Workspace:
         self.split = split.of(own_copy(split.network).train())
         self._tensors = tensors_of(self.split.network)
         self._trained = {name: tensor for name, tensor in self._tensors.items() if tensor.requires_grad}
+        self._held: Weights = {}
         self._homes = [
             _Home(module, attribute, tensor)
             for module in self.split.network.modules()
@@ -52,6 +53,7 @@ class Workspace:
         """Take tensors as the network's own: what it writes, it writes to them."""
         for name, tensor in weights.items():
             self._tensors[name].data = tensor
+        self._held = dict(weights)
 
     def step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, MaybeGradients]:
         """Return the mean loss of a mini-batch, and the gradients of all parameters that train."""
@@ -60,11 +62,20 @@ class Workspace:
         if loss.requires_grad:
             loss.backward()
         self._follow_new_buffers()
+        self._follow_new_memory()
         gradients: MaybeGradients = {}
         for name, parameter in self._trained.items():
             own, parameter.grad = parameter.grad, None
             gradients[name] = own.to_dense() if own is not None and own.is_sparse else own
         return loss.detach(), gradients
+
+    def _follow_new_memory(self) -> None:
+        """Write what the forward pass put into a tensor's ``data`` into the memory that it held before."""
+        for name, held in self._held.items():
+            tensor = self._tensors[name]
+            if tensor.data_ptr() != held.data_ptr():
+                held.copy_(tensor.detach())
+                tensor.data = held
 
     def _follow_new_buffers(self) -> None:
         """Write buffers that the forward pass put anew into the memory of those before."""

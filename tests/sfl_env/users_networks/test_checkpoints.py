@@ -107,12 +107,6 @@ class CallsThem(Blocks):
         return self.last(h)
 
 
-def test_between_two_checkpoints_that_forward_calls_it_is_cut() -> None:
-    costs = profile(CallsThem(plainly, both=True), (6,))
-    assert FIRST + 2 * LAYER in costs.device_forward_flops
-    assert FIRST + 4 * LAYER in costs.device_forward_flops[:-1]
-
-
 class Draws(Blocks):
     """What chance decides in a checkpoint has to be decided alike when it is computed anew."""
 
