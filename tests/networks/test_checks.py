@@ -15,7 +15,7 @@ from sfl_env.learning.plan import RoundPlan
 from tests.networks import __main__ as command
 from tests.networks import checks, plain, report
 from tests.networks.checks import Result
-from tests.networks.libraries import NUM_CLASSES, Network
+from tests.networks.libraries import NUM_CLASSES, Network, without_zeros
 
 TAMPERED: dict[str, tuple[Callable[[DNNProfile], DNNProfile], str]] = {
     "multiply-accumulates instead of FLOPs": (
@@ -86,6 +86,18 @@ def test_weights_that_training_does_not_give_back_are_an_infinite_error() -> Non
     without = {name: tensor for name, tensor in stepped.items() if name != "4.bias"}
     assert plain.largest_error(network, without, stepped) == float("inf")
     assert plain.largest_error(network, state, stepped) == 1.0
+
+
+def test_a_last_layer_that_starts_at_zero_does_not_hide_the_gradients_before_it() -> None:
+    first, last = nn.Linear(4, 3), nn.Linear(3, 2)
+    network = nn.Sequential(first, last)
+    nn.init.zeros_(last.weight)
+    (hidden,) = torch.autograd.grad(network(torch.ones(1, 4)).sum(), first.weight)
+    assert not hidden.any()
+    kept = first.weight.clone()
+    (seen,) = torch.autograd.grad(without_zeros(network)(torch.ones(1, 4)).sum(), first.weight)
+    assert seen.all()
+    assert torch.equal(first.weight, kept)
 
 
 @pytest.mark.parametrize("verdict", ["wrong", "refused"])
