@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 import sfl_env
+from sfl_env import DNNProfile
 from sfl_env.errors import SFLError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, TensorData, scheme
 from tests.networks import flops, plain
-from tests.networks.libraries import NUM_CLASSES, Network, find
+from tests.networks.libraries import NUM_CLASSES, Network, find, without_zeros
 
 Verdict = Literal["right", "wrong", "refused", "crashed", "not made"]
 
@@ -75,22 +76,33 @@ def _checked(result: Result) -> Result:
     try:
         network = find(result.library, result.name)
         torch.manual_seed(0)
-        module = network.make()
+        module = without_zeros(network.make())
     # Whatever a library raises is told, and the next network goes on.
     except Exception as error:
         return replace(result, verdict="not made", reason=_told(error))
     result = replace(result, input_shape=network.input_shape)
     try:
-        return compare(result, network, module)
+        return compare(result, network, module, sfl_env.profile(module, network.input_shape))
     except SFLError as error:
         return replace(result, verdict="refused", reason=_told(error))
     except Exception as error:
         return replace(result, verdict="crashed", reason=_told(error))
 
 
-def compare(result: Result, network: Network, module: nn.Module) -> Result:
-    """Return the result with the numbers of both sides, and the verdict on them."""
-    profile = sfl_env.profile(module, network.input_shape)
+def compare(result: Result, network: Network, module: nn.Module, profile: DNNProfile) -> Result:
+    """Return the result with the numbers of both sides, and the verdict on them.
+
+    Parameters
+    ----------
+    result : Result
+        Whose network it is.
+    network : Network
+        What the module takes.
+    module : nn.Module
+        It is left as it is.
+    profile : DNNProfile
+        Of the module; this is what is judged, with a step of training of the module.
+    """
     inputs = network.samples(BATCH_SIZE)
     counted, where = flops.forward_flops(module, inputs)
     of_a_batch = profile.device_forward_flops[-1] * BATCH_SIZE + profile.device_forward_flops_per_batch[-1]

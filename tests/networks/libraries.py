@@ -50,6 +50,22 @@ def logits(output: Any) -> Tensor:
     return scores
 
 
+def without_zeros(network: nn.Module) -> nn.Module:
+    """Draw the weights anew that libraries start at zero or next to it, in place, and return the network.
+
+    A last layer, a last normalisation of a block or a scale of a branch that starts there keeps gradients from
+    all that comes before it: a first step would be right whatever became of them.
+    """
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.is_floating_point() and parameter.numel() and parameter.abs().max() < _NEXT_TO_ZERO:
+                parameter.normal_(std=0.1)
+    return network
+
+
+_NEXT_TO_ZERO = 1e-3
+
+
 def _import_torchvision() -> Any:
     """Import torchvision, whose build for CUDA wants two operators that torch's CPU build lacks."""
     try:
