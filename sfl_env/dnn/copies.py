@@ -1,6 +1,5 @@
 """Copies of a user's network: what is watched or trained is never the network itself."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import TypeVar
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sfl_env.dnn.closures import Closures
 from sfl_env.dnn.foreign import foreign_code
 from sfl_env.errors import ProfileError
 
@@ -71,15 +71,32 @@ def _tensors_among(values: Iterable[object]) -> Iterator[Tensor]:
 
 
 def copied(network: M, memo: dict[int, object]) -> M:
-    """Return a deep copy in which some tensors, given by their identities, are others."""
+    """Return a deep copy in which some tensors, given by their identities, are others.
+
+    What Python's own copy leaves out goes with it: hooks and attributes of parameters, and functions that refer to
+    the network by a closure (a lambda with ``self``, say), which then refer to the copy.
+    """
+    closures = Closures(network)
     for part in network.modules():
         for value in vars(part).values():
             if isinstance(value, torch.jit.ScriptFunction | ModuleType):
                 memo[id(value)] = value  # they have nothing of their own, but refuse to be copied
     with foreign_code(f"{type(network).__name__} cannot be copied"):
-        made = copy.deepcopy(network, memo)
+        made = closures.copied(memo)
+    for parameter in network.parameters():
+        _with_what_is_attached(parameter, memo.get(id(parameter)))
     for scripted in made.modules():
         for parameter in scripted.parameters() if isinstance(scripted, torch.jit.ScriptModule) else ():
             if not parameter.is_leaf:  # torch clones them with their history
                 parameter.detach_().requires_grad_()
     return made
+
+
+def _with_what_is_attached(parameter: Tensor, made: object) -> None:
+    if not isinstance(made, Tensor) or made is parameter:
+        return
+    vars(made).update(vars(parameter))
+    for hook in (parameter._backward_hooks or {}).values():
+        made.register_hook(hook)
+    for hook in (parameter._post_accumulate_grad_hooks or {}).values():
+        made.register_post_accumulate_grad_hook(hook)

@@ -1,5 +1,6 @@
 """Which tensors of a run depend on the input, on parameters and on chance, and how long each is needed."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ class _Memory:
     names: set[str] = field(default_factory=set)  # parameters and buffers that it holds or was computed from
     is_random: bool = False
     is_input: bool = False  # the network's input itself
+    is_made_of_input: bool = False  # a mask, directly
     is_mask: bool = False  # truth values of the input, computed without parameters, or numbers made of them
 
 
@@ -97,11 +99,21 @@ class Ledger:
         of_input = is_plain and all(source.is_mask or source.is_input for source in sources)
         is_new = memory.depends_since is None
         memory.is_mask = (is_new or memory.is_mask) and (of_masks or (of_input and result.dtype is torch.bool))
+        memory.is_made_of_input = memory.is_mask and not of_masks
 
-    def accompanies(self, tensor: Tensor) -> bool:
+    def is_mask(self, tensor: Tensor) -> bool:
         """Whether a tensor is a mask, computed from the input without parameters, or made of such."""
         memory = self._memory(tensor)
         return memory is not None and memory.is_mask
+
+    def is_input(self, tensor: Tensor) -> bool:
+        """Whether a tensor is the network's input, or a view of it."""
+        memory = self._memory(tensor)
+        return memory is not None and memory.is_input
+
+    def hand_out(self, tensor: Tensor) -> None:
+        """Note that a tensor's numbers are handed to other code: they may be needed to the end."""
+        self.read(tensor, sys.maxsize)
 
     def read(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads a tensor."""
@@ -112,8 +124,10 @@ class Ledger:
             # Handed on unseen: it may be as old as its memory.
             self._made[id(tensor)] = (tensor, memory.depends_since, "a tensor that was not seen before")
         _, since, name = self._made[id(tensor)]
-        # The device can compute what accompanies as soon as it has the input.
-        since = 0 if memory.is_mask else max(since, memory.depends_since)
+        # The device can make a mask of the input as soon as it has it.
+        since = 0 if memory.is_made_of_input else max(since, memory.depends_since)
+        known = self._lives.get(id(tensor))
+        moment = moment if known is None else max(moment, known.last_read)
         self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.is_mask)
 
     def read_memory(self, tensor: Tensor, moment: int) -> None:

@@ -79,7 +79,8 @@ def _trilinear(given: Arguments, out: object) -> int:
     """Return the FLOPs of ``sum(i1 * i2 * i3)``: a product of the first two, then one with the third.
 
     Each tensor is stretched over the dimensions that it lacks. The kernel goes through the indices of
-    ``unroll_dim`` one by one, so both products have them all. A product that sums nothing counts like the others.
+    ``unroll_dim`` one by one, so both products have them all. A product that sums nothing is pointwise, and
+    free as it is elsewhere.
     """
     shapes = [list(given[name].shape) for name in ("i1", "i2", "i3")]
     for shape, lacking in zip(shapes, ("expand1", "expand2", "expand3"), strict=True):
@@ -90,8 +91,10 @@ def _trilinear(given: Arguments, out: object) -> int:
     product = list(torch.broadcast_shapes(first, second))
     product[unrolled] = torch.broadcast_shapes(*shapes)[unrolled]
     summed = set(given["sumdim"]) & set(given["expand3"]) - {unrolled}
+    then_summed = set(given["sumdim"]) - set(given["expand3"]) - {unrolled}
     left = [1 if dim in summed else size for dim, size in enumerate(product)]
-    return int(2 * (math.prod(product) + math.prod(torch.broadcast_shapes(left, third))))
+    both = (summed, product), (then_summed, torch.broadcast_shapes(left, third))
+    return sum(2 * math.prod(shape) for sums, shape in both if sums)
 
 
 def _recurrent(*weights: str, passes: int = 1) -> Formula:

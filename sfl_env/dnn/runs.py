@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sfl_env.checks import shown
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason
 from sfl_env.dnn.hollow import QUICKER, hollow_copy, hollow_tensors
@@ -69,6 +70,10 @@ class Runner(NamedTuple):
                     quicker=QUICKER,
                 )
 
+    def of_all_sizes(self, seed: int = 0) -> list[Record]:
+        """Watch it run with each batch size, the last one forward only."""
+        return [self.run(batch, backward=batch != self.batches[-1], seed=seed) for batch in self.batches]
+
     def _values(self, batch: int, device: torch.device) -> Tensor:
         shape = (batch, *self.input_shape)
         if not self.dtype.is_floating_point:
@@ -78,10 +83,10 @@ class Runner(NamedTuple):
         return torch.randn(shape, generator=own, dtype=torch.float32, device="cpu").to(device, self.dtype)
 
 
-def first_run(
+def first_runs(
     network: nn.Module, input_shape: tuple[int, ...], input_dtype: torch.dtype | None
-) -> tuple[Runner, Record]:
-    """Return a way to run the network that works, and the record of its run with the smallest batch.
+) -> tuple[Runner, list[Record]]:
+    """Return a way to run the network that works, and the records of its runs with all batch sizes.
 
     Parameters
     ----------
@@ -98,6 +103,10 @@ def first_run(
     ProfileError
         If the network cannot run on such an input, or has operations whose FLOPs are not known.
     """
+    if input_dtype is not None and not isinstance(input_dtype, torch.dtype):
+        raise ProfileError(
+            f"input_dtype is {shown(input_dtype)}; it has to be a torch.dtype, such as torch.int64."
+        )
     own = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     kinds = [input_dtype] if input_dtype is not None else [own, torch.int64]
     has_values = not any(parameter.is_meta for parameter in network.parameters())
@@ -106,7 +115,7 @@ def first_run(
         for batches, dtype in product(BATCHES, kinds):
             ways = Runner(network, input_shape, dtype, batches, is_hollow)
             try:
-                return ways, ways.run(batches[0])
+                return ways, ways.of_all_sizes()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the user's own code runs here, which may raise anything at all
@@ -119,7 +128,7 @@ def first_run(
     raise ProfileError(
         f"{type(network).__name__} does not take a {kinds[0]} input of shape "
         f"(batch, {', '.join(map(str, input_shape))}), tried with batches of "
-        f"{', '.join(str(batches[0]) for batches in BATCHES)} ({reason(told)}).{hint}"
+        f"{', '.join(map(str, BATCHES))} ({reason(told)}).{hint}"
     ) from told
 
 

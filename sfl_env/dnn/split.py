@@ -17,12 +17,13 @@ from sfl_env.dnn.cuts import (
     uses,
     why_none,
 )
+from sfl_env.dnn.foreign import foreign_code
 from sfl_env.dnn.names import best_named, children_in_turn, name_of, unlike_names
 from sfl_env.dnn.outputs import logits_of
 from sfl_env.dnn.places import Exchange, exchanged
 from sfl_env.dnn.profile import checked_shape
 from sfl_env.dnn.record import Candidate, Record
-from sfl_env.dnn.runs import Runner, first_run, state_of
+from sfl_env.dnn.runs import Runner, first_runs, state_of
 from sfl_env.errors import ProfileError
 
 _SEEDS = 8
@@ -126,36 +127,29 @@ def as_chain(
     """
     if not isinstance(module, nn.Module):
         raise ProfileError(f"The network is a {type(module).__name__}; it has to be a torch.nn.Module.")
-    ways, record = first_run(module, checked_shape(input_shape), input_dtype)
-    return _Search(module, ways, record).found()
+    ways, records = first_runs(module, checked_shape(input_shape), input_dtype)
+    with foreign_code(f"{type(module).__name__} does not run again as it did before"):
+        return _Search(module, ways, records).found()
 
 
 class _Search:
     """Finds the cuts of one network."""
 
-    def __init__(self, network: nn.Module, ways: Runner, record: Record) -> None:
+    def __init__(self, network: nn.Module, ways: Runner, alike: list[Record]) -> None:
         self._network = network
         self._ways = ways
         self._what = type(network).__name__
         self._parameters = frozenset(name for name, _ in network.named_parameters())
         self._children = children_in_turn(network)
-        self._seed, self._record, self._others = 0, record, list[Record]()
-        self._alike = self._of_all_sizes()
-        self._is_fixed = all(each.is_fixed and each.form == record.form for each in self._alike)
+        self._seed, self._alike, self._others = 0, alike, list[Record]()
+        self._record = alike[0]
+        self._is_fixed = all(each.is_fixed and each.form == alike[0].form for each in alike)
         if not self._is_fixed:
-            first = [record, *(ways.run(ways.batches[0], seed=seed) for seed in range(1, _SEEDS))]
+            first = [alike[0], *(ways.run(ways.batches[0], seed=seed) for seed in range(1, _SEEDS))]
             self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
             self._others = [record for record in first if record is not self._record]
-            self._alike = self._of_all_sizes()
-
-    def _of_all_sizes(self) -> list[Record]:
-        """Return runs with all batch sizes; draws don't depend on these, so equal seeds run the same layers."""
-        _, second, third = self._ways.batches
-        return [
-            self._record,
-            self._ways.run(second, seed=self._seed),
-            self._ways.run(third, seed=self._seed, backward=False),
-        ]
+            # What is drawn does not depend on the batch: equal seeds run the same layers.
+            self._alike = [self._record, *ways.of_all_sizes(self._seed)[1:]]
 
     def found(self) -> SplitNetwork:
         """Return the network with its cuts."""

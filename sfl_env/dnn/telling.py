@@ -6,11 +6,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sfl_env.dnn.record import Record
+
+SHAPE_ONLY = frozenset(
+    f"aten::{name}"
+    for name in (
+        *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like"),
+        *("new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full"),
+    )
+)
+"""Operations that take a tensor's shape and not its numbers."""
+
+READ_BY_PYTHON = frozenset({"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"})
+"""Operations by which numbers reach Python, where they can decide what runs."""
+
+HANDING_OUT = frozenset({"numpy", "array", "tolist", "dlpack"})
+"""Functions that hand a tensor's numbers to other code, which may use them at any time."""
 
 _WRITES_STATISTICS = frozenset({"aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm"})
 """Operations that write to their fourth and fifth argument, though they declare it nowhere."""
@@ -97,3 +113,18 @@ def plain_name(func: Any) -> str:
     if name == "__get__":
         name = getattr(getattr(func, "__self__", None), "__name__", "attribute")
     return str(name).strip("_")
+
+
+def hooks_on_what_is_saved() -> Any:
+    """Return the innermost hooks on what autograd saves; a checkpoint, for one, has its own."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Keep to kernels whose memory can be seen: hollow tensors lack the workspace of oneDNN's recurrent ones."""
+    before = torch.backends.mkldnn.set_flags(_enabled=False)[0]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before)

@@ -1,14 +1,15 @@
 """Watching a network run: its calls of torch's functions, the operations below them, its modules."""
 
+import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.hooks import RemovableHandle
 
 from sfl_env.dnn.flops import operation_flops, plain_attention
 from sfl_env.dnn.ledger import Ledger, address
@@ -16,25 +17,19 @@ from sfl_env.dnn.outputs import logits_of, tensors_in, with_tensor
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Call, Candidate, Record
 from sfl_env.dnn.telling import (
+    HANDING_OUT,
+    READ_BY_PYTHON,
+    SHAPE_ONLY,
     Functions,
     Operations,
     chance_noticed,
+    hooks_on_what_is_saved,
     plain_name,
     tensors_among,
+    without_onednn,
     written_arguments,
 )
-
-_SHAPE_ONLY = frozenset(
-    f"aten::{name}"
-    for name in (
-        *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like"),
-        *("new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full"),
-    )
-)
-"""Operations that take a tensor's shape and not its numbers."""
-
-_READ_BY_PYTHON = frozenset({"aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"})
-"""Operations by which numbers reach Python, where they can decide what runs."""
+from sfl_env.errors import ProfileError
 
 
 def watch(
@@ -122,6 +117,8 @@ class _Watch:
         self._in_backward = False
         self._blamed = 0
         self._hooks: Any = None
+        self._noting: list[RemovableHandle] = []
+        self._thread = threading.get_ident()
         self._computes_anew = False
 
     def run(self, x: Tensor, *, backward: bool) -> Record:
@@ -133,12 +130,12 @@ class _Watch:
         self._hook_modules()
         with (
             plain_attention(),
-            _without_onednn(),
+            without_onednn(),
             Operations(self._operation),
             chance_noticed(self._record, self._network),
         ):
             with Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
-                self._hooks = _hooks_on_what_is_saved()
+                self._hooks = hooks_on_what_is_saved()
                 output = self._network(x)
             logits = logits_of(output, type(self._network).__name__)
             self._ledger.read(logits, len(self._record.calls))
@@ -148,6 +145,8 @@ class _Watch:
                 logits.backward(torch.ones_like(logits))
                 # Hooks on what is saved may as well move it elsewhere; what is computed anew makes new nodes.
                 self._computes_anew = torch._C._autograd._get_sequence_nr() != before
+        for handle in self._noting:  # they and the graph would keep each other, unseen by Python
+            handle.remove()
         if not self._computes_anew:
             self._record.candidates = [each._replace(is_computed_anew=False) for each in self._record.candidates]
         self._record.logits = id(logits)
@@ -167,6 +166,11 @@ class _Watch:
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any], None]:
         def enter(module: nn.Module, inputs: Any) -> None:
+            if threading.get_ident() != self._thread and not self._in_backward:
+                raise ProfileError(
+                    f"The module {path!r} of {type(self._network).__name__} runs in another thread than "
+                    "the network, where torch does not tell what it does. Run it in the network's own."
+                )
             visit = self._visits.get(path, 0)
             self._visits[path] = visit + 1
             self._frames.append(_Frame(path, visit))
@@ -196,14 +200,18 @@ class _Watch:
         finally:
             opened, self._open = self._open, None
         returned = list(tensors_in(output))
+        if call.name.rpartition(".")[2] in HANDING_OUT:
+            for tensor in given:
+                self._ledger.hand_out(tensor)
         if not (opened.is_active or returned):
             return output
         record.calls.append(call)
         self._sequence.append(torch._C._autograd._get_sequence_nr())
         made = [tensor for tensor in returned if self._ledger.depends(tensor)]
-        if not all(self._ledger.accompanies(tensor) for tensor in made) or not made:
-            # What only makes masks of masks is work of the device, wherever the network does it.
-            for tensor in given:
+        # What only makes masks of the input is work of the device, wherever the network does it.
+        makes_masks = bool(made) and all(self._ledger.is_mask(tensor) for tensor in made)
+        for tensor in given:
+            if not (makes_masks and self._ledger.is_input(tensor)):
                 self._ledger.read(tensor, moment)
         new = [tensor for tensor in returned if not self._ledger.is_known(tensor)]
         for tensor in returned:
@@ -227,7 +235,7 @@ class _Watch:
             if place in self._handed_over:
                 output, tensor = self._exchanged(output, tensor, moment)
             if tensor.requires_grad:
-                tensor.register_hook(self._noting_gradient(len(self._record.candidates)))
+                self._noting.append(tensor.register_hook(self._noting_gradient(len(self._record.candidates))))
             self._record.candidates.append(
                 Candidate(
                     place=place,
@@ -237,7 +245,7 @@ class _Watch:
                     elements=tensor.numel(),
                     is_floating_point=tensor.is_floating_point(),
                     wants_gradient=False,
-                    is_computed_anew=_hooks_on_what_is_saved() != self._hooks,
+                    is_computed_anew=hooks_on_what_is_saved() != self._hooks,
                     function=function,
                     parent=where.parent.path,
                     number=where.parent.children,
@@ -299,11 +307,11 @@ class _Watch:
     ) -> None:
         moment = len(self._record.calls) - (0 if self._open is not None else 1)
         name = func._schema.name
-        if name in _READ_BY_PYTHON and any(self._ledger.varies(tensor) for tensor in inputs):
+        if name in READ_BY_PYTHON and any(self._ledger.varies(tensor) for tensor in inputs):
             self._record.is_fixed = False
         for tensor in written:
             self._record.changed |= {n for n in self._ledger.names(tensor) if _shares(tensor, self._names.get(n))}
-        read = [] if name in _SHAPE_ONLY else inputs
+        read = [] if name in SHAPE_ONLY else inputs
         is_random = torch.Tag.nondeterministic_seeded in func.tags
         call.uses |= self._ledger.computed([*outputs, *written], read, moment, is_random)
         for tensor in read:
@@ -337,17 +345,3 @@ class _Watch:
 
 def _shares(tensor: Tensor, other: Tensor | None) -> bool:
     return other is not None and address(tensor) == address(other)
-
-
-def _hooks_on_what_is_saved() -> Any:
-    return torch._C._autograd._top_saved_tensors_default_hooks(True)
-
-
-@contextmanager
-def _without_onednn() -> Iterator[None]:
-    """Keep to kernels whose memory can be seen: hollow tensors lack the workspace of oneDNN's recurrent ones."""
-    before = torch.backends.mkldnn.set_flags(_enabled=False)[0]
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.set_flags(_enabled=before)

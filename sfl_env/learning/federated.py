@@ -1,22 +1,23 @@
 """Split federated training of a real network, round by round."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from sfl_env.checks import require_choice, require_whole
+from sfl_env.checks import require_whole
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.measure import profile_of
 from sfl_env.dnn.process import on_one_thread, seeded
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import TrainingError
+from sfl_env.learning.arguments import check_arguments
 from sfl_env.learning.batches import draw_partition, draw_plan
-from sfl_env.learning.copying import check_pickles, from_bytes, to_bytes
+from sfl_env.learning.copying import check_pickles, going_on, going_on_from_bytes, to_bytes
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.decision import checked_decision
 from sfl_env.learning.evaluation import evaluate, require_finite
@@ -50,11 +51,10 @@ class SplitFederatedTraining:
     Parameters
     ----------
     network : callable
-        Returns the network with fresh weights, drawn from torch's global generator: an ``nn.Sequential`` of
-        blocks, or any module with legal cuts. Build it with normalisation that keeps no running statistics
-        (``nn.GroupNorm``): the mean of running statistics that devices took over different data describes none of
-        them, and what a network computes would no longer follow from its averaged parameters. Running statistics
-        are handled where a network has them: averaged like parameters, and counted in the bits.
+        Returns the network with fresh weights, drawn from torch's global generator: any module with legal cuts.
+        Build it with normalisation that keeps no running statistics (``nn.GroupNorm``): the mean of those that
+        devices took over different data describes none of them. Where a network has them, they are averaged like
+        parameters, and counted in the bits.
     data : TensorData
         What to learn.
     partition : callable
@@ -65,12 +65,12 @@ class SplitFederatedTraining:
     executor : {"fused", "message-passing"}
         The fast way, or the one that really splits and counts bits. They agree to rounding.
     schedule : {"parallel", "sequence"}
-        ``"parallel"``: all devices start a round from the global weights, which become their copies' average.
-        ``"sequence"`` is split learning (SL): device after device goes on from the weights of the one before.
+        All devices start a round from the global weights, which become their copies' average; or, as in split
+        learning (SL), device after device goes on from the weights of the one before.
     device : {"auto", "cpu", "cuda"}
         Where to compute; ``"auto"`` takes CUDA where there is one.
     dtype : torch.dtype
-        Type of weights and features.
+        Type of weights and of features that are no tokens.
     formats : NumberFormats
         Bits of each number on the air, for the message-passing executor.
 
@@ -84,22 +84,18 @@ class SplitFederatedTraining:
 
     Notes
     -----
-    Federated learning is every cut at the last block, centralised training one device that holds all data, split
-    federated learning with a common cut K equal cuts.
-
-    Each round, every device goes through its samples in a fresh random order, as often as E mini-batches need. The
-    draws are the same whatever the cuts and whoever takes part. A copy's weight in the average is the number of
-    samples that its device holds. A round in which nobody takes part leaves the weights as they are.
+    Each round, every device goes through its samples in a fresh random order, as often as E mini-batches need,
+    whatever the cuts and whoever takes part. A copy's weight in the average is the number of samples that its
+    device holds. A round in which nobody takes part leaves the weights as they are.
 
     One training is for one thread at a time. Several of them in several threads take turns: what a network draws
-    comes from torch's global generators, which are seeded for each round and put back.
+    comes from global generators, which are seeded for each round and put back.
 
     It can be pickled and deep-copied between two rounds, and the copy goes on with the same rounds. Pickling
-    needs ``network`` and ``partition`` to be picklable themselves: functions at a module's top level, or
-    ``functools.partial`` of such; no lambdas.
+    needs ``network`` and ``partition`` to be functions at a module's top level, or ``functools.partial`` of such.
 
-    Memory: the data set once (and the one that was given, where that is of another type or on another device), the
-    executor's share (see there), and an evaluation's activations of 512 samples.
+    Memory: the data set once (and the one that was given, where that is of another type or on another device), a
+    copy of the network, the executor's share (see there), and an evaluation's activations of 512 samples.
 
     Examples
     --------
@@ -131,8 +127,7 @@ class SplitFederatedTraining:
         dtype: torch.dtype = torch.float32,
         formats: NumberFormats | None = None,
     ) -> None:
-        require_choice("executor", executor, get_args(ExecutorName), TrainingError)
-        require_choice("schedule", schedule, get_args(Schedule), TrainingError)
+        check_arguments(network, data, partition, local, executor, schedule, dtype)
         self.device = resolve_device(device)
         self.local = local or LocalTraining()
         self._network = network
@@ -149,11 +144,8 @@ class SplitFederatedTraining:
             self._split = split_for(self._chain, self.data)
             check_output(self._split, self.data)
             self._judged = own_copy(self._chain)
-            self._executor: Executor = (
-                FusedExecutor(self._split, self.data, self.local)
-                if executor == "fused"
-                else MessagePassingExecutor(self._split, self.data, self.local, formats)
-            )
+            way = FusedExecutor if executor == "fused" else partial(MessagePassingExecutor, formats=formats)
+            self._executor: Executor = way(self._split, self.data, self.local)
         self._draws = torch.Generator()
         self._round = 0
         self._weights: Weights = {}
@@ -171,7 +163,7 @@ class SplitFederatedTraining:
 
     @property
     def executor(self) -> Execution:
-        """How rounds are carried out, and which faster ways were not taken for which reason."""
+        """How rounds are carried out, and why not faster."""
         return self._executor.execution
 
     @property
@@ -209,10 +201,9 @@ class SplitFederatedTraining:
 
         Raises
         ------
-        DataError
-            For a partition that leaves a device without samples, or with fewer than its mini-batch.
-        TrainingError
-            If the network cannot be made. Either way nothing changes.
+        DataError, TrainingError
+            For a partition that leaves a device without a mini-batch, or if the network cannot be made; then nothing
+            changes.
         """
         require_whole("seed", seed, 0, error=TrainingError)
         for_partition, for_weights, for_draws = np.random.SeedSequence(seed).spawn(3)
@@ -248,7 +239,7 @@ class SplitFederatedTraining:
             with usual_modes(self.device):
                 plan = self._plan(cuts)
                 weights, told = self._train(plan, chosen)
-            score = evaluate(self._evaluated, weights, self.data, plan.round)
+            score = evaluate(self._evaluated(), weights, self.data, plan.round)
             require_finite(score, plan.round)
         except BaseException:
             self.go_back(before)
@@ -286,13 +277,12 @@ class SplitFederatedTraining:
         """
         if self._partition is None:
             raise TrainingError(_NOT_STARTED)
-        return evaluate(self._evaluated, self._weights, self.data, self._round)
+        return evaluate(self._evaluated(), self._weights, self.data, self._round)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the next round depends on, for ``torch.save``.
+        """Return all that the next round depends on, for ``torch.save``; optimisers start afresh in each round.
 
-        The optimisers start afresh in each round, so between two rounds they have no state. Besides, it tells
-        what computed the rounds (``computed_by``); another machine may go on with it, to rounding.
+        Besides, it tells what computed the rounds (``computed_by``); another machine may go on, to rounding.
 
         Raises
         ------
@@ -339,18 +329,14 @@ class SplitFederatedTraining:
         for name, part in (("network", self._network), ("partition", self._partitioner)):
             check_pickles(name, part)
         # As bytes: tensors that go to another process by torch's own pickler have to outlive the call.
-        return _going_on_from_bytes, (self._make_again, to_bytes(self._state_if_started()))
+        return going_on_from_bytes, (self._make_again, to_bytes(self.state_dict() if self._partition else None))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SplitFederatedTraining":
         # Functions, settings and data never change, so copies may share them.
-        return _going_on(self._make_again, self._state_if_started())
+        return going_on(self._make_again, self.state_dict() if self._partition else None)
 
-    def _state_if_started(self) -> dict[str, Any] | None:
-        return None if self._partition is None else self.state_dict()
-
-    @property
     def _evaluated(self) -> nn.Module:
-        """The network to evaluate with: what it keeps to itself is not to reach the next round."""
+        """Return a copy; what a network keeps to itself is not to reach the next evaluation."""
         return own_copy(self._chain) if self._executor.keeps_state else self._judged
 
     def _fresh(self, seed: int) -> nn.Module:
@@ -362,15 +348,3 @@ class SplitFederatedTraining:
     def _plan(self, cuts: NDArray[np.intp]) -> RoundPlan:
         """Draw the round's mini-batches, for all devices whoever takes part."""
         return draw_plan(cuts, self._round + 1, self.partition, self.local, self._draws, self.device)
-
-
-def _going_on_from_bytes(make: Callable[[], SplitFederatedTraining], state: bytes) -> SplitFederatedTraining:
-    return _going_on(make, from_bytes(state))
-
-
-def _going_on(make: Callable[[], SplitFederatedTraining], state: Any) -> SplitFederatedTraining:
-    """Return a training that goes on from a state: how copies are made."""
-    training = make()
-    if state is not None:
-        training.load_state_dict(state)
-    return training

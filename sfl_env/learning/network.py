@@ -6,13 +6,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sfl_env.checks import shown
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
 from sfl_env.errors import ProfileError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.weights import Weights, tensors_of
+from sfl_env.learning.weights import Weights, check_memory, tensors_of
 
 NetworkFactory = Callable[[], nn.Module]
 """Returns a network with fresh weights, drawn from torch's global generator."""
@@ -27,7 +28,10 @@ def fresh_network(make: NetworkFactory, seed: int, device: torch.device) -> nn.M
         If the function fails.
     """
     with seeded(seed, device), failures_told("when it was made"):
-        return make()
+        made = make()
+    if not isinstance(made, nn.Module):
+        raise TrainingError(f"network returned {shown(made)}; it has to return a torch.nn.Module.")
+    return made
 
 
 def on(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -54,6 +58,7 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
     TrainingError
         If the network has no cut for it.
     """
+    check_memory(network)
     try:
         return as_chain(network, data.input_shape, data.train_features.dtype)
     except ProfileError as error:

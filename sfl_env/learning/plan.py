@@ -85,14 +85,14 @@ class LocalTraining:
         TrainingError
             If ``batch_size`` was given for another number of devices.
         """
-        if isinstance(self.batch_size, int):
-            return (self.batch_size,) * num_devices
+        if not isinstance(self.batch_size, tuple):
+            return (int(self.batch_size),) * num_devices
         if len(self.batch_size) != num_devices:
             raise TrainingError(
                 f"batch_size has {len(self.batch_size)} entries for {num_devices} devices; give one for each, or "
                 "one number for all."
             )
-        return self.batch_size
+        return tuple(int(size) for size in self.batch_size)
 
     @property
     def has_unequal_batches(self) -> bool:

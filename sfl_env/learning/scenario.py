@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from sfl_env.dnn import networks
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import DataError, ScenarioError, TrainingError
+from sfl_env.errors import DataError, ScenarioError
+from sfl_env.learning.arguments import check_network
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
 from sfl_env.learning.federated import SplitFederatedTraining
@@ -149,11 +149,8 @@ class ScenarioLearner:
 
 def _check_parts(network: object, data: object) -> None:
     """Refuse what is easily given in a factory's or a data set's place."""
-    if isinstance(network, nn.Module) or not (network is None or callable(network)):
-        raise TrainingError(
-            f"network is {type(network).__name__}; it has to be a function that returns a network with fresh "
-            "weights, since each episode starts from new ones."
-        )
+    if network is not None:
+        check_network(network)
     if not (data is None or isinstance(data, TensorData)):
         raise DataError(
             f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.from_datasets("

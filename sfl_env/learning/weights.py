@@ -1,11 +1,15 @@
 """A network's tensors by name, on their own or stacked over K replicas, and which block each belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.split import SplitNetwork
+from sfl_env.errors import TrainingError
 
 Weights = dict[str, Tensor]
 """Tensors by their names in the network; stacked ones have the K replicas as first axis."""
@@ -15,7 +19,7 @@ def tensors_of(network: nn.Module) -> Weights:
     """Return all that makes a network compute what it computes: parameters, buffers and plain tensors.
 
     Each is there once, under the first of its names; those that don't persist, too. A plain tensor is one that a
-    module keeps as an attribute like any other, a mask, say.
+    module keeps as an attribute like any other, a mask, say, or in a list, or that belongs to a module in a list.
 
     Examples
     --------
@@ -25,13 +29,65 @@ def tensors_of(network: nn.Module) -> Weights:
     ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked', 'scale']
     """
     found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    known = {id(tensor) for tensor in found.values()}
+    known = {id(tensor) for tensor in found.values()} | {id(module) for module in network.modules()}
     for path, module in network.named_modules():
         for attribute, value in vars(module).items():
-            if isinstance(value, Tensor) and value.is_leaf and not value.requires_grad and id(value) not in known:
-                known.add(id(value))
-                found[f"{path}.{attribute}".lstrip(".")] = value
+            if attribute not in _LISTED:
+                found.update(_plain(f"{path}.{attribute}".lstrip("."), value, known))
     return found
+
+
+_LISTED = frozenset({"_parameters", "_buffers", "_modules"})
+"""Attributes of a module that hold what has names of its own."""
+
+
+def _plain(name: str, value: object, known: set[int]) -> Iterator[tuple[str, Tensor]]:
+    if id(value) in known:
+        return
+    if isinstance(value, Tensor):
+        known.add(id(value))
+        if value.is_leaf:
+            yield name, value
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _plain(f"{name}[{index}]", each, known)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _plain(f"{name}[{key!r}]", each, known)
+    elif isinstance(value, nn.Module):
+        known.update(id(module) for module in value.modules())
+        for inner, tensor in tensors_of(value).items():
+            yield from _plain(f"{name}.{inner}", tensor, known)
+
+
+def check_memory(network: nn.Module) -> None:
+    """Raise unless each tensor of a network has memory of its own, as its copies will have.
+
+    Raises
+    ------
+    TrainingError
+        It names the two that share some.
+    """
+    spans: list[tuple[int, int, str]] = []
+    for name, tensor in {**dict(_computed(network)), **tensors_of(network)}.items():
+        if tensor.layout is torch.strided and tensor.numel():
+            reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+            spans.append((tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size(), name))
+    spans.sort()
+    for (_, end, name), (start, _, other) in pairwise(spans):
+        if start < end:
+            raise TrainingError(
+                f"{name!r} and {other!r} of the network are views of the same memory, and the devices' copies of "
+                "them would not be. Keep one of them, and make the other of it in forward."
+            )
+
+
+def _computed(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield tensors that modules keep as attributes and that were computed from others."""
+    for path, module in network.named_modules():
+        for attribute, value in vars(module).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                yield f"{path}.{attribute}".lstrip("."), value
 
 
 class Names(NamedTuple):
@@ -45,8 +101,8 @@ class Names(NamedTuple):
 def names_of(split: SplitNetwork) -> Names:
     """Return the names of a network's tensors with the block that each belongs to."""
     tensors = tensors_of(split.network)
-    trained = tuple(name for name, tensor in tensors.items() if tensor.requires_grad)
-    kept = tuple(name for name, tensor in tensors.items() if not tensor.requires_grad)
+    trained = tuple(name for name, parameter in split.network.named_parameters() if parameter.requires_grad)
+    kept = tuple(name for name in tensors if name not in set(trained))
     # Plain tensors are part of the program, which both sides have.
     return Names(trained, kept, {name: split.block.get(name, 0) for name in tensors})
 
@@ -60,12 +116,13 @@ def in_state_dict(network: nn.Module, weights: Weights) -> dict[str, Any]:
     >>> list(in_state_dict(layer, tensors_of(layer)))
     ['weight', 'bias']
     """
-    name_of = {id(tensor): name for name, tensor in tensors_of(network).items()}
-    state: dict[str, Any] = {}
-    for key, value in network.state_dict(keep_vars=True).items():
-        held = weights.get(name_of.get(id(value), ""), value)
-        state[key] = held.detach().clone() if isinstance(held, Tensor) else held
-    return state
+    if not weights:
+        raise TrainingError("There are no weights before reset(seed) or load_state_dict.")
+    copy = own_copy(network)
+    for name, tensor in tensors_of(copy).items():
+        tensor.data = weights[name].clone()
+    state = copy.state_dict()
+    return {key: value.detach() if isinstance(value, Tensor) else value for key, value in state.items()}
 
 
 def copies(weights: Mapping[str, Tensor], names: tuple[str, ...], count: int, memory: Weights) -> Weights:

@@ -16,6 +16,7 @@ from sfl_env.learning.executors.choice import Choice, Method, Traits, by_speed, 
 from sfl_env.learning.executors.gradients import BatchedGradients, Forward, GradientMethod
 from sfl_env.learning.executors.grouped import grouped
 from sfl_env.learning.executors.memory import keep_freed_memory
+from sfl_env.learning.executors.plainness import why_not_at_once, why_not_grouped
 from sfl_env.learning.executors.pooling import pool_before_activation
 from sfl_env.learning.executors.probe import Probe
 from sfl_env.learning.executors.replicas import Batches, Replicas
@@ -74,7 +75,7 @@ class FusedExecutor:
         self._names = names_of(split)
         self._singles: list[SingleGradients] = []
         self._traits = Traits.of(split, data)
-        self.keeps_state = keeps_state(split, data.train_features[:2])
+        self.keeps_state = keeps_state(split, data.train_features[:2], data.train_labels[:2])
         self._method, self._why = (method, ()) if method is not None else self._fastest()
         if not self._traits.on_gpu:
             keep_freed_memory()
@@ -97,12 +98,14 @@ class FusedExecutor:
         *faster, loop = by_speed(self._traits, largest, can_be_grouped=self._grouped is not None)
         if not faster:
             return loop, ()
-        if self.keeps_state:
-            return loop, ("the network keeps state of its own from call to call",)
+        unseen = why_not_at_once(self._split.network)
+        if self.keeps_state or unseen:
+            return loop, (unseen or "the network keeps state of its own from call to call",)
         probe = Probe(self._split, self._data, self._local)
         why: list[str] = []
         for method in faster:
-            reason = probe.why_not(partial(self._batched, method))
+            unseen = why_not_grouped(self._split.network) if method == "grouped" else ""
+            reason = unseen or probe.why_not(partial(self._batched, method))
             if not reason:
                 return method, tuple(why)
             why.append(f"{method}: {reason}")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sfl_env.checks import require_whole, shown
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
 from sfl_env.learning.aggregation import RunningAverage
@@ -174,8 +175,8 @@ class MessagePassingExecutor:
         self._names = names_of(split)
         self._data = data
         self._local = local
-        self._formats = formats or NumberFormats()
-        self.keeps_state = keeps_state(split, data.train_features[:2])
+        self._formats = _checked(formats or NumberFormats())
+        self.keeps_state = keeps_state(split, data.train_features[:2], data.train_labels[:2])
         travels = {*self._names.trained, *split.changed}
         if self._formats.frozen_weights_travel:
             travels = set(split.block)
@@ -281,6 +282,18 @@ class MessagePassingExecutor:
         block = self._names.block
         sent = [weights[name] for name in self._travels if block[name] <= cut]
         return sum(tensor.numel() * (1 + tensor.is_complex()) for tensor in sent)
+
+
+def _checked(formats: object) -> NumberFormats:
+    if not isinstance(formats, NumberFormats):
+        raise TrainingError(f"formats is {shown(formats)}; it has to be NumberFormats(activation_bits=..., ...).")
+    for name in ("activation_bits", "parameter_bits", "label_bits"):
+        require_whole(name, getattr(formats, name), 0 if name == "label_bits" else 1, error=TrainingError)
+    if not isinstance(formats.frozen_weights_travel, bool):
+        raise TrainingError(
+            f"frozen_weights_travel is {shown(formats.frozen_weights_travel)}; it has to be True or False."
+        )
+    return formats
 
 
 def _traffic(devices: list[_Device]) -> Traffic:

@@ -86,6 +86,7 @@ class _Dropout(nn.Dropout):
         if not self.training or self.p == 0.0:
             return x
         if self.p == 1.0:
-            return x * 0.0
+            return x.mul_(0.0) if self.inplace else x * 0.0
         kept = torch.empty_like(x).bernoulli_(1.0 - self.p, generator=self.generator)
-        return x * kept.div_(1.0 - self.p)
+        kept.div_(1.0 - self.p)
+        return x.mul_(kept) if self.inplace else x * kept

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from itertools import count, cycle
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ _DEEPEST = 5
 """How far objects within objects are followed."""
 
 
-def keeps_state(split: SplitNetwork, inputs: Tensor) -> bool:
-    """Return whether a forward pass, in training or evaluation, leaves more behind than parameters and buffers.
+def keeps_state(split: SplitNetwork, inputs: Tensor, labels: Tensor) -> bool:
+    """Return whether a step, or an evaluation, leaves more behind than parameters and buffers.
 
     A counter, a list that grows, a cache: what of it belongs to which device nobody can tell, so each device then
     starts its round from a copy of the network as it was made.
@@ -29,18 +30,19 @@ def keeps_state(split: SplitNetwork, inputs: Tensor) -> bool:
     ----------
     split : SplitNetwork
         The network; a copy of it runs.
-    inputs : Tensor
-        A few samples.
+    inputs, labels : Tensor
+        A few samples, and their classes.
     """
-    network = Workspace(split).network
-    before = _state(network)
+    space = Workspace(split)
+    before = _state(space.network)
     with seeded(0, inputs.device):
-        for is_training in (True, False):
-            try:
-                network.train(is_training)(inputs.clone())
-            except Exception:  # whatever it is, the training will tell it where it matters
-                return False
-    return _state(network) != before
+        try:
+            space.step(inputs.clone(), labels)
+            with torch.no_grad():
+                space.network.eval()(inputs.clone())
+        except Exception:  # whatever it is, the training will tell it where it matters
+            return False
+    return _state(space.network) != before
 
 
 def _state(network: nn.Module) -> list[Any]:
@@ -64,10 +66,13 @@ def _trace(value: Any, depth: int) -> Any:
         return repr(value.get_state() if isinstance(value, np.random.RandomState) else value.getstate())
     if isinstance(value, np.ndarray):
         return id(value), value.tobytes()
-    if depth == _DEEPEST or isinstance(value, nn.Module | type):
+    if isinstance(value, bytearray | count | cycle):
+        return id(value), repr(value.__reduce__())
+    if depth == _DEEPEST or isinstance(value, type):
         return id(value)
     if isinstance(value, dict):
         return id(value), [(_trace(key, depth + 1), _trace(each, depth + 1)) for key, each in value.items()]
     if isinstance(value, list | tuple | set | frozenset | deque):
         return type(value), [_trace(each, depth + 1) for each in value]
-    return id(value), _trace(getattr(value, "__dict__", None), depth + 1)
+    slots = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
+    return id(value), _trace(slots, depth + 1), _trace(getattr(value, "__dict__", None), depth + 1)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
-from sfl_env.learning.weights import Weights, tensors_of
+from sfl_env.learning.weights import Weights, names_of, tensors_of
 
 MaybeGradients = dict[str, Tensor | None]
 """Gradients by name; None of what a loss does not depend on."""
@@ -36,7 +36,7 @@ class Workspace:
     def __init__(self, split: SplitNetwork) -> None:
         self.split = split.of(own_copy(split.network).train())
         self._tensors = tensors_of(self.split.network)
-        self._trained = {name: tensor for name, tensor in self._tensors.items() if tensor.requires_grad}
+        self._trained = {name: self._tensors[name] for name in names_of(split).trained}
         self._held: Weights = {}
         self._homes = [
             _Home(module, attribute, tensor)
