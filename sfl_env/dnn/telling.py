@@ -1,6 +1,7 @@
 """How torch tells of what runs: each function that Python code calls, and each operation below autograd."""
 
 import random
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -128,3 +130,19 @@ def without_onednn() -> Iterator[None]:
         yield
     finally:
         torch.backends.mkldnn.set_flags(_enabled=before)
+
+
+def telling_what_is_saved(tell: Callable[[Tensor], None]) -> saved_tensors_hooks:
+    """Return a context that tells a method of each tensor that autograd saves.
+
+    The graph does not keep the method's object, whose tensors may keep the graph: Python would see no end of it.
+    """
+    method = weakref.WeakMethod(tell)
+
+    def pack(tensor: Tensor) -> Tensor:
+        told = method()
+        if told is not None:
+            told(tensor)
+        return tensor
+
+    return saved_tensors_hooks(pack, lambda tensor: tensor)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.hooks import RemovableHandle
 
 from sfl_env.dnn.flops import operation_flops, plain_attention
@@ -25,6 +24,7 @@ from sfl_env.dnn.telling import (
     chance_noticed,
     hooks_on_what_is_saved,
     plain_name,
+    telling_what_is_saved,
     tensors_among,
     without_onednn,
     written_arguments,
@@ -119,7 +119,6 @@ class _Watch:
         self._hooks: Any = None
         self._noting: list[RemovableHandle] = []
         self._thread = threading.get_ident()
-        self._computes_anew = False
 
     def run(self, x: Tensor, *, backward: bool) -> Record:
         for name, tensor in self._names.items():
@@ -128,28 +127,11 @@ class _Watch:
         self._ledger.hold_input(x)
         buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
         self._hook_modules()
-        with (
-            plain_attention(),
-            without_onednn(),
-            Operations(self._operation),
-            chance_noticed(self._record, self._network),
-        ):
-            with Functions(self._function), saved_tensors_hooks(self._save, lambda tensor: tensor):
-                self._hooks = hooks_on_what_is_saved()
-                output = self._network(x)
-            logits = logits_of(output, type(self._network).__name__)
-            self._ledger.read(logits, len(self._record.calls))
-            if backward and logits.requires_grad:
-                self._in_backward = True
-                before = torch._C._autograd._get_sequence_nr()
-                logits.backward(torch.ones_like(logits))
-                # Hooks on what is saved may as well move it elsewhere; what is computed anew makes new nodes.
-                self._computes_anew = torch._C._autograd._get_sequence_nr() != before
-        for handle in self._noting:  # they and the graph would keep each other, unseen by Python
-            handle.remove()
-        if not self._computes_anew:
-            self._record.candidates = [each._replace(is_computed_anew=False) for each in self._record.candidates]
-        self._record.logits = id(logits)
+        try:
+            self._run_both_ways(x, backward)
+        finally:
+            for handle in self._noting:  # they and the graph would keep each other, unseen by Python
+                handle.remove()
         self._record.lives = self._ledger.lives
         now = dict(self._network.named_buffers())
         self._record.changed |= {name for name, buffer in buffers.items() if now.get(name) is not buffer}
@@ -157,6 +139,29 @@ class _Watch:
             name for name, tensor in self._names.items() if tensor.is_leaf and tensor.grad is not None
         }
         return self._record
+
+    def _run_both_ways(self, x: Tensor, backward: bool) -> None:
+        computes_anew = False
+        with (
+            plain_attention(),
+            without_onednn(),
+            Operations(self._operation),
+            chance_noticed(self._record, self._network),
+        ):
+            with Functions(self._function), telling_what_is_saved(self._save):
+                self._hooks = hooks_on_what_is_saved()
+                output = self._network(x)
+            logits = logits_of(output, type(self._network).__name__)
+            self._ledger.read(logits, len(self._record.calls))
+            self._record.logits = id(logits)
+            if backward and logits.requires_grad:
+                self._in_backward = True
+                before = torch._C._autograd._get_sequence_nr()
+                logits.backward(torch.ones_like(logits))
+                # Hooks on what is saved may as well move it elsewhere; what is computed anew makes new nodes.
+                computes_anew = torch._C._autograd._get_sequence_nr() != before
+        if not computes_anew:
+            self._record.candidates = [each._replace(is_computed_anew=False) for each in self._record.candidates]
 
     def _hook_modules(self) -> None:
         for path, module in self._network.named_modules():
@@ -297,8 +302,9 @@ class _Watch:
         if self._open is not None:
             self._open.is_active = True
             return self._open.call
-        path = self._frames[-1].path if self._frames else ""
-        self._record.calls.append(Call(f"{path}.an operation".lstrip(".")))
+        self._record.calls.append(
+            Call(f"{self._frames[-1].path if self._frames else ''}.an operation".lstrip("."))
+        )
         self._sequence.append(torch._C._autograd._get_sequence_nr())
         return self._record.calls[-1]
 
@@ -320,13 +326,12 @@ class _Watch:
             elif address(tensor) not in self._open.given:
                 self._ledger.read_memory(tensor, moment)
 
-    def _save(self, tensor: Tensor) -> Tensor:
+    def _save(self, tensor: Tensor) -> None:
         key = address(tensor)
         if key is not None and key not in self._saved and not self._in_backward:
             storage = self._saved[key] = tensor.untyped_storage()
             call = self._open.call if self._open is not None else self._last_call()
             call.saved_elements += storage.nbytes() // tensor.element_size() * (1 + tensor.is_complex())
-        return tensor
 
     def _last_call(self) -> Call:
         return self._record.calls[-1] if self._record.calls else self._current_call()

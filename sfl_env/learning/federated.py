@@ -202,7 +202,7 @@ class SplitFederatedTraining:
         Raises
         ------
         DataError, TrainingError
-            For a partition that leaves a device without a mini-batch, or if the network cannot be made; then nothing
+            For a partition that leaves a device without a mini-batch, or if no network can be made; then nothing
             changes.
         """
         require_whole("seed", seed, 0, error=TrainingError)

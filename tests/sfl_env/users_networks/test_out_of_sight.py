@@ -1,0 +1,173 @@
+"""Numbers that leave torch, other threads, batches that only some sizes fit, and what a run leaves behind."""
+
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sfl_env.dnn import watch
+from sfl_env.dnn.measure import profile
+from sfl_env.errors import ProfileError, TrainingError
+from sfl_env.learning import LocalTraining, NumberFormats, SplitFederatedTraining, scheme
+from tests.sfl_env.users_networks.bodies import Body, chain
+from tests.sfl_env.users_networks.plain_loop import K, User
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class ThroughNumpy(Body):
+    """What the first layer tells is needed at the end, and comes there through NumPy."""
+
+    def forward(self, x: Tensor) -> Any:
+        h = torch.tanh(self.first(x))
+        aside = h.detach().numpy().copy()
+        return self.last(torch.tanh(self.middle(h)) + torch.from_numpy(aside))
+
+
+class ThroughAList(ThroughNumpy):
+    def forward(self, x: Tensor) -> Any:
+        h = torch.tanh(self.first(x))
+        aside = h.tolist()
+        return self.last(torch.tanh(self.middle(h)) + torch.tensor(aside))
+
+
+class RawThroughNumpy(Body):
+    def forward(self, x: Tensor) -> Any:
+        aside = x.numpy().copy()
+        h = torch.tanh(self.middle(torch.tanh(self.first(x))))
+        return self.last(h + torch.from_numpy(aside).mean(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("kind", [ThroughNumpy, ThroughAList])
+def test_what_leaves_torch_may_be_needed_to_the_end(kind: type[nn.Module]) -> None:
+    # Before it leaves there is one tensor, behind that two.
+    assert profile(kind(), (6,)).device_forward_flops.tolist() == [96, 272]
+
+
+def test_the_raw_input_does_not_leave_through_numpy() -> None:
+    with pytest.raises(ProfileError, match="no legal cut"):
+        profile(RawThroughNumpy(), (6,))
+
+
+def test_modules_in_other_threads_are_refused() -> None:
+    class Threaded(Body):
+        def between(self, h: Tensor) -> Any:
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(self.middle, h).result()
+
+    with pytest.raises(ProfileError, match="'middle' of Threaded runs in another thread"):
+        profile(Threaded(), (6,))
+
+
+class InPairs(Body):
+    """Takes batches of even size alone."""
+
+    def between(self, h: Tensor) -> Any:
+        return h.view(-1, 2, 8).flip(1).reshape(h.shape)
+
+
+def test_a_batch_size_that_fits_is_looked_for() -> None:
+    assert profile(InPairs(), (6,)).device_forward_flops.tolist() == [96, 224, 272]
+
+
+def test_a_network_that_fails_later_is_told() -> None:
+    class Fails(Body):
+        def between(self, h: Tensor) -> Any:
+            if len(h) == 3 or len(h) > 5:
+                raise OSError("the disk is full")
+            return h
+
+    with pytest.raises(ProfileError, match="OSError: the disk is full"):
+        profile(Fails(), (6,))
+
+
+def test_a_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    class Noted(watch._Watch):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            alive.append(weakref.ref(self))
+
+    class AsksForValues(Body):
+        def between(self, h: Tensor) -> Any:
+            return h if float(h.detach().sum()) > -1e9 else -h
+
+    monkeypatch.setattr(watch, "_Watch", Noted)
+    for network in (chain(), AsksForValues()):
+        profile(network, (6,))
+    gc.collect()
+    assert alive
+    assert all(reference() is None for reference in alive)
+
+
+def masked(layers: int) -> nn.Module:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(11, 16)
+            layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+            self.last = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.last(self.encoder(self.embed(x), src_key_padding_mask=x == 0)[:, 0])
+
+    return Masked()
+
+
+def test_a_mask_is_sent_once_however_many_layers_read_it() -> None:
+    costs = profile(masked(4), (12,))
+    sent = costs.smashed_elements - costs.smashed_gradient_elements
+    # Behind the last attention nobody reads it.
+    assert sent.tolist() == [12.0] * (2 * 4 - 2) + [0.0] * (costs.num_cuts - (2 * 4 - 2))
+
+
+def test_formats_that_cannot_be_are_refused() -> None:
+    broken: list[Any] = [
+        NumberFormats(activation_bits=-1),
+        NumberFormats(parameter_bits=0),
+        NumberFormats(label_bits=2.5),  # type: ignore[arg-type]
+        NumberFormats(frozen_weights_travel="no"),  # type: ignore[arg-type]
+        (32, 32),
+    ]
+    for formats in broken:
+        with pytest.raises(TrainingError, match=r"_bits is|frozen_weights_travel is|formats is"):
+            SplitFederatedTraining(
+                chain,
+                User(chain).data(),
+                scheme("iid", K),
+                executor="message-passing",
+                formats=formats,
+                device="cpu",
+            )
+
+
+def test_arguments_of_other_kinds_are_named() -> None:
+    data: Any = User(chain).data()
+    draw: Any = scheme("iid", K)
+    cases: list[tuple[str, Any]] = [
+        ("network returned", lambda: SplitFederatedTraining(lambda: None, data, draw)),  # type: ignore[arg-type, return-value]
+        ("network is Sequential", lambda: SplitFederatedTraining(chain(), data, draw)),
+        ("data is NoneType", lambda: SplitFederatedTraining(chain, None, draw)),  # type: ignore[arg-type]
+        ("partition is 'iid'", lambda: SplitFederatedTraining(chain, data, "iid")),  # type: ignore[arg-type]
+        ("local is 5", lambda: SplitFederatedTraining(chain, data, draw, 5)),  # type: ignore[arg-type]
+        ("dtype is torch.int64", lambda: SplitFederatedTraining(chain, data, draw, dtype=torch.int64)),
+        ("no weights before", lambda: SplitFederatedTraining(chain, data, draw, device="cpu").weights()),
+        ("input_dtype is 'int64'", lambda: profile(chain(), (6,), input_dtype="int64")),  # type: ignore[arg-type]
+    ]
+    for message, call in cases:
+        with pytest.raises((TrainingError, ProfileError, ValueError), match=message):
+            call()
+
+
+def test_sizes_of_numpy_are_sizes() -> None:
+    local = LocalTraining(iterations=1, batch_size=np.int64(4))  # type: ignore[arg-type]
+    training = SplitFederatedTraining(chain, User(chain).data(), scheme("iid", K), local, device="cpu")
+    training.reset(0)
+    assert training.run_round([0] * K).round == 1
