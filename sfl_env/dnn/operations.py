@@ -79,8 +79,7 @@ def _trilinear(given: Arguments, out: object) -> int:
     """Return the FLOPs of ``sum(i1 * i2 * i3)``: a product of the first two, then one with the third.
 
     Each tensor is stretched over the dimensions that it lacks. The kernel goes through the indices of
-    ``unroll_dim`` one by one, so both products have them all. A product that sums nothing is pointwise, and
-    free as it is elsewhere.
+    ``unroll_dim`` one by one, so both products have them all. What sums nothing is pointwise, and free.
     """
     shapes = [list(given[name].shape) for name in ("i1", "i2", "i3")]
     for shape, lacking in zip(shapes, ("expand1", "expand2", "expand3"), strict=True):

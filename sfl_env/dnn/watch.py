@@ -113,7 +113,7 @@ class _Watch:
         self._open: _Open | None = None
         self._is_paused = False
         self._sequence: list[int] = []  # autograd's number after each call
-        self._saved: dict[int, Any] = {}  # storages that the backward pass needs, and those of weights
+        self._saved: dict[int | None, Any] = {}  # storages that the backward pass needs, and those of weights
         self._in_backward = False
         self._blamed = 0
         self._hooks: Any = None
@@ -123,7 +123,7 @@ class _Watch:
     def run(self, x: Tensor, *, backward: bool) -> Record:
         for name, tensor in self._names.items():
             self._ledger.hold(tensor, name)
-            self._saved[address(tensor) or 0] = tensor.untyped_storage()
+            self._saved[address(tensor)] = tensor.untyped_storage()
         self._ledger.hold_input(x)
         buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
         self._hook_modules()
@@ -259,8 +259,6 @@ class _Watch:
         return output
 
     def _noting_gradient(self, candidate: int) -> Callable[[Tensor], None]:
-        """Return a hook that notes that a gradient comes back to a candidate, given by its number."""
-
         def note(gradient: Tensor) -> None:
             candidates = self._record.candidates
             candidates[candidate] = candidates[candidate]._replace(wants_gradient=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.errors import SFLError
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.plain_loop import (
     TOLERANCE,
     K,
     User,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from sfl_env.dnn.measure import profile
-from tests.sfl_env.users_networks.plain_loop import User, assert_trains_like_the_plain_loop
+from tests.users_networks.plain_loop import User, assert_trains_like_the_plain_loop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

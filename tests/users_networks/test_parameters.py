@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.dnn.measure import profile
-from tests.sfl_env.users_networks.bodies import Body, chain
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.bodies import Body, chain
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_is_the_users_own,

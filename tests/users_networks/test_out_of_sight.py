@@ -14,8 +14,8 @@ from sfl_env.dnn import watch
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import ProfileError, TrainingError
 from sfl_env.learning import LocalTraining, NumberFormats, SplitFederatedTraining, scheme
-from tests.sfl_env.users_networks.bodies import Body, chain
-from tests.sfl_env.users_networks.plain_loop import K, User
+from tests.users_networks.bodies import Body, chain
+from tests.users_networks.plain_loop import K, User
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

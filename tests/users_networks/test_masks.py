@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.measure import profile, profile_of
 from sfl_env.rounds.workload import workload
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_trains_like_the_plain_loop,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import ProfileError
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_is_the_users_own,

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import SFLError
-from tests.sfl_env.users_networks.bodies import around, chain
-from tests.sfl_env.users_networks.plain_loop import User, assert_is_the_users_own
+from tests.users_networks.bodies import around, chain
+from tests.users_networks.plain_loop import User, assert_is_the_users_own
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

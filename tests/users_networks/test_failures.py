@@ -13,8 +13,8 @@ from sfl_env.dnn.measure import profile
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError, SFLError, TrainingError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
-from tests.sfl_env.users_networks.bodies import between
-from tests.sfl_env.users_networks.plain_loop import K, User
+from tests.users_networks.bodies import between
+from tests.users_networks.plain_loop import K, User
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

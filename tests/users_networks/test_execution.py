@@ -11,8 +11,8 @@ import sfl_env
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
 from sfl_env.learning.executors.choice import Method
 from sfl_env.learning.plan import Execution
-from tests.sfl_env.users_networks.bodies import Body, around, chain
-from tests.sfl_env.users_networks.plain_loop import TOLERANCE, K, User, distance, federated, fused, trained
+from tests.users_networks.bodies import Body, around, chain
+from tests.users_networks.plain_loop import TOLERANCE, K, User, distance, federated, fused, trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

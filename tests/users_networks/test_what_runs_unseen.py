@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.sfl_env.users_networks.bodies import Body
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.bodies import Body
+from tests.users_networks.plain_loop import (
     User,
     assert_is_the_users_own,
     assert_trains_like_the_plain_loop,

@@ -11,8 +11,8 @@ from torch.nn.utils import weight_norm as old_weight_norm
 
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import SFLError
-from tests.sfl_env.users_networks.bodies import chain
-from tests.sfl_env.users_networks.plain_loop import User, assert_is_the_users_own
+from tests.users_networks.bodies import chain
+from tests.users_networks.plain_loop import User, assert_is_the_users_own
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import DataError, TrainingError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, TensorData, scheme
-from tests.sfl_env.users_networks.bodies import Body, around, between, chain
-from tests.sfl_env.users_networks.plain_loop import K, User, assert_is_the_users_own, distance
+from tests.users_networks.bodies import Body, around, between, chain
+from tests.users_networks.plain_loop import K, User, assert_is_the_users_own, distance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

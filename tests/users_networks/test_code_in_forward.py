@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 from sfl_env.dnn.measure import profile
 from sfl_env.learning import SplitFederatedTraining, scheme
 from sfl_env.learning.plan import LocalTraining
-from tests.sfl_env.users_networks.bodies import Body
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.bodies import Body
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_is_the_users_own,

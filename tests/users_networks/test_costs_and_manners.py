@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from sfl_env.dnn.measure import profile
 from sfl_env.dnn.split import as_chain
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
-from tests.sfl_env.users_networks.bodies import between
-from tests.sfl_env.users_networks.plain_loop import K, User, assert_is_the_users_own
+from tests.users_networks.bodies import between
+from tests.users_networks.plain_loop import K, User, assert_is_the_users_own
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

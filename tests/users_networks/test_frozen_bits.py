@@ -13,8 +13,8 @@ from sfl_env.learning.executors.message_passing import MessagePassingExecutor, N
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.workload import Workload, workload
 from sfl_env.scenario import Scenario
-from tests.sfl_env.users_networks.bodies import Body
-from tests.sfl_env.users_networks.plain_loop import K, User, assert_trains_like_the_plain_loop, outcome
+from tests.users_networks.bodies import Body
+from tests.users_networks.plain_loop import K, User, assert_trains_like_the_plain_loop, outcome
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,8 +14,8 @@ from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.measure import profile
 from sfl_env.errors import TrainingError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
-from tests.sfl_env.users_networks.bodies import Body, chain
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.bodies import Body, chain
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_trains_like_the_plain_loop,

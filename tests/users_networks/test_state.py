@@ -12,8 +12,8 @@ from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
 from sfl_env.learning.network import on
-from tests.sfl_env.users_networks.bodies import around
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.bodies import around
+from tests.users_networks.plain_loop import (
     TOLERANCE,
     K,
     User,

@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sfl_env.dnn.measure import profile
-from tests.sfl_env.users_networks.plain_loop import (
+from tests.users_networks.plain_loop import (
     K,
     User,
     assert_is_the_users_own,
