@@ -22,10 +22,12 @@ class Closures(Generic[M]):
 
     Examples
     --------
-    >>> layer = nn.Linear(2, 2)
-    >>> layer.double = lambda: layer
-    >>> twin = Closures(layer).copied({})
-    >>> twin.double() is twin
+    >>> def referring_to_itself():
+    ...     layer = nn.Linear(2, 2)
+    ...     layer.function = lambda: layer
+    ...     return layer
+    >>> twin = Closures(referring_to_itself()).copied({})
+    >>> twin.function() is twin
     True
     """
 
