@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
@@ -91,7 +92,8 @@ class _Steps(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         visits, place = self._visits, self._place
-        if not visits.is_inside or next(tensors_in(output), None) is None:
+        # Operators by name: under a dispatch mode torch calls some itself, which would count as steps.
+        if not visits.is_inside or isinstance(func, OpOverload) or next(tensors_in(output), None) is None:
             return output
         here = (visits.count, visits.steps) == (place.visit, place.step)
         visits.steps += 1

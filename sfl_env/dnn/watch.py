@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils.hooks import RemovableHandle
 
 from sfl_env.dnn.flops import operation_flops, plain_attention
@@ -221,7 +222,7 @@ class _Watch:
         new = [tensor for tensor in returned if not self._ledger.is_known(tensor)]
         for tensor in returned:
             self._ledger.made(tensor, moment, call.name)
-        if returned and self._frames:
+        if returned and self._frames and not isinstance(func, OpOverload):
             frame = self._frames[-1]
             output = self._offered(output, returned, _Where(frame.path, frame.visit, frame.steps, frame), new)
             for running in self._frames:
@@ -328,11 +329,10 @@ class _Watch:
         key = address(tensor)
         if key is not None and key not in self._saved and not self._in_backward:
             storage = self._saved[key] = tensor.untyped_storage()
-            call = self._open.call if self._open is not None else self._last_call()
+            call = (
+                self._open.call if self._open is not None else (self._record.calls or [self._current_call()])[-1]
+            )
             call.saved_elements += storage.nbytes() // tensor.element_size() * (1 + tensor.is_complex())
-
-    def _last_call(self) -> Call:
-        return self._record.calls[-1] if self._record.calls else self._current_call()
 
     def _blame(self, node: Any) -> int:
         """Return the number of the call that an operation of the backward pass belongs to.

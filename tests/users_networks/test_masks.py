@@ -82,15 +82,15 @@ def test_networks_with_masks_train_like_the_plain_loop_at_cuts_between_their_lay
     assert_trains_like_the_plain_loop(one, split)
 
 
-@pytest.mark.parametrize(("name", "with_it"), [("padding mask", TOKENS), ("mean over a mask", TOKENS + 1)])
-def test_a_mask_is_sent_along_and_no_gradient_of_it_comes_back(name: str, with_it: int) -> None:
+@pytest.mark.parametrize("name", ["padding mask", "mean over a mask"])
+def test_a_mask_is_sent_along_and_no_gradient_of_it_comes_back(name: str) -> None:
     one = user(MASKED[name])
     split = one.split()
     costs = profile_of(split, (TOKENS,), "net")
     inner = [cut for cut in range(split.num_cuts - 1) if costs.smashed_elements[cut] > TOKENS * WIDTH]
     assert inner
     for cut in inner:
-        assert costs.smashed_elements[cut] == TOKENS * WIDTH + with_it
+        assert costs.smashed_elements[cut] == TOKENS * WIDTH + TOKENS
         assert costs.smashed_gradient_elements[cut] == TOKENS * WIDTH
 
 
