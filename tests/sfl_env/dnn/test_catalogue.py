@@ -40,7 +40,12 @@ def test_every_network_of_pictures_has_a_table() -> None:
     assert set(PICTURES) <= set(catalogue.names()) <= set(NETWORKS)
 
 
-@pytest.mark.parametrize("name", PICTURES)
+LONG = {"efficientnetb0-224", "mobilenetv2-224", "resnet101", "resnet101-224", "resnet50-224"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in PICTURES]
+)
 def test_stored_table_is_what_is_measured(name: str) -> None:
     assert catalogue.load(name) == catalogue_profile(name)
 

@@ -26,7 +26,7 @@ def at_layers(costs: DNNProfile, values: Array) -> list[float]:
     return [found[name] for name in found if name.startswith("layer")]
 
 
-@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("name", ["gpt2", pytest.param("llama-lora", marks=pytest.mark.slow)])
 def test_stored_table_is_what_is_measured(name: str) -> None:
     assert catalogue.load(name) == measured(name)
 
