@@ -15,11 +15,11 @@ from tests.networks.names import NAMES
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 if enough networks are accepted and all their numbers are right, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.networks", description=__doc__)
-    parser.add_argument("--library", choices=NAMES, action="append", help="by default all")
+    parser.add_argument("--package", choices=NAMES, action="append", help="by default all")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of these names, or library/name")
     parser.add_argument("--out", type=Path, default=Path("runs/networks"), help="folder of networks.json")
     given = parser.parse_args(arguments)
-    chosen = list(_chosen(given.library or list(NAMES), given.only))
+    chosen = list(_chosen(given.package or list(NAMES), given.only))
     if not chosen:
         parser.error(f"none of the networks is called {' or '.join(given.only)}")
     results = []

@@ -35,7 +35,7 @@ class Result:
     that differ, and ``not made`` is the library's own failure.
     """
 
-    library: str
+    package: str
     name: str
     verdict: Verdict = "right"
     reason: str = ""
@@ -74,7 +74,7 @@ def check(library: str, name: str) -> Result:
 
 def _checked(result: Result) -> Result:
     try:
-        network = find(result.library, result.name)
+        network = find(result.package, result.name)
         torch.manual_seed(0)
         module = without_zeros(network.make())
     # Whatever a library raises is told, and the next network goes on.

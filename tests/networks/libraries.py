@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch import library as operators
 
 NUM_CLASSES = 10
 
@@ -19,7 +20,7 @@ NUM_CLASSES = 10
 class Network(NamedTuple):
     """A network and what it takes."""
 
-    library: str
+    package: str
     name: str
     make: Callable[[], nn.Module]  # with fresh weights from torch's global generator
     input_shape: tuple[int, ...]  # of one sample
@@ -28,7 +29,7 @@ class Network(NamedTuple):
     @property
     def title(self) -> str:
         """Library and name, as ``--only`` takes them."""
-        return f"{self.library}/{self.name}"
+        return f"{self.package}/{self.name}"
 
     def samples(self, number: int, seed: int = 0) -> Tensor:
         """Return random samples: (number, ...) normal numbers, or int64 tokens."""
@@ -75,7 +76,7 @@ def _import_torchvision() -> Any:
             raise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        declared = torch.library.Library("torchvision", "DEF")
+        declared = operators.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _DECLARED.append(declared)

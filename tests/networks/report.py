@@ -14,7 +14,7 @@ _WIDEST_REASON = 70
 
 def line(result: Result) -> str:
     """Return one line on one network."""
-    title = f"{result.library}/{result.name}"
+    title = f"{result.package}/{result.name}"
     if not result.accepted:
         return f"{title:<48}{result.verdict:<9}{result.seconds:6.1f} s  {_short(result.reason)}"
     flops = (
@@ -31,7 +31,7 @@ def summary(results: Sequence[Result]) -> str:
     """Return how many of each library were accepted, and each one that was not, with the reason."""
     lines = []
     for library in NAMES:
-        own = [result for result in results if result.library == library]
+        own = [result for result in results if result.package == library]
         if own:
             verdicts = Counter(result.verdict for result in own)
             others = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items() if verdict != "right")
@@ -42,9 +42,9 @@ def summary(results: Sequence[Result]) -> str:
 
 def failures(results: Sequence[Result]) -> list[str]:
     """Return what is wrong with the whole: numbers that differ, and libraries of which too few were accepted."""
-    told = [f"{r.library}/{r.name}: {r.reason}" for r in results if r.verdict == "wrong"]
+    told = [f"{r.package}/{r.name}: {r.reason}" for r in results if r.verdict == "wrong"]
     for library, least in LEAST_ACCEPTED.items():
-        own = [result for result in results if result.library == library]
+        own = [result for result in results if result.package == library]
         accepted = sum(result.accepted for result in own)
         # Of a selection, as many as the whole may lack may be missing too.
         missing = len(NAMES[library]) - least

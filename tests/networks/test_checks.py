@@ -48,7 +48,7 @@ NETWORK = Network("timm", "small", made, (1, 8, 8))
 
 def compared(tamper: Callable[[DNNProfile], DNNProfile] = lambda profile: profile) -> Result:
     profile = tamper(sfl_env.profile(made(), NETWORK.input_shape))
-    return checks.compare(Result(NETWORK.library, NETWORK.name), NETWORK, made(), profile)
+    return checks.compare(Result(NETWORK.package, NETWORK.name), NETWORK, made(), profile)
 
 
 def test_a_network_whose_numbers_are_those_of_torch_is_right() -> None:
@@ -107,7 +107,7 @@ def test_the_command_fails_and_names_the_network(
     monkeypatch.setattr(
         command, "check", lambda library, name: Result(library, name, verdict=verdict, reason="off by one")
     )
-    assert command.main(["--library", "transformers", "--only", "ViT", "--out", str(tmp_path)]) == 1
+    assert command.main(["--package", "transformers", "--only", "ViT", "--out", str(tmp_path)]) == 1
     told = capsys.readouterr().out
     assert f"ViT: {verdict}: off by one" in told
     assert "All as it should be." not in told

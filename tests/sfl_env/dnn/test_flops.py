@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch import library as operators
 from torch.nn import functional
 from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -288,7 +289,7 @@ def test_solvers_and_decompositions_are_refused_by_name(run: Any, operation: str
 
 
 def test_other_libraries_operations_need_a_formula() -> None:
-    @torch.library.custom_op("sfl_test::twice", mutates_args=())
+    @operators.custom_op("sfl_test::twice", mutates_args=())
     def twice(x: Tensor) -> Tensor:
         return 2 * x
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch import library as operators
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -292,10 +293,10 @@ def test_no_member_of_a_family_of_products_or_solvers_is_free(family: str) -> No
 
 
 def test_operations_over_boxes_are_pooling() -> None:
-    with torch.library._scoped_library("torchvision", "FRAGMENT") as library:
-        library.define("ps_roi_pool(Tensor boxes) -> Tensor")
+    with operators._scoped_library("torchvision", "FRAGMENT") as torchvision:
+        torchvision.define("ps_roi_pool(Tensor boxes) -> Tensor")
         assert operation_flops(torch.ops.torchvision.ps_roi_pool.default, (hollow(3, 4),), {}, hollow(3)) == 0
-        library.define("deform_conv2d(Tensor x) -> Tensor")
+        torchvision.define("deform_conv2d(Tensor x) -> Tensor")
         with pytest.raises(ProfileError, match=r"torch\.ops\.torchvision\.deform_conv2d"):
             operation_flops(torch.ops.torchvision.deform_conv2d.default, (hollow(3, 4),), {}, hollow(3))
 
