@@ -220,7 +220,7 @@ class _PartsCounter(TorchDispatchMode):
     """Adds up the FLOPs of all that runs inside."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.flops = 0
 
     def __torch_dispatch__(

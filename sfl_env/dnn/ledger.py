@@ -35,9 +35,11 @@ class Ledger:
         self._memories: dict[int, _Memory] = {}
         self._made: dict[int, tuple[Tensor, int, str]] = {}
         self._lives: dict[int, Life] = {}
+        self._held: list[Tensor] = []  # kept, so that no other tensor has the identity of one
 
     def hold(self, tensor: Tensor, name: str) -> None:
         """Note a parameter or buffer."""
+        self._held.append(tensor)
         memory = self._memory(tensor)
         if memory is not None:
             memory.names.add(name)
@@ -118,7 +120,10 @@ class Ledger:
     def read(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads a tensor."""
         memory = self._memory(tensor)
-        if memory is None or memory.depends_since is None:
+        if memory is None:
+            self._read_without_memory(tensor, moment)
+            return
+        if memory.depends_since is None:
             return
         if id(tensor) not in self._made:
             # Handed on unseen: it may be as old as its memory.
@@ -129,6 +134,13 @@ class Ledger:
         known = self._lives.get(id(tensor))
         moment = moment if known is None else max(moment, known.last_read)
         self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.is_mask)
+
+    def _read_without_memory(self, tensor: Tensor, moment: int) -> None:
+        # Of a sparse tensor, say, nothing tells what it depends on: unless it is a buffer, it may be the input.
+        if any(tensor is held for held in self._held):
+            return
+        _, since, name = self._made.setdefault(id(tensor), (tensor, 0, "a tensor that was not seen before"))
+        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), False)
 
     def read_memory(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads the memory of a tensor that it was not given."""

@@ -114,7 +114,7 @@ class _Watch:
         self._open: _Open | None = None
         self._is_paused = False
         self._sequence: list[int] = []  # autograd's number after each call
-        self._saved: dict[int | None, Any] = {}  # storages that the backward pass needs, and those of weights
+        self._saved: dict[int, Any] = {}  # storages that the backward pass needs, and those of weights
         self._in_backward = False
         self._blamed = 0
         self._hooks: Any = None
@@ -124,7 +124,7 @@ class _Watch:
     def run(self, x: Tensor, *, backward: bool) -> Record:
         for name, tensor in self._names.items():
             self._ledger.hold(tensor, name)
-            self._saved[address(tensor)] = tensor.untyped_storage()
+            self._saved |= {key: tensor.untyped_storage() for key in [address(tensor)] if key is not None}
         self._ledger.hold_input(x)
         buffers = {name: buffer for name, buffer in self._names.items() if not isinstance(buffer, nn.Parameter)}
         self._hook_modules()

@@ -171,3 +171,35 @@ def test_sizes_of_numpy_are_sizes() -> None:
     training = SplitFederatedTraining(chain, User(chain).data(), scheme("iid", K), local, device="cpu")
     training.reset(0)
     assert training.run_round([0] * K).round == 1
+
+
+class SparseAside(Body):
+    """A sparse tensor of the first layer's result is needed behind the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        h = torch.tanh(self.first(x))
+        aside = h.detach().to_sparse()
+        return self.last(torch.cat([torch.tanh(self.middle(h)), aside.to_dense()], dim=1))
+
+
+class OverAGraph(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("neighbours", torch.eye(8).to_sparse())
+
+    def between(self, h: Tensor) -> Any:
+        return torch.sparse.mm(self.neighbours, h.T).T
+
+
+def test_sparse_tensors_cross_like_all_others() -> None:
+    # Behind the second layer alone there would be 8 numbers to send, but the sparse ones cross there, too.
+    assert profile(SparseAside(), (6,)).smashed_elements.tolist() == [8, 16, 0]
+
+
+def test_a_sparse_buffer_is_a_constant() -> None:
+    # 8 numbers of the graph, each with a sample's one number.
+    assert profile(OverAGraph(), (6,)).device_forward_flops.tolist() == [96, 96 + 16, 240, 288]
