@@ -59,12 +59,12 @@ class Operations(TorchDispatchMode):
 @contextmanager
 def chance_noticed(record: Record, network: nn.Module) -> Iterator[None]:
     """Note in a record whether Python or NumPy draw random numbers, or the network from generators of its own."""
-    before = _generators(network)
+    before = generator_states(network)
     yield
-    record.is_fixed = record.is_fixed and _generators(network) == before
+    record.is_fixed = record.is_fixed and generator_states(network) == before
 
 
-def _generators(network: nn.Module) -> list[str]:
+def generator_states(network: nn.Module) -> list[str]:
     """Return where the common generators of Python and NumPy stand, and those that modules hold."""
     own = [value for module in network.modules() for value in vars(module).values()]
     states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002

@@ -31,11 +31,7 @@ def check_arguments(
     require_choice("executor", executor, get_args(ExecutorName), TrainingError)
     require_choice("schedule", schedule, get_args(Schedule), TrainingError)
     check_network(network)
-    if not isinstance(data, TensorData):
-        raise DataError(
-            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.from_datasets("
-            "train, test) makes one of any two map-style Datasets."
-        )
+    check_data(data)
     if not callable(partition):
         raise TrainingError(
             f"partition is {shown(partition)}; it has to be a function such as sfl_env.learning.scheme('iid', K)."
@@ -58,4 +54,19 @@ def check_network(network: object) -> None:
         raise TrainingError(
             f"network is {type(network).__name__}; it has to be a function that returns a network with fresh "
             "weights, since each episode starts from new ones."
+        )
+
+
+def check_data(data: object) -> None:
+    """Raise unless it is a data set as trainings take it.
+
+    Raises
+    ------
+    DataError
+        It says how to make one.
+    """
+    if not isinstance(data, TensorData):
+        raise DataError(
+            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.from_datasets("
+            "train, test) makes one of any two map-style Datasets."
         )

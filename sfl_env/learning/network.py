@@ -56,9 +56,13 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
     Raises
     ------
     TrainingError
-        If the network has no cut for it.
+        If the network has no cut for it, nothing to train, or tensors that share memory.
     """
     check_memory(network)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise TrainingError(
+            f"Nothing in the {type(network).__name__} trains: it has no parameters with requires_grad=True."
+        )
     try:
         return as_chain(network, data.input_shape, data.train_features.dtype)
     except ProfileError as error:

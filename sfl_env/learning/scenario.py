@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sfl_env.dnn import networks
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import DataError, ScenarioError
-from sfl_env.learning.arguments import check_network
+from sfl_env.errors import ScenarioError
+from sfl_env.learning.arguments import check_data, check_network
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
 from sfl_env.learning.federated import SplitFederatedTraining
@@ -62,7 +62,10 @@ class ScenarioLearner:
         torch_device: str = "auto",
         executor: str = "fused",
     ) -> None:
-        _check_parts(network, data)
+        if network is not None:
+            check_network(network)
+        if data is not None:
+            check_data(data)
         data = data or load(scenario.dataset, scenario.dataset_path)
         if network is None and scenario.network.endswith(".json"):
             raise ScenarioError(
@@ -145,14 +148,3 @@ class ScenarioLearner:
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""
         self._training.check_state_dict(state)
-
-
-def _check_parts(network: object, data: object) -> None:
-    """Refuse what is easily given in a factory's or a data set's place."""
-    if network is not None:
-        check_network(network)
-    if not (data is None or isinstance(data, TensorData)):
-        raise DataError(
-            f"data is {type(data).__name__}; it has to be a TensorData: sfl_env.learning.from_datasets("
-            "train, test) makes one of any two map-style Datasets."
-        )

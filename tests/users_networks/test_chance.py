@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sfl_env.dnn.measure import profile
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
+from sfl_env.learning.executors.fused import FusedExecutor
 from tests.users_networks.bodies import Body
 from tests.users_networks.plain_loop import (
     K,
@@ -224,3 +225,15 @@ class SometimesUsed(nn.Module):
 def test_a_layer_may_get_its_first_gradient_late_in_a_round() -> None:
     user = User(SometimesUsed)
     assert_trains_like_the_plain_loop(user, user.split())
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random], ids=["Python", "NumPy"])
+def test_what_threads_would_draw_from_together_keeps_a_network_on_one(draw: Any, two_threads: None) -> None:
+    class Noisy(Body):
+        def between(self, h: Tensor) -> Any:
+            return h * (1.0 + 0.1 * draw())
+
+    executor = FusedExecutor(User(Noisy).split(), User(Noisy).data(), User(Noisy).local(), "loop")
+    assert executor.choose((4,) * 4).workers == 1
+    calm = FusedExecutor(User(Body).split(), User(Body).data(), User(Body).local(), "loop")
+    assert calm.choose((4,) * 4).workers == 2

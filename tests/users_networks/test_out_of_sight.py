@@ -148,6 +148,10 @@ def test_formats_that_cannot_be_are_refused() -> None:
             )
 
 
+def frozen() -> nn.Module:
+    return chain().requires_grad_(False)
+
+
 def test_arguments_of_other_kinds_are_named() -> None:
     data: Any = User(chain).data()
     draw: Any = scheme("iid", K)
@@ -158,6 +162,7 @@ def test_arguments_of_other_kinds_are_named() -> None:
         ("partition is 'iid'", lambda: SplitFederatedTraining(chain, data, "iid")),  # type: ignore[arg-type]
         ("local is 5", lambda: SplitFederatedTraining(chain, data, draw, 5)),  # type: ignore[arg-type]
         ("dtype is torch.int64", lambda: SplitFederatedTraining(chain, data, draw, dtype=torch.int64)),
+        ("Nothing in the Sequential trains", lambda: SplitFederatedTraining(frozen, data, draw)),
         ("no weights before", lambda: SplitFederatedTraining(chain, data, draw, device="cpu").weights()),
         ("input_dtype is 'int64'", lambda: profile(chain(), (6,), input_dtype="int64")),  # type: ignore[arg-type]
     ]

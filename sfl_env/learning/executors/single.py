@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
+from sfl_env.dnn.telling import generator_states
 from sfl_env.learning.executors.gradients import Batch, Gradients
 from sfl_env.learning.executors.workspace import Workspace
 from sfl_env.learning.weights import Weights
@@ -35,12 +36,12 @@ class SingleGradients:
         self._has_dropout = any(type(module) is nn.Dropout for module in split.network.modules())
 
     def draws_elsewhere(self, inputs: Tensor) -> bool:
-        """Whether a forward pass draws from torch's own generator, which all threads share."""
+        """Whether a forward pass draws from generators of torch, Python or NumPy, which all threads share."""
         network = self._new_workspace().network
         with seeded(0, inputs.device), torch.no_grad():
-            before = torch.get_rng_state()
+            before, others = torch.get_rng_state(), generator_states(network)
             network(inputs)
-            return not torch.equal(before, torch.get_rng_state())
+            return not torch.equal(before, torch.get_rng_state()) or others != generator_states(network)
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
