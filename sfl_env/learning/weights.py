@@ -66,11 +66,16 @@ def check_memory(network: nn.Module) -> None:
     Raises
     ------
     TrainingError
-        It names the two that share some.
+        It names the sparse one, or the two that share some.
     """
     spans: list[tuple[int, int, str]] = []
     for name, tensor in {**dict(_computed(network)), **tensors_of(network)}.items():
-        if tensor.layout is torch.strided and tensor.numel():
+        if tensor.layout is not torch.strided:
+            raise TrainingError(
+                f"{name!r} of the network is {tensor.layout}, of which the devices' copies cannot be stacked and "
+                "averaged. Keep it dense, and make the sparse one of it in forward."
+            )
+        if tensor.numel():
             reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
             spans.append((tensor.data_ptr(), tensor.data_ptr() + (reach + 1) * tensor.element_size(), name))
     spans.sort()

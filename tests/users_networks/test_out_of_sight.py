@@ -208,3 +208,5 @@ def test_sparse_tensors_cross_like_all_others() -> None:
 def test_a_sparse_buffer_is_a_constant() -> None:
     # 8 numbers of the graph, each with a sample's one number.
     assert profile(OverAGraph(), (6,)).device_forward_flops.tolist() == [96, 96 + 16, 240, 288]
+    with pytest.raises(TrainingError, match=r"'neighbours' of the network is torch\.sparse_coo"):
+        SplitFederatedTraining(OverAGraph, User(chain).data(), scheme("iid", K), device="cpu")
