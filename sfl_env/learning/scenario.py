@@ -83,14 +83,7 @@ class ScenarioLearner:
                 shards_per_device=scenario.shards_per_device,
                 min_samples=scenario.batch_size,
             ),
-            LocalTraining(
-                iterations=scenario.local_iterations,
-                batch_size=scenario.batch_size,
-                server=scenario.server,
-                optimizer=scenario.optimizer,
-                learning_rate=scenario.learning_rate,
-                momentum=scenario.momentum,
-            ),
+            _local_training(scenario),
             executor=cast(ExecutorName, executor),
             schedule=scenario.schedule,
             device=torch_device,
@@ -148,3 +141,14 @@ class ScenarioLearner:
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""
         self._training.check_state_dict(state)
+
+
+def _local_training(scenario: Scenario) -> LocalTraining:
+    return LocalTraining(
+        iterations=scenario.local_iterations,
+        batch_size=scenario.batch_size,
+        server=scenario.server,
+        optimizer=scenario.optimizer,
+        learning_rate=scenario.learning_rate,
+        momentum=scenario.momentum,
+    )
