@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from sfl_env.dnn.copies import copied, held_tensors
+from sfl_env.dnn.copies import copied
 
 M = TypeVar("M", bound=nn.Module)
 _LOG = logging.getLogger("torch._subclasses.fake_tensor")
@@ -52,19 +52,15 @@ def hollow_copy(network: M) -> M:
     ProfileError
         If the network cannot be copied, or has parameters that get their shape from a first run.
     """
+    return copied(network, _without_values)
 
-    def hollow(tensor: Tensor) -> Tensor:
-        # Networks are built on the meta device where their weights don't matter; they run as if on the CPU.
-        like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
-        return like.requires_grad_(tensor.requires_grad and not isinstance(tensor, nn.Parameter))
 
-    memo: dict[int, object] = {}
-    for tensor in held_tensors(network):
-        empty = hollow(tensor)
-        if isinstance(tensor, nn.Parameter):
-            empty = nn.Parameter(empty, tensor.requires_grad)
-        memo[id(tensor)] = empty
-    return copied(network, memo)
+def _without_values(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    # Networks are built on the meta device where their weights don't matter; they run as if on the CPU.
+    like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(like, tensor.requires_grad)
+    return like.requires_grad_(tensor.requires_grad)
 
 
 def _gradients(*like: int) -> Callable[..., Any]:

@@ -100,7 +100,7 @@ def _state_counts(split: SplitNetwork) -> Array:
         row = 0 if isinstance(tensor, nn.Parameter) else 1
         numbers = tensor.numel() * (1 + tensor.is_complex())
         counts[row, split.block[name]] += numbers
-        if not tensor.requires_grad and name not in split.changed:
+        if name not in split.trained and name not in split.changed:
             counts[row + 2, split.block[name]] += numbers
     return counts.cumsum(axis=1)
 

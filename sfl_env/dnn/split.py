@@ -46,7 +46,7 @@ class SplitNetwork:
     changed : frozenset of str
         Buffers (and parameters without gradient) that a forward pass in training writes to or puts anew.
     trained : frozenset of str
-        Parameters that get a gradient.
+        Parameters that get a gradient; others stay as they are, whether they ask for one or not.
     costs : DeviceCosts
         What the device side of each cut costs.
     """
@@ -164,9 +164,15 @@ class _Search:
             cuts,
             self._blocks([candidate.moment for candidate in chosen]),
             frozenset(first.changed),
-            frozenset(first.trained),
+            self._trained(),
             device_costs(self._alike, self._ways.batches, cuts, self._what),
         )
+
+    def _trained(self) -> frozenset[str]:
+        """Return the parameters that get a gradient; all that ask for one, where each run may train others."""
+        if self._is_fixed:
+            return frozenset(self._record.trained)
+        return frozenset(name for name, tensor in self._network.named_parameters() if tensor.requires_grad)
 
     def _legal(self) -> list[Candidate]:
         """Return one legal candidate for each tensor, which is there in all runs."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from sfl_env.dnn.contents import walk
 from sfl_env.dnn.record import Record
 
 SHAPE_ONLY = frozenset(
@@ -31,7 +32,7 @@ HANDING_OUT = frozenset({"numpy", "array", "tolist", "dlpack"})
 """Functions that hand a tensor's numbers to other code, which may use them at any time."""
 
 _WRITES_STATISTICS = frozenset({"aten::native_batch_norm", "aten::cudnn_batch_norm", "aten::miopen_batch_norm"})
-"""Operations that write to their fourth and fifth argument, though they declare it nowhere."""
+"""Operations that write to their fourth and fifth argument if the sixth is true, and declare it nowhere."""
 
 
 class Functions(TorchFunctionMode):
@@ -65,10 +66,9 @@ def chance_noticed(record: Record, network: nn.Module) -> Iterator[None]:
 
 
 def generator_states(network: nn.Module) -> list[str]:
-    """Return where the common generators of Python and NumPy stand, and those that modules hold."""
-    own = [value for module in network.modules() for value in vars(module).values()]
+    """Return where the common generators of Python and NumPy stand, and those that the network holds."""
     states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002
-    for value in own:
+    for value in walk(network):
         if isinstance(value, np.random.Generator):
             states.append(repr(value.bit_generator.state))
         elif isinstance(value, np.random.RandomState):
@@ -93,7 +93,7 @@ def written_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[Any]:
     """Yield the arguments that an operation writes to."""
     schema = func._schema
     if schema.name in _WRITES_STATISTICS:
-        yield from args[3:5]
+        yield from args[3:5] if args[5] else ()
     elif schema.is_mutable:
         for argument, value in zip(schema.arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
@@ -135,7 +135,8 @@ def without_onednn() -> Iterator[None]:
 def telling_what_is_saved(tell: Callable[[Tensor], None]) -> saved_tensors_hooks:
     """Return a context that tells a method of each tensor that autograd saves.
 
-    The graph does not keep the method's object, whose tensors may keep the graph: Python would see no end of it.
+    The graph does not keep the method's object, whose tensors may keep the graph, and of what an operation saves
+    it keeps the numbers alone: Python would see no end of a graph that is kept by what it saves.
     """
     method = weakref.WeakMethod(tell)
 
@@ -143,6 +144,7 @@ def telling_what_is_saved(tell: Callable[[Tensor], None]) -> saved_tensors_hooks
         told = method()
         if told is not None:
             told(tensor)
-        return tensor
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
+            return tensor.detach()
 
     return saved_tensors_hooks(pack, lambda tensor: tensor)

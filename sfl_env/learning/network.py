@@ -13,7 +13,7 @@ from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
 from sfl_env.errors import ProfileError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.weights import Weights, check_memory, tensors_of
+from sfl_env.learning.weights import Weights, check_memory, tensors_of, warn_of_untrained
 
 NetworkFactory = Callable[[], nn.Module]
 """Returns a network with fresh weights, drawn from torch's global generator."""
@@ -59,6 +59,7 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
         If the network has no cut for it, nothing to train, or tensors that share memory.
     """
     check_memory(network)
+    warn_of_untrained(network)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise TrainingError(
             f"Nothing in the {type(network).__name__} trains: it has no parameters with requires_grad=True."

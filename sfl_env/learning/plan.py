@@ -99,6 +99,11 @@ class LocalTraining:
         """Whether the devices' mini-batches differ in size."""
         return isinstance(self.batch_size, tuple) and len(set(self.batch_size)) > 1
 
+    @property
+    def largest_batch(self) -> int:
+        """Samples of the largest mini-batch."""
+        return max(self.batch_size) if isinstance(self.batch_size, tuple) else self.batch_size
+
     def make_optimizer(self, parameters: list[Tensor], *, one_pass: bool = False) -> torch.optim.Optimizer:
         """Return a fresh optimiser.
 

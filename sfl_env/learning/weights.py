@@ -1,5 +1,6 @@
 """A network's tensors by name, on their own or stacked over K replicas, and which block each belongs to."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.contents import PROXIES
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
@@ -42,7 +44,7 @@ _LISTED = frozenset({"_parameters", "_buffers", "_modules"})
 
 
 def _plain(name: str, value: object, known: set[int]) -> Iterator[tuple[str, Tensor]]:
-    if id(value) in known:
+    if id(value) in known or type(value) in PROXIES:
         return
     if isinstance(value, Tensor):
         known.add(id(value))
@@ -85,6 +87,21 @@ def check_memory(network: nn.Module) -> None:
                 f"{name!r} and {other!r} of the network are views of the same memory, and the devices' copies of "
                 "them would not be. Keep one of them, and make the other of it in forward."
             )
+
+
+def warn_of_untrained(network: nn.Module) -> None:
+    """Warn of tensors that ask for a gradient, but are no parameters: no optimiser trains them."""
+    parameters = {id(parameter) for parameter in network.parameters()}
+    strange = [
+        name for name, held in tensors_of(network).items() if held.requires_grad and id(held) not in parameters
+    ]
+    if strange:
+        warnings.warn(
+            f"{strange[0]!r} of the {type(network).__name__} has requires_grad=True but is no parameter, so "
+            "nothing trains it, here as in plain PyTorch, and weights() does not have it. Keep layers in "
+            "nn.ModuleList or nn.ModuleDict and tensors in nn.Parameter, or detach it.",
+            stacklevel=4,
+        )
 
 
 def _computed(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

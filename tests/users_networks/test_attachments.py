@@ -276,7 +276,8 @@ def test_layers_in_a_plain_list_are_those_of_the_episode() -> None:
             return torch.tanh(self.listed[0](h))
 
     local = LocalTraining(iterations=2, batch_size=4)
-    training = SplitFederatedTraining(Hidden, User(Body).data(), scheme("iid", K), local, device="cpu")
+    with pytest.warns(UserWarning, match=r"'listed\[0\].weight' of the Hidden .* is no parameter.*nn.ModuleList"):
+        training = SplitFederatedTraining(Hidden, User(Body).data(), scheme("iid", K), local, device="cpu")
     training.reset(0)
     first = training.evaluate()
     training.reset(1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sfl_env.dnn.measure import profile, profile_of
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
@@ -173,3 +174,81 @@ def test_an_environment_trains_a_head_on_a_frozen_backbone(travels: bool) -> Non
     after = training.weights()
     assert all(torch.equal(after[name], t) for name, t in before.items() if name.startswith(("body", "table")))
     assert not torch.equal(after["head.weight"], before["head.weight"])
+
+
+class KeepsItsStatistics(nn.Module):
+    """A frozen backbone whose normalisation evaluates while the rest trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh())
+        self.body.requires_grad_(False)
+        self.head, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def train(self, mode: bool = True) -> "KeepsItsStatistics":
+        super().train(mode)
+        self.body.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        return self.last(torch.tanh(self.head(self.body(x))))
+
+
+class EvaluatesInForward(KeepsItsStatistics):
+    def train(self, mode: bool = True) -> "EvaluatesInForward":
+        nn.Module.train(self, mode)
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        self.body.eval()
+        return super().forward(x)
+
+
+class NormalisesByThem(KeepsItsStatistics):
+    """The same by a function: statistics are used on both sides, and belong to neither."""
+
+    def forward(self, x: Tensor) -> Any:
+        norm: Any = self.body[1]
+        x = torch.tanh(self.head(self.body(x)))
+        return self.last(functional.batch_norm(x, norm.running_mean, norm.running_var))
+
+
+@pytest.mark.parametrize("make", [KeepsItsStatistics, EvaluatesInForward, NormalisesByThem])
+def test_statistics_that_evaluation_only_reads_are_constant(make: Any) -> None:
+    costs = profile(make(), (6,))
+    assert costs.device_buffers.tolist() == costs.device_constant_buffers.tolist()
+    assert costs.device_buffers[-1] == 2 * 8 + 1
+    assert (
+        workload(costs, activation_bits=32, parameter_bits=32, label_bits=0, optimizer_slots=0).model_bits[0] == 0
+    )
+    user = User(make)
+    assert_trains_like_the_plain_loop(user, user.split())
+
+
+class WithoutGradient(nn.Module):
+    """A backbone that runs without gradients, though nobody froze its weights; and a layer that never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.unused = nn.Sequential(nn.Linear(6, 8), nn.Tanh()), nn.Linear(5, 5)
+        self.head, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        with torch.no_grad():
+            h = self.body(x)
+        return self.last(torch.tanh(self.head(h)))
+
+
+class Detached(WithoutGradient):
+    def forward(self, x: Tensor) -> Any:
+        return self.last(torch.tanh(self.head(self.body(x).detach())))
+
+
+@pytest.mark.parametrize("make", [WithoutGradient, Detached])
+def test_weights_that_get_no_gradient_are_frozen_whatever_they_ask_for(make: Any) -> None:
+    costs = profile(make(), (6,))
+    trained = costs.device_parameters - costs.device_frozen_parameters
+    assert trained.tolist() == [0, HEAD, HEAD + LAST]
+    assert costs.device_frozen_parameters[-1] == 56 + 30
+    user = User(make)
+    assert_trains_like_the_plain_loop(user, user.split())

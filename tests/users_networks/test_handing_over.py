@@ -136,5 +136,5 @@ def test_a_cut_that_a_run_does_not_come_by_is_told() -> None:
     split = user.split()
     vars(split.network)["skip"] = True
     executor = MessagePassingExecutor(split, user.data(), user.local())
-    with pytest.raises(SFLError, match="handed over nothing"):
+    with pytest.raises(SFLError, match="handed over none"):
         trained(executor, split.network, user.plan([1, 1, 1]))

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -94,16 +95,38 @@ def test_a_run_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(*given)
             alive.append(weakref.ref(self))
 
-    class AsksForValues(Body):
-        def between(self, h: Tensor) -> Any:
-            return h if float(h.detach().sum()) > -1e9 else -h
-
     monkeypatch.setattr(watch, "_Watch", Noted)
     for network in (chain(), AsksForValues()):
         profile(network, (6,))
     gc.collect()
     assert alive
     assert all(reference() is None for reference in alive)
+
+
+class AsksForValues(Body):
+    def between(self, h: Tensor) -> Any:
+        return h if float(h.detach().sum()) > -1e9 else -h
+
+
+def of_operations_that_save_what_they_return() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.Sigmoid(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3), nn.LogSoftmax(1)
+    )
+
+
+def tensors_alive() -> int:
+    gc.collect()
+    return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("make", [chain, of_operations_that_save_what_they_return, AsksForValues])
+def test_no_tensor_of_a_run_stays(make: Callable[[], nn.Module]) -> None:
+    network = make()
+    profile(network, (6,))  # what torch makes once and keeps
+    before = tensors_alive()
+    for _ in range(3):
+        profile(network, (6,))
+    assert tensors_alive() == before
 
 
 def masked(layers: int) -> nn.Module:

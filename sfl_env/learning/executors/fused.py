@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sfl_env.checks import require_choice
 from sfl_env.dnn.split import SplitNetwork
-from sfl_env.errors import TrainingError
+from sfl_env.errors import SFLError, TrainingError
 from sfl_env.learning.aggregation import RunningAverage
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.choice import Choice, Method, Traits, by_speed, choose
@@ -22,7 +22,7 @@ from sfl_env.learning.executors.probe import Probe
 from sfl_env.learning.executors.replicas import Batches, Replicas
 from sfl_env.learning.executors.sharing import share_server_gradients
 from sfl_env.learning.executors.single import SingleGradients
-from sfl_env.learning.executors.statefulness import keeps_state
+from sfl_env.learning.executors.statefulness import habits_of
 from sfl_env.learning.executors.vmapped import vmapped
 from sfl_env.learning.executors.workers import Workers
 from sfl_env.learning.plan import (
@@ -75,7 +75,8 @@ class FusedExecutor:
         self._names = names_of(split)
         self._singles: list[SingleGradients] = []
         self._traits = Traits.of(split, data)
-        self.keeps_state = keeps_state(split, data.train_features[:2], data.train_labels[:2])
+        self._habits = habits_of(split, data, local)
+        self.keeps_state = self._habits.keeps_state
         self._method, self._why = (method, ()) if method is not None else self._fastest()
         if not self._traits.on_gpu:
             keep_freed_memory()
@@ -93,14 +94,13 @@ class FusedExecutor:
 
     def _fastest(self) -> tuple[Method, tuple[str, ...]]:
         """Return the fastest method that does what the loop does, and why faster ones were not taken."""
-        sizes = self._local.batch_size
-        largest = max(sizes) if isinstance(sizes, tuple) else sizes
+        largest = self._local.largest_batch
         *faster, loop = by_speed(self._traits, largest, can_be_grouped=self._grouped is not None)
         if not faster:
             return loop, ()
-        unseen = why_not_at_once(self._split.network)
-        if self.keeps_state or unseen:
-            return loop, (unseen or "the network keeps state of its own from call to call",)
+        unseen = self._habits.why_not_at_once() or why_not_at_once(self._split.network)
+        if unseen:
+            return loop, (unseen,)
         probe = Probe(self._split, self._data, self._local)
         why: list[str] = []
         for method in faster:
@@ -136,7 +136,9 @@ class FusedExecutor:
         """
         # What pads shorter mini-batches may enter statistics; the probe tells, if it has seen unequal ones.
         unseen = len(set(sizes)) > 1 and not self._local.has_unequal_batches and self._asked_for is None
-        method: Method = "loop" if unseen else self._method
+        return self._chosen(sizes, "loop" if unseen else self._method)
+
+    def _chosen(self, sizes: tuple[int, ...], method: Method) -> Choice:
         return choose(self._traits, sizes, torch.get_num_threads(), lambda: self._draws_elsewhere, method)
 
     @cached_property
@@ -173,7 +175,19 @@ class FusedExecutor:
         TrainingError
             If a loss or a weight stops being finite, naming round and device.
         """
-        choice = self.choose(tuple(batch.shape[1] for batch in plan.batches))
+        sizes = tuple(batch.shape[1] for batch in plan.batches)
+        choice = self.choose(sizes)
+        if choice.method != "loop" and self._asked_for is None:
+            try:
+                return self._run(weights, plan, choice)
+            except (SFLError, MemoryError):
+                raise
+            # A network may do what only a plain step can do, on numbers that the probe did not have.
+            except Exception:
+                choice = self._chosen(sizes, "loop")
+        return self._run(weights, plan, choice)
+
+    def _run(self, weights: Weights, plan: RoundPlan, choice: Choice) -> RoundOutcome:
         methods = self._gradient_methods(choice)
         mean = RunningAverage(float(plan.samples.sum()))
         changed: set[str] = set()

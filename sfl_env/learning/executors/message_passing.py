@@ -10,7 +10,7 @@ from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
 from sfl_env.learning.aggregation import RunningAverage
 from sfl_env.learning.data import TensorData
-from sfl_env.learning.executors.statefulness import keeps_state
+from sfl_env.learning.executors.statefulness import habits_of
 from sfl_env.learning.executors.workspace import MaybeGradients, Workspace
 from sfl_env.learning.plan import (
     Execution,
@@ -176,8 +176,8 @@ class MessagePassingExecutor:
         self._data = data
         self._local = local
         self._formats = _checked(formats or NumberFormats())
-        self.keeps_state = keeps_state(split, data.train_features[:2], data.train_labels[:2])
-        travels = {*self._names.trained, *split.changed}
+        self.keeps_state = habits_of(split, data, local).keeps_state
+        travels = {*split.trained, *split.changed}
         if self._formats.frozen_weights_travel:
             travels = set(split.block)
         self._travels = travels
@@ -246,9 +246,10 @@ class MessagePassingExecutor:
         expected = [len(samples) * int(self._split.costs.smashed_elements[cut])]
         if sent != (expected if self._split.cuts[cut].place is not None else []):
             raise TrainingError(
-                f"At the cut {self._split.cuts[cut].name!r} the network handed over {sent or 'nothing'} elements; "
-                f"when its cuts were found, they were {expected}. What it computes has to have the same form in "
-                "each call: take another cut, or the executor 'fused', which does not split."
+                "The network runs otherwise than when its cuts were found, as one does that changes with its "
+                f"calls: at the cut {self._split.cuts[cut].name!r} it handed over {_told(sent)} of a mini-batch, "
+                f"and {_told(expected)} were expected. Take another cut, or the executor 'fused', which does not "
+                "split."
             )
         return loss, gradients
 
@@ -294,6 +295,10 @@ def _checked(formats: object) -> NumberFormats:
             f"frozen_weights_travel is {shown(formats.frozen_weights_travel)}; it has to be True or False."
         )
     return formats
+
+
+def _told(sent: list[int]) -> str:
+    return f"{' and '.join(map(str, sent))} numbers" if sent else "none"
 
 
 def _traffic(devices: list[_Device]) -> Traffic:

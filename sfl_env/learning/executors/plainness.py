@@ -44,6 +44,17 @@ def why_not_at_once(network: nn.Module) -> str:
     return ""
 
 
+def acts_otherwise(module: nn.Module) -> bool:
+    """Whether a layer does more than its class says: it has hooks, or a forward of its own.
+
+    Examples
+    --------
+    >>> acts_otherwise(nn.ReLU())
+    False
+    """
+    return _has_any_global_hook() or any(_hooks(module)) or "forward" in vars(module)
+
+
 def _hooks(module: nn.Module) -> Iterator[object]:
     yield module._forward_hooks
     yield module._forward_pre_hooks

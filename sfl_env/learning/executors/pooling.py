@@ -5,6 +5,7 @@ from typing import TypeVar
 from torch import nn
 
 from sfl_env.dnn.copies import own_copy
+from sfl_env.learning.executors.plainness import acts_otherwise
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -30,6 +31,11 @@ def pool_before_activation(network: Module) -> Module:
             continue
         for index in range(len(parent) - 1):
             activation, pooling = parent[index], parent[index + 1]
-            if type(activation) is nn.ReLU and type(pooling) is nn.MaxPool2d and not pooling.return_indices:
+            if (
+                type(activation) is nn.ReLU
+                and type(pooling) is nn.MaxPool2d
+                and not pooling.return_indices
+                and not any(map(acts_otherwise, (activation, pooling)))
+            ):
                 parent[index], parent[index + 1] = pooling, activation
     return changed

@@ -135,9 +135,9 @@ def in_double_precision(network: nn.Module) -> nn.Module:
 
 def _sizes(local: LocalTraining) -> tuple[int, int]:
     """Return two sizes of mini-batches, unequal if the devices' are."""
-    sizes = local.batch_size if isinstance(local.batch_size, tuple) else (local.batch_size,)
-    largest = min(max(sizes), _MOST_SAMPLES)
-    return min(min(sizes), largest - local.has_unequal_batches), largest
+    largest = min(local.largest_batch, _MOST_SAMPLES)
+    smallest = min(local.batch_size) if isinstance(local.batch_size, tuple) else largest
+    return min(smallest, largest - local.has_unequal_batches), largest
 
 
 def _batch(data: TensorData, sizes: tuple[int, int], step: int) -> Batch:

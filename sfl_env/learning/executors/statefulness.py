@@ -1,78 +1,124 @@
-"""Whether a network keeps more from call to call than its parameters and buffers."""
+"""What a network leaves behind from call to call, besides numbers in its parameters and buffers."""
 
 import random
-from collections import deque
-from itertools import count, cycle
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.contents import contents, is_plain
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
+from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.workspace import Workspace
-
-_USUAL = frozenset(vars(nn.Module()))
-"""Attributes that every module has."""
-
-_DEEPEST = 5
-"""How far objects within objects are followed."""
+from sfl_env.learning.plan import LocalTraining
+from sfl_env.learning.weights import tensors_of
 
 
-def keeps_state(split: SplitNetwork, inputs: Tensor, labels: Tensor) -> bool:
-    """Return whether a step, or an evaluation, leaves more behind than parameters and buffers.
+class Habits(NamedTuple):
+    """What a network does besides computing.
 
-    A counter, a list that grows, a cache: what of it belongs to which device nobody can tell, so each device then
-    starts its round from a copy of the network as it was made.
+    Parameters
+    ----------
+    keeps_state : bool
+        A step, or an evaluation, leaves more behind than parameters and buffers: a counter, a list that grows, a
+        cache. What of it belongs to which device nobody can tell, so each device starts its round from a copy of
+        the network as it was made.
+    puts_tensors_anew : bool
+        A forward pass puts new tensors in the place of buffers.
+    """
+
+    keeps_state: bool
+    puts_tensors_anew: bool
+
+    def why_not_at_once(self) -> str:
+        """Return why one pass for all replicas would do something else; nothing if it would not."""
+        if self.keeps_state:
+            return "the network keeps state of its own from call to call"
+        if self.puts_tensors_anew:
+            return "a forward pass puts new tensors in the place of buffers"
+        return ""
+
+
+def habits_of(split: SplitNetwork, data: TensorData, local: LocalTraining) -> Habits:
+    """Return what a step and an evaluation of a network leave behind.
 
     Parameters
     ----------
     split : SplitNetwork
         The network; a copy of it runs.
-    inputs, labels : Tensor
-        A few samples, and their classes.
+    data : TensorData
+        Whose first samples are taken.
+    local : LocalTraining
+        Size of the mini-batches: what a network does may depend on it.
     """
+    inputs, labels = data.train_features[: local.largest_batch], data.train_labels[: local.largest_batch]
     space = Workspace(split)
-    before = _state(space.network)
+    network = space.network
+    space.hold({name: tensor.detach().clone() for name, tensor in tensors_of(network).items()})
+    before = _trace(network)
     with seeded(0, inputs.device):
         try:
             space.step(inputs.clone(), labels)
+            trained = _trace(network)
+            judged = _trace(network.eval())
             with torch.no_grad():
-                space.network.eval()(inputs.clone())
+                network(inputs.clone())
         except Exception:  # whatever it is, the training will tell it where it matters
-            return False
-    return _state(space.network) != before
+            return Habits(keeps_state=False, puts_tensors_anew=space.puts_tensors_anew)
+    return Habits(before != trained or judged != _trace(network), space.puts_tensors_anew)
 
 
-def _state(network: nn.Module) -> list[Any]:
-    return [
-        {name: _trace(value, 0) for name, value in vars(module).items() if name not in _USUAL}
-        for module in network.modules()
-    ]
+@dataclass(frozen=True)
+class _Trace:
+    """What a network holds; another one if any of it has changed."""
+
+    lines: list[Any]
+    objects: list[Any] = field(compare=False)  # kept, so that no other has the identity of one
 
 
-def _trace(value: Any, depth: int) -> Any:
-    """Return something that is another if a value has changed."""
+def _trace(network: nn.Module) -> _Trace:
+    parameters = {id(parameter) for parameter in network.parameters()}
+    buffers = {id(buffer) for buffer in network.buffers()}
+    objects: list[Any] = [network]
+    numbers = {id(network): 0}  # in the order in which they are found
+    lines: list[Any] = []
+    for value in objects:
+        held = [] if isinstance(value, _READ_AT_ONCE) else contents(value)
+        if id(value) not in buffers:
+            lines.append(id(value) if id(value) in parameters else _mark(value, held))
+        for each in held:
+            if is_plain(each):
+                lines.append((type(each), repr(each) if isinstance(each, float | complex) else each))
+                continue
+            if id(each) not in numbers:
+                numbers[id(each)] = len(objects)
+                objects.append(each)
+            lines.append(numbers[id(each)])
+    return _Trace(lines, objects)
+
+
+_READ_AT_ONCE = (np.ndarray, np.random.Generator, np.random.RandomState, random.Random, torch.Generator, bytearray)
+
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+def _mark(value: Any, held: list[Any]) -> Any:
+    """Return what tells of an object what the things that it holds do not."""
     if isinstance(value, Tensor):
         return id(value), value._version
-    if isinstance(value, bool | int | float | complex | str | bytes | None):
-        return type(value), repr(value)
-    if isinstance(value, torch.Generator):
-        return value.get_state().numpy().tobytes()
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype, value.tobytes()
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
-    if isinstance(value, np.random.RandomState | random.Random):
-        return repr(value.get_state() if isinstance(value, np.random.RandomState) else value.getstate())
-    if isinstance(value, np.ndarray):
-        return id(value), value.tobytes()
-    if isinstance(value, bytearray | count | cycle):
-        return id(value), repr(value.__reduce__())
-    if depth == _DEEPEST or isinstance(value, type):
-        return id(value)
-    if isinstance(value, dict):
-        return id(value), [(_trace(key, depth + 1), _trace(each, depth + 1)) for key, each in value.items()]
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return type(value), [_trace(each, depth + 1) for each in value]
-    slots = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
-    return id(value), _trace(slots, depth + 1), _trace(getattr(value, "__dict__", None), depth + 1)
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state())
+    if isinstance(value, random.Random):
+        return value.getstate()
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, bytearray):
+        return bytes(value)
+    return (type(value), len(held)) if held or type(value) in _CONTAINERS else id(value)

@@ -38,6 +38,7 @@ class Workspace:
         self._tensors = tensors_of(self.split.network)
         self._trained = {name: self._tensors[name] for name in names_of(split).trained}
         self._held: Weights = {}
+        self.puts_tensors_anew = False
         self._homes = [
             _Home(module, attribute, tensor)
             for module in self.split.network.modules()
@@ -74,6 +75,7 @@ class Workspace:
         for name, held in self._held.items():
             tensor = self._tensors[name]
             if tensor.data_ptr() != held.data_ptr():
+                self.puts_tensors_anew = True
                 held.copy_(tensor.detach())
                 tensor.data = held
 
@@ -89,6 +91,7 @@ class Workspace:
                     f"{'None' if new is None else f'of shape {tuple(new.shape)}'} in a forward pass; it was of "
                     f"shape {tuple(tensor.shape)}. The devices' copies can only be averaged if its shape stays."
                 )
+            self.puts_tensors_anew = True
             with torch.no_grad():
                 tensor.copy_(new)
             module._buffers[attribute] = tensor
