@@ -32,16 +32,15 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def _pythons_and_numpys(seed: int) -> Iterator[None]:
-    # A network may draw from these, too; only NumPy's old generator is global.
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+def _put_back() -> Iterator[None]:
+    # A network may draw from Python's and NumPy's, too; only NumPy's old generator is global.
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield
     finally:
-        random.setstate(before)
-        np.random.set_state(numpy_before)  # noqa: NPY002
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 @contextmanager
@@ -68,7 +67,10 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     (True, True)
     """
     devices = [device] if device.type == "cuda" else []
-    with _LOCK, torch.random.fork_rng(devices=devices), _pythons_and_numpys(seed):
+    # Twice: an interruption while one puts them back leaves it to the other.
+    with _LOCK, _put_back(), torch.random.fork_rng(devices=devices), _put_back():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.default_generator.manual_seed(seed)
         for cuda in devices:
             with torch.cuda.device(cuda):
