@@ -37,6 +37,10 @@ class TrainingError(SFLError):
     """Training cannot start as configured, or its numbers stopped being finite."""
 
 
+class MisfitError(TrainingError):
+    """The network does not take the data, has no cut for it, or its output does not fit the data's classes."""
+
+
 class PolicyError(SFLError):
     """A policy is unknown, or cannot act in the environment it was given."""
 

@@ -1,5 +1,6 @@
 """Users' own code, which may raise anything at all, and how its errors are told."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,26 @@ def foreign_code(what: str, mend: str = "") -> Iterator[None]:
         raise
     except BaseException as error:
         raise ProfileError(f"{what} ({reason(error)}).{mend}") from error
+
+
+_OF_TYPES = re.compile(
+    r"dtype|scalar type|(input|bias|weight|result) type|'indices'|used as indices"
+    r"|\b(Bool|Byte|Char|Short|Int|Long|Half|BFloat16|Float|Double)(Tensor)?\b"
+)
+"""What torch's errors about the types of numbers speak of."""
+
+
+def tells_of_types(error: BaseException) -> bool:
+    """Whether an error of foreign code is about the type of its input's numbers.
+
+    Examples
+    --------
+    >>> tells_of_types(RuntimeError("mat1 and mat2 must have the same dtype, but got Long and Float"))
+    True
+    >>> tells_of_types(RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x64 and 256x32)"))
+    False
+    """
+    return _OF_TYPES.search(reason(error)) is not None
 
 
 def reason(error: BaseException) -> str:

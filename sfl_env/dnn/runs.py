@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sfl_env.checks import shown
 from sfl_env.dnn.copies import own_copy
-from sfl_env.dnn.foreign import reason
+from sfl_env.dnn.foreign import reason, tells_of_types
 from sfl_env.dnn.hollow import QUICKER, hollow_copy, hollow_tensors
 from sfl_env.dnn.modes import training_modes
 from sfl_env.dnn.places import Place
@@ -110,7 +110,7 @@ def first_runs(
     own = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     kinds = [input_dtype] if input_dtype is not None else [own, torch.int64]
     has_values = not any(parameter.is_meta for parameter in network.parameters())
-    failures: list[BaseException] = []
+    failures: list[tuple[torch.dtype, BaseException]] = []
     for is_hollow in (True, False) if has_values else (True,):
         for batches, dtype in product(BATCHES, kinds):
             ways = Runner(network, input_shape, dtype, batches, is_hollow)
@@ -119,17 +119,26 @@ def first_runs(
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the user's own code runs here, which may raise anything at all
-                failures.append(error)
-    # The first run with values: it fails at nothing that only hollow tensors cannot do.
-    told = failures[len(BATCHES) * len(kinds) if has_values else 0]
+                failures.append((dtype, error))
+    # A run with values fails at nothing that only hollow tensors cannot do.
+    dtype, told = _most_telling(failures[len(BATCHES) * len(kinds) if has_values else 0 :])
     if isinstance(told, ProfileError):
         raise told
-    hint = "" if input_dtype is not None else " If it takes numbers of another type, name it as input_dtype."
+    may_be_the_type = input_dtype is None and tells_of_types(told)
+    hint = " If it takes numbers of another type, name it as input_dtype." if may_be_the_type else ""
     raise ProfileError(
-        f"{type(network).__name__} does not take a {kinds[0]} input of shape "
-        f"(batch, {', '.join(map(str, input_shape))}), tried with batches of "
-        f"{', '.join(map(str, BATCHES))} ({reason(told)}).{hint}"
+        f"{type(network).__name__} does not take a {dtype} input of shape "
+        f"(batch, {', '.join(map(str, input_shape))}), tried with batches of {BATCHES[0][0]} to {BATCHES[-1][-1]} "
+        f"({reason(told)}).{hint}"
     ) from told
+
+
+def _most_telling(failures: list[tuple[torch.dtype, BaseException]]) -> tuple[torch.dtype, BaseException]:
+    """Return the first failure that is not about the input's type, for which there is another try; else the first.
+
+    A network that takes tokens fails on real numbers whatever their shape.
+    """
+    return next((each for each in failures if not tells_of_types(each[1])), failures[0])
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

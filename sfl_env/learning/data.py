@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sfl_env.checks import require_known, require_whole
+from sfl_env.checks import require_known, require_whole, shown
 from sfl_env.dnn.process import on_one_thread
 from sfl_env.errors import DataError
 from sfl_env.learning import hub
@@ -61,6 +61,11 @@ class TensorData:
     num_classes: int
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise DataError(
+                f"name is {shown(self.name)}; it has to be a string, the first of TensorData(name, "
+                "train_features, train_labels, test_features, test_labels, num_classes)."
+            )
         require_whole("num_classes", self.num_classes, 1, error=DataError)
         for part in ("train", "test"):
             features, labels = f"{part}_features", f"{part}_labels"

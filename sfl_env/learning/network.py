@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from sfl_env.checks import shown
 from sfl_env.dnn.copies import own_copy
-from sfl_env.dnn.foreign import reason
+from sfl_env.dnn.foreign import reason, tells_of_types
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
-from sfl_env.errors import ProfileError, SFLError, TrainingError
+from sfl_env.errors import MisfitError, ProfileError, SFLError, TrainingError
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.weights import Weights, check_memory, tensors_of, warn_of_untrained
 
@@ -55,8 +55,10 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
 
     Raises
     ------
+    MisfitError
+        If the network does not take such data, or has no cut for it.
     TrainingError
-        If the network has no cut for it, nothing to train, or tensors that share memory.
+        If it has nothing to train, or tensors that share memory.
     """
     check_memory(network)
     warn_of_untrained(network)
@@ -67,9 +69,19 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
     try:
         return as_chain(network, data.input_shape, data.train_features.dtype)
     except ProfileError as error:
-        raise TrainingError(
+        raise MisfitError(
             f"The network cannot be trained on {data.name!r}, whose samples have shape {data.input_shape}: {error}"
+            f"{_other_type(error.__cause__, data)}"
         ) from error
+
+
+def _other_type(error: BaseException | None, data: TensorData) -> str:
+    """Return as what numbers the features should be given, if the error is about their type."""
+    if error is None or not tells_of_types(error):
+        return ""
+    if data.train_features.is_floating_point():
+        return " Features of floating-point numbers, uint8 and bool are real numbers here; give tokens as int64."
+    return " Whole numbers are taken as tokens; give pictures and measurements as floating-point numbers or uint8."
 
 
 def check_output(split: SplitNetwork, data: TensorData) -> None:
@@ -77,7 +89,7 @@ def check_output(split: SplitNetwork, data: TensorData) -> None:
 
     Raises
     ------
-    TrainingError
+    MisfitError
         If the network does not take the data's samples, or does not return one number for each class.
     """
     network = split.of(own_copy(split.network).eval())
@@ -86,13 +98,14 @@ def check_output(split: SplitNetwork, data: TensorData) -> None:
             shape = tuple(network(data.train_features[:2].clone()).shape)
     # The user's own network runs here, which may raise anything at all.
     except Exception as error:
-        raise TrainingError(
+        raise MisfitError(
             f"The network does not take samples of {data.name!r}, of shape {data.input_shape}: {reason(error)}."
+            f"{_other_type(error, data)}"
         ) from error
     if shape[1:] != (data.num_classes,):
-        raise TrainingError(
+        raise MisfitError(
             f"The network's output has shape {shape[1:]} a sample, but {data.name!r} has {data.num_classes} "
-            f"classes: it has to be ({data.num_classes},). Build the network with num_classes={data.num_classes}."
+            f"classes: it has to be ({data.num_classes},). The last layer has to have {data.num_classes} outputs."
         )
 
 

@@ -1,5 +1,7 @@
 """A scenario's training: the network, the data and their partition that its fields describe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -7,15 +9,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.dnn import networks
+from sfl_env.dnn import catalogue, networks
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.errors import ScenarioError
+from sfl_env.errors import MisfitError, ScenarioError
 from sfl_env.learning.arguments import check_data, check_network
 from sfl_env.learning.data import TensorData, load
 from sfl_env.learning.executors.message_passing import NumberFormats
 from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.network import NetworkFactory
-from sfl_env.learning.partition import scheme
+from sfl_env.learning.partition import Partitioner, scheme
 from sfl_env.learning.plan import ExecutorName, LocalTraining
 from sfl_env.learning.protocol import Score
 from sfl_env.learning.stored import Mark
@@ -66,6 +68,7 @@ class ScenarioLearner:
             check_network(network)
         if data is not None:
             check_data(data)
+        stands_in = _stands_in(scenario, network, data)
         data = data or load(scenario.dataset, scenario.dataset_path)
         if network is None and scenario.network.endswith(".json"):
             raise ScenarioError(
@@ -73,27 +76,17 @@ class ScenarioLearner:
                 "mode name a network of the catalogue, or pass network=, a function that returns yours."
             )
         make = network or partial(networks.build, scenario.network, num_classes=data.num_classes)
-        self._training = SplitFederatedTraining(
-            make,
-            data,
-            scheme(
-                scenario.partition,
-                scenario.num_devices,
-                concentration=scenario.partition_concentration,
-                shards_per_device=scenario.shards_per_device,
-                min_samples=scenario.batch_size,
-            ),
-            _local_training(scenario),
-            executor=cast(ExecutorName, executor),
-            schedule=scenario.schedule,
-            device=torch_device,
-            formats=NumberFormats(
-                scenario.activation_bits,
-                scenario.parameter_bits,
-                scenario.label_bits,
-                scenario.frozen_weights_travel,
-            ),
-        )
+        with _telling(stands_in):
+            self._training = SplitFederatedTraining(
+                make,
+                data,
+                _partition(scenario),
+                _local_training(scenario),
+                executor=cast(ExecutorName, executor),
+                schedule=scenario.schedule,
+                device=torch_device,
+                formats=_formats(scenario),
+            )
         name = scenario.network if network is None else None
         self._profile = self._training.profile if name is None else replace(self._training.profile, name=name)
 
@@ -141,6 +134,49 @@ class ScenarioLearner:
     def check_state_dict(self, state: dict[str, Any]) -> None:
         """Raise what :meth:`load_state_dict` would raise, and change nothing."""
         self._training.check_state_dict(state)
+
+
+def _stands_in(scenario: Scenario, network: object, data: object) -> str:
+    """Return what was taken for a network or for data that the user has not given beside the other one."""
+    if data is not None and network is None and not scenario.network.endswith(".json"):
+        shape = catalogue.load(scenario.network).input_shape
+        return (
+            f" No network= was given, so the scenario's {scenario.network!r} was taken, which is made for samples "
+            f"of shape {shape}: pass network=, a function that returns yours."
+        )
+    if network is not None and data is None:
+        return f" No data= was given, so the scenario's {scenario.dataset!r} was taken: pass data=, a TensorData."
+    return ""
+
+
+@contextmanager
+def _telling(stands_in: str) -> Iterator[None]:
+    """Say, where network and data do not fit, which of them is not the user's."""
+    try:
+        yield
+    except MisfitError as error:
+        if not stands_in:
+            raise
+        raise MisfitError(f"{error}{stands_in}") from error
+
+
+def _partition(scenario: Scenario) -> Partitioner:
+    return scheme(
+        scenario.partition,
+        scenario.num_devices,
+        concentration=scenario.partition_concentration,
+        shards_per_device=scenario.shards_per_device,
+        min_samples=scenario.batch_size,
+    )
+
+
+def _formats(scenario: Scenario) -> NumberFormats:
+    return NumberFormats(
+        scenario.activation_bits,
+        scenario.parameter_bits,
+        scenario.label_bits,
+        scenario.frozen_weights_travel,
+    )
 
 
 def _local_training(scenario: Scenario) -> LocalTraining:

@@ -421,7 +421,7 @@ def toy(classes: int = 3) -> TensorData:
         (
             {"network": with_buffers, "data": toy()},
             TrainingError,
-            r"output has shape \(10,\) a sample, but 'toy' has 3 classes.*num_classes=3",
+            r"output has shape \(10,\) a sample, but 'toy' has 3 classes.*has to have 3 outputs",
         ),
         (
             {"network": with_buffers()},
