@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.checks import shown
-from sfl_env.dnn.copies import own_copy
+from sfl_env.dnn.copies import copied, held_tensors, own_copy
 from sfl_env.dnn.foreign import reason, tells_of_types
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
@@ -16,38 +16,54 @@ from sfl_env.learning.data import TensorData
 from sfl_env.learning.weights import Weights, check_memory, tensors_of, warn_of_untrained
 
 NetworkFactory = Callable[[], nn.Module]
-"""Returns a network with fresh weights, drawn from torch's global generator."""
+"""Returns a network with fresh weights, drawn from torch's global generator, or the same network each time, whose
+weights are then the start."""
 
 
 def fresh_network(make: NetworkFactory, seed: int, device: torch.device) -> nn.Module:
-    """Return a network with weights that depend on the seed alone.
+    """Return what the user's function makes, with weights that depend on the seed alone.
 
     Raises
     ------
     TrainingError
-        If the function fails.
+        If the function fails, or makes a network of which tensors share memory.
     """
     with seeded(seed, device), failures_told("when it was made"):
         made = make()
     if not isinstance(made, nn.Module):
         raise TrainingError(f"network returned {shown(made)}; it has to return a torch.nn.Module.")
+    check_memory(made)
     return made
 
 
 def on(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """Put a network on a device, its real numbers in the given type, into training mode; and return it.
+    """Return a copy of a network on a device, its real numbers in the given type, in training mode.
+
+    The network itself may be one that the user goes on with, and stays as it is.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be copied.
 
     Examples
     --------
-    >>> on(nn.Linear(2, 2), torch.device("cpu"), torch.float64).weight.dtype
-    torch.float64
+    >>> layer = nn.Linear(2, 2).eval()
+    >>> copy = on(layer, torch.device("cpu"), torch.float64)
+    >>> copy.weight.dtype, copy.training, layer.weight.dtype, layer.training
+    (torch.float64, True, torch.float32, False)
     """
 
     def converted(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
-    network._apply(converted)
-    return network.train()
+    try:
+        # What was computed before training is no tensor of the network's own: it stays what it is.
+        copy = copied(network, {id(tensor): tensor for tensor in held_tensors(network) if not tensor.is_leaf})
+    except ProfileError as error:
+        raise TrainingError(f"The network cannot be trained: {error}") from error
+    copy._apply(converted)
+    return copy.train()
 
 
 def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
@@ -58,9 +74,8 @@ def split_for(network: nn.Module, data: TensorData) -> SplitNetwork:
     MisfitError
         If the network does not take such data, or has no cut for it.
     TrainingError
-        If it has nothing to train, or tensors that share memory.
+        If it has nothing to train.
     """
-    check_memory(network)
     warn_of_untrained(network)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise TrainingError(
