@@ -82,8 +82,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     With ``mode="accuracy"`` every step also trains the network for one round of split federated learning, with the
     devices' cuts, on real data. Devices that miss ``deadline_s`` or have left are left out of the average.
-    ``docs/accuracy.md`` tells how, and what the data sets need. :meth:`state_dict` and :meth:`load_state_dict` carry
-    a run over a break.
+    ``docs/accuracy.md`` tells how, and what the data sets need. :meth:`weights` gives what has been trained;
+    :meth:`state_dict` and :meth:`load_state_dict` carry a run over a break.
 
     ## Information
 
@@ -200,6 +200,29 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
             done.truncated.item(),
             info,
         )
+
+    def weights(self) -> Any:
+        """Return the weights of the network that is trained, for ``load_state_dict`` of a network of your own.
+
+        In accuracy mode, between two rounds; through Gymnasium's wrappers as ``env.unwrapped.weights()``, and of each
+        environment of a vector as ``envs.call("weights")``. They are copies, by the names of the network's own
+        ``state_dict``. A learner of your own gives what its method ``weights()`` returns.
+
+        Raises
+        ------
+        StateError
+            In latency mode, before the first :meth:`reset`, or where a learner of your own has no such method.
+
+        Examples
+        --------
+        >>> import gymnasium as gym, sfl_env
+        >>> from sfl_env.dnn.networks import build
+        >>> env = gym.make("SFL-v0", mode="accuracy", num_devices=4)
+        >>> observation, info = env.reset(seed=0)
+        >>> build("digits-cnn").load_state_dict(env.unwrapped.weights())
+        <All keys matched successfully>
+        """
+        return self.episodes.weights()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next round depends on: simulator, weights, generators.

@@ -235,6 +235,24 @@ class Episodes:
             return np.zeros(self.n, dtype=np.bool_)
         return np.asarray(~true.takes_part.any(axis=-1))
 
+    def weights(self) -> Any:
+        """Return the weights of the network that is trained.
+
+        Raises
+        ------
+        StateError
+            Outside of accuracy mode, if no episode has started, or if a user's own learner gives none.
+        """
+        if self.learner is None:
+            raise StateError("There are no weights: networks are trained with mode='accuracy' alone.")
+        if not hasattr(self.learner, "weights"):
+            raise StateError(
+                f"There are no weights to ask for: the learner is a {type(self.learner).__name__}, which has no "
+                "method weights()."
+            )
+        _ = self.now  # an episode has to have started
+        return self.learner.weights()
+
     def state_dict(self) -> dict[str, Any]:
         """Return the episodes' state as plain values and, in accuracy mode, tensors, for :meth:`load_state_dict`.
 

@@ -105,6 +105,10 @@ class ScenarioLearner:
         self._training.reset(seed)
         return self._training.evaluate()
 
+    def weights(self) -> dict[str, Any]:
+        """Return a copy of the global weights, for the ``load_state_dict`` of the user's own network."""
+        return self._training.weights()
+
     def run_round(self, cut: NDArray[np.intp], takes_part: NDArray[np.bool_]) -> Score:
         """Train for one round, average, evaluate."""
         return self._training.run_round(cut, takes_part).score
