@@ -1,10 +1,7 @@
 """``sfl profile``: what each cut of a network costs."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from sfl_env.checks import nearest_name, shown
+from sfl_env.checks import nearest_name, require_choice, require_known, shown
 from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import MOST_INPUT_ELEMENTS, DNNProfile, checked_shape
 from sfl_env.errors import ProfileError
+from sfl_lab.cli.own_modules import imported, imports_from
 from sfl_lab.text import printable
 
 if TYPE_CHECKING:
@@ -23,6 +21,15 @@ if TYPE_CHECKING:
 
 _BYTES_PER_ELEMENT = 4
 """Smashed data are shown for activations of 32 bits."""
+
+_INPUT_TYPES = (
+    *("float32", "float64", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool", "complex64", "complex128"),
+)
+"""Names of torch's types of numbers that a network may take."""
+
+_FEWEST_DIGITS = 3
+"""Significant digits of a cost; three decimals suffice for it from a tenth of a unit on."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,14 @@ class Profile:
     """
 
     model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
-    """Network of the catalogue, profile file ending in .json, or MODULE:NAME of a torch module, of a class or
-    of a function that makes one without arguments; modules are looked up from the current directory too."""
+    """Network of the catalogue, profile file ending in .json, or MODULE:NAME or FILE.py:NAME of a torch module, of
+    a class or of a function that makes one without arguments; modules are looked up from the current directory
+    too."""
     input_shape: Annotated[str | None, tyro.conf.arg(metavar="C,H,W")] = None
     """Shape of one sample without the batch, such as 3,32,32. Needed for a network of your own."""
+    input_dtype: Annotated[str | None, tyro.conf.arg(metavar="TYPE")] = None
+    """Type of the input's numbers, such as int64, for a network of your own; by default that of its parameters, or
+    int64 (tokens) if it takes no such numbers."""
     out: Path | None = None
     """Write the profile to this JSON file."""
     overwrite: bool = False
@@ -48,10 +59,14 @@ class Profile:
             raise ProfileError(f"{self.out} is there already; give --overwrite to replace it.")
         # Before a network's own code runs, which may go to another folder.
         out = None if self.out is None else self.out.absolute()
-        profile = _profile(self.model, None if self.input_shape is None else _shape(self.input_shape))
-        _show(profile)
+        shape = None if self.input_shape is None else _shape(self.input_shape)
+        if self.input_dtype is not None:
+            require_choice("--input-dtype", self.input_dtype, _INPUT_TYPES, ProfileError)
+        profile = _own_profile if ":" in self.model else _known_profile
+        measured = profile(self.model, shape, self.input_dtype)
+        _show(measured)
         if out is not None:
-            profile.to_json(out)
+            measured.to_json(out)
             print(printable(f"Written to {self.out}"))
 
 
@@ -65,14 +80,25 @@ def _shape(text: str) -> tuple[int, ...]:
         ) from error
 
 
-def _profile(model: str, input_shape: tuple[int, ...] | None) -> DNNProfile:
-    if ":" in model:
-        if input_shape is None:
-            raise ProfileError(f"{model} needs --input-shape, such as --input-shape 3,32,32.")
-        from sfl_env.dnn.measure import profile
+def _own_profile(model: str, input_shape: tuple[int, ...] | None, input_dtype: str | None) -> DNNProfile:
+    if input_shape is None:
+        raise ProfileError(f"{model} needs --input-shape, such as --input-shape 3,32,32.")
+    import torch
 
-        with _imports_from_here():
-            return profile(_network(model), input_shape, name=model.rpartition(":")[2])
+    from sfl_env.dnn.measure import profile
+
+    where, _, name = model.rpartition(":")
+    dtype: torch.dtype | None = None if input_dtype is None else getattr(torch, input_dtype)
+    with imports_from(where):
+        return profile(_network(model), input_shape, name=name, input_dtype=dtype)
+
+
+def _known_profile(model: str, input_shape: tuple[int, ...] | None, input_dtype: str | None) -> DNNProfile:
+    if not model.endswith(".json"):
+        own = "a profile file that ends in .json, or MODULE:NAME or FILE.py:NAME for a network of your own"
+        require_known("network", model, catalogue.names(), ProfileError, own)
+    if input_dtype is not None:
+        raise ProfileError(f"--input-dtype is for networks of your own; {model} takes what it was measured with.")
     stored = catalogue.load(model)
     if input_shape is None or input_shape == stored.input_shape:
         return stored
@@ -108,9 +134,9 @@ def _network(target: str) -> "nn.Module":
 def _found(target: str) -> Any:
     from sfl_env.dnn.foreign import foreign_code
 
-    module_name, _, attribute = target.partition(":")
+    module_name, _, attribute = target.rpartition(":")
     with foreign_code(f"The module {module_name!r} of {target} cannot be imported from {Path.cwd()}"):
-        found: Any = importlib.import_module(module_name)
+        found: Any = imported(module_name)
     for name in attribute.split("."):
         with foreign_code(f"{module_name} does not give {attribute!r}"):
             is_there = hasattr(found, name)
@@ -119,17 +145,6 @@ def _found(target: str) -> Any:
             raise ProfileError(f"{module_name} has no {attribute!r}{nearest_name(name, dir(found))}.")
         found = inner
     return found
-
-
-@contextmanager
-def _imports_from_here() -> Iterator[None]:
-    """Look modules up in the current directory, too, for as long as a network's own code runs."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
 
 
 def _check_needs_no_arguments(target: str, maker: Any) -> None:
@@ -160,7 +175,7 @@ def _show(profile: DNNProfile) -> None:
     table = Table(
         title=f"{printable(profile.name)}, input {shape}, {profile.num_cuts} cuts: cost of one sample",
         caption=(
-            f"Whole network: {forward / 1e6:,.3f} MFLOP forward, {backward / 1e6:,.3f} backward, "
+            f"Whole network: {_number(forward / 1e6)} MFLOP forward, {_number(backward / 1e6)} backward, "
             f"{profile.device_parameters[-1]:,.0f} parameters. FLOPs = 2 x MAC. Smashed data of "
             f"{8 * _BYTES_PER_ELEMENT} bits an element, 1 kB = 1000 bytes. Each cut is named after the last block "
             f"on the device.{''.join(_notes(profile))}"
@@ -187,8 +202,8 @@ def _notes(profile: DNNProfile) -> Iterator[str]:
     forward, backward = profile.device_forward_flops_per_batch[-1], profile.device_backward_flops_per_batch[-1]
     if forward or backward:
         yield (
-            f" A mini-batch costs the whole network {forward / 1e6:,.3f} MFLOP forward and {backward / 1e6:,.3f} "
-            "backward on top, whatever its size."
+            f" A mini-batch costs the whole network {_number(forward / 1e6)} MFLOP forward and "
+            f"{_number(backward / 1e6)} backward on top, whatever its size."
         )
     if frozen := profile.device_frozen_parameters[-1]:
         yield f" {frozen:,.0f} of the parameters are frozen: they do not train."
@@ -212,7 +227,14 @@ def _rows(profile: DNNProfile) -> Iterator[list[str]]:
         yield [
             str(index + 1),
             printable(name),
-            *(f"{each[index] / 1e6:,.3f}" for each in flops),
-            f"{profile.smashed_elements[index] * _BYTES_PER_ELEMENT / 1e3:,.3f}",
+            *(_number(each[index] / 1e6) for each in flops),
+            _number(profile.smashed_elements[index] * _BYTES_PER_ELEMENT / 1e3),
             f"{profile.device_parameters[index]:,.0f}",
         ]
+
+
+def _number(value: float) -> str:
+    """Return a cost with three decimals, or as many as three digits need where it is small; nothing is plain 0."""
+    if value >= 0.1 or value == 0.0:
+        return f"{value:,.3f}" if value else "0"
+    return np.format_float_positional(value, precision=_FEWEST_DIGITS, fractional=False, trim="-")

@@ -13,5 +13,7 @@ def as_switches(message: str) -> str:
     --------
     >>> as_switches("runs/a exists already; replace it with overwrite=True, or name another folder.")
     'runs/a exists already; replace it with --overwrite, or name another folder.'
+    >>> as_switches("If it takes numbers of another type, name it as input_dtype.")
+    'If it takes numbers of another type, name it as --input-dtype.'
     """
-    return _SWITCH.sub(r"--\1", message)
+    return _SWITCH.sub(r"--\1", message).replace("name it as input_dtype", "name it as --input-dtype")

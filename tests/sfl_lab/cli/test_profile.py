@@ -76,6 +76,14 @@ def __getattr__(name):
 def makes_a_number():
     return 3
 
+class Particular(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(30, 4), nn.Linear(4, 2))
+    def forward(self, x):
+        if str(x.dtype) != "torch.int32":
+            raise TypeError("expected scalar type Int")
+        return super().forward(x.float())
+
 class Holder:
     inner = MyNet()
 
@@ -148,6 +156,48 @@ def test_network_of_the_user(own: str, attribute: str, capsys: pytest.CaptureFix
     assert main(["profile", "./mine.json"]) == 0
 
 
+@pytest.mark.parametrize("start", ["", "./", "HERE/"])
+def test_network_in_a_file(own: str, start: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / own / "beside.py").write_text("classes = 10")
+    (tmp_path / own / "my-net.py").write_text(
+        f"from __future__ import annotations\n{OWN}\nimport dataclasses\nimport beside\n\n"
+        "@dataclasses.dataclass\nclass Settings:\n    depth: int = beside.classes\n"
+    )
+    path = f"{start.replace('HERE', str(tmp_path))}{own}/my-net.py"
+    before = list(sys.path)
+    assert main(["profile", f"{path}:MyNet", "--input-shape", "3,32,32"]) == 0
+    assert "36,122 parameters" in words(capsys.readouterr().out)
+    assert sys.path == before
+    assert main(["profile", f"{path}:MyNte", "--input-shape", "3,32,32"]) == 2
+    assert "did you mean 'MyNet'" in capsys.readouterr().err
+
+
+def test_the_type_of_the_input_can_be_named(own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    target = f"{own}.nets:Particular"
+    assert main(["profile", target, "--input-shape", "30", "--input-dtype", "int32"]) == 0
+    assert "134 parameters" in words(capsys.readouterr().out)
+    assert main(["profile", target, "--input-shape", "30"]) == 2
+    assert "name it as --input-dtype" in capsys.readouterr().err
+    assert main(["profile", target, "--input-shape", "30", "--input-dtype", "uint8"]) == 2
+    assert "does not take a torch.uint8 input" in capsys.readouterr().err
+
+
+def test_small_costs_keep_three_digits_and_nothing_is_a_plain_0(
+    own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(own) / "small.py").write_text(
+        "from torch import nn\nnet = nn.Sequential(nn.Linear(30, 401), nn.Linear(401, 1))\n"
+    )
+    assert main(["profile", f"{own}.small:net", "--input-shape", "30"]) == 0
+    first, last = (
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("│")
+    )
+    assert first == ["1", "0", "0.0241", "0.0241", "0.000802", "0.0016", "1.604", "12,431"]
+    assert last == ["2", "1", "0.0249", "0.0257", "0", "0", "0", "12,833"]
+
+
 def test_written_catalogue_profile_is_the_stored_one(tmp_path: Path) -> None:
     out = tmp_path / "lenet.json"
     assert main(["profile", "lenet5", "--out", str(out)]) == 0
@@ -168,6 +218,11 @@ def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path, capsys: pyt
     ("arguments", "message"),
     [
         (["resnet81"], "did you mean 'resnet18'"),
+        (["OWN.nets.MyNet"], "MODULE:NAME or FILE.py:NAME for a network of your own"),
+        (["OWN/nots.py:MyNet", "--input-shape", "3,32,32"], "No such file"),
+        (["OWN/broken.py:MyNet", "--input-shape", "3,32,32"], "SyntaxError"),
+        (["OWN.nets:MyNet", "--input-shape", "3,32,32", "--input-dtype", "long"], "it has to be one of float32, "),
+        (["lenet5", "--input-dtype", "int64"], "--input-dtype is for networks of your own"),
         (["none.json"], "none.json cannot be read"),
         (["lenet5", "--input-shape", "1,28"], "does not take"),
         (["lenet5", "--input-shape", "1;28;28"], "--input-shape is '1;28;28'"),
