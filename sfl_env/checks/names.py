@@ -1,7 +1,7 @@
 """Look-ups by name and closed choices, and how values are shown in messages."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
 from sfl_env.errors import ScenarioError, SFLError
@@ -15,18 +15,33 @@ SHOWN_CHARACTERS = 120
 """Longer values are cut in messages."""
 
 
-def nearest_name(name: object, known: Iterable[str]) -> str:
+def nearest_name(name: object, known: Collection[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the closest of the known names, or nothing.
 
     Examples
     --------
     >>> nearest_name("num_device", ["num_devices", "model"])
     " (did you mean 'num_devices'?)"
+    >>> nearest_name("lr", ["num_devices", "learning_rate"])
+    " (did you mean 'learning_rate'?)"
     >>> nearest_name("zzz", ["num_devices", "model"])
     ''
     """
+    usual = USUAL_NAMES.get(name) if isinstance(name, str) else None
+    if usual in known:
+        return f" (did you mean {usual!r}?)"
     close = difflib.get_close_matches(str(name)[:SHOWN_CHARACTERS], list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+USUAL_NAMES: Mapping[str, str] = {
+    "lr": "learning_rate",
+    "bs": "batch_size",
+    "clients": "num_devices",
+    "num_clients": "num_devices",
+    "local_steps": "local_iterations",
+}
+"""What others call a known name that is not spelt alike."""
 
 
 def require_known(

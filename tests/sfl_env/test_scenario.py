@@ -97,6 +97,8 @@ def test_fields_that_do_not_fit_are_refused(fields: dict[str, Any], message: str
     [
         ({"num_device": 3}, r"Unknown field or argument 'num_device' \(did you mean 'num_devices'\?\)"),
         ({"bandwith_hz": 1e6}, "did you mean 'bandwidth_hz'"),
+        ({"lr": 0.1}, "did you mean 'learning_rate'"),
+        ({"num_clients": 3}, "did you mean 'num_devices'"),
         ({"num_devices": 0}, "num_devices is 0; it has to be a whole number from 1 to 100000"),
         ({"action_mode": "cuts"}, r"action_mode is 'cuts'; .*continuous, cut, discrete.*did you mean 'cut'"),
         ({"device_types": ["raspberry"], "device_weights": [1]}, "did you mean 'raspberry-pi-4'"),
