@@ -168,7 +168,7 @@ def why_none(record: Record, parameters: frozenset[str], what: str) -> str:
     if any(len(alive) == 1 and candidate.moment in tied for candidate, alive in inner):
         return (
             f"{what} has no legal cut: parameters are shared (tied) across each place where it could be cut. Give "
-            "the layers parameters of their own, or tie them within one block."
+            "the layers parameters of their own, tie them within one block, or freeze them."
         )
     advice = "Pass an nn.Sequential of its blocks, or let its blocks hand on one floating-point tensor each."
     if not inner:

@@ -151,3 +151,12 @@ def test_a_data_set_without_a_name_is_told_the_order() -> None:
     features = torch.rand(32, 6)
     with pytest.raises(sfl_env.SFLError, match=r"TensorData\(name, train_features, .* num_classes\)"):
         TensorData(features, LABELS, features, LABELS, 3, "mine")  # type: ignore[arg-type]
+
+
+def test_of_the_ways_out_that_are_told_for_tied_weights_freezing_is_one() -> None:
+    tied = nn.Linear(6, 6)
+    network = nn.Sequential(tied, nn.Linear(6, 6), tied)
+    with pytest.raises(ProfileError, match=r"shared \(tied\) .* tie them within one block, or freeze them"):
+        sfl_env.profile(network, (6,))
+    tied.requires_grad_(False)
+    assert sfl_env.profile(network, (6,)).num_cuts > 1
