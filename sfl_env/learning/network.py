@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.checks import shown
-from sfl_env.dnn.copies import copied, held_tensors, own_copy
+from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason, tells_of_types
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork, as_chain
@@ -58,8 +58,7 @@ def on(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modul
         return tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
 
     try:
-        # What was computed before training is no tensor of the network's own: it stays what it is.
-        copy = copied(network, {id(tensor): tensor for tensor in held_tensors(network) if not tensor.is_leaf})
+        copy = own_copy(network)
     except ProfileError as error:
         raise TrainingError(f"The network cannot be trained: {error}") from error
     copy._apply(converted)
