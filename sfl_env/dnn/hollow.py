@@ -76,6 +76,20 @@ def _gradients(*like: int) -> Callable[..., Any]:
     return made
 
 
+def _of_one_type(product: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a product that refuses numbers of two types, as it does with values."""
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        types = {each.dtype for each in args if isinstance(each, Tensor)}
+        if len(types) > 1:
+            raise RuntimeError(
+                f"{product} takes numbers of one dtype, but got {' and '.join(sorted(map(str, types)))}"
+            )
+        return product(*args, **kwargs)
+
+    return checked
+
+
 def _device(tensor: FakeTensor) -> torch.device:
     return tensor.fake_device
 
@@ -87,9 +101,16 @@ QUICKER: dict[Any, Callable[..., Any]] = {
     aten.native_batch_norm_backward.default: _gradients(1, 2, 2),
     aten.native_group_norm_backward.default: _gradients(1, 4, 4),
     aten.native_layer_norm_backward.default: _gradients(1, 5, 6),
+    **{
+        product: _of_one_type(product)
+        for product in (
+            *(aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default, aten.addbmm.default),
+            *(aten.mv.default, aten.addmv.default, aten.dot.default),
+        )
+    },
 }
 """Functions in the place of operations, on tensors without values: they return the same shapes.
 
 torch would run through all steps of a normalisation's gradient in Python, which takes longer than the rest of a
-network together.
+network together. And products of numbers of two types, which tensors without values allow, are refused.
 """

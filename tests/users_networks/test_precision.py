@@ -1,6 +1,7 @@
 """Training in numbers of other types: low precision, complex parameters, and what is no number."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.dnn.measure import profile
-from sfl_env.errors import DataError, TrainingError
+from sfl_env.errors import DataError, ProfileError, TrainingError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, TensorData, scheme
 from tests.users_networks.bodies import Body, around, between, chain
 from tests.users_networks.plain_loop import K, User, assert_is_the_users_own, distance
@@ -174,3 +175,31 @@ def test_weights_that_overflow_are_blamed_on_the_learning_rate(executor: Any) ->
     wild.reset(0)
     with pytest.raises(TrainingError, match=r"round 1.* Lower the learning rate"):
         wild.run_round([0] * K)
+
+
+# Inputs of another type than the weights.
+
+
+class Bilinear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bilinear, self.last = nn.Bilinear(6, 6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.last(self.bilinear(x, x))
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("make", [chain, normalised, Bilinear])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64, torch.float16])
+def test_numbers_of_another_type_than_the_weights_are_refused(
+    dtype: torch.dtype, make: Callable[[], nn.Module], device: str
+) -> None:
+    with torch.device(device):
+        network = make()
+    with pytest.raises(ProfileError, match=rf"does not take a {dtype} input"):
+        profile(network, (6,), input_dtype=dtype)
