@@ -1,13 +1,16 @@
 """Where a network can be cut: places that exactly one tensor crosses, found in records of its runs."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from torch import nn
 
 from sfl_env.dnn.names import best_named
 from sfl_env.dnn.places import Place
-from sfl_env.dnn.record import Candidate, Record
+from sfl_env.dnn.record import Candidate, Record, Shown
 
 
 class Cut(NamedTuple):
@@ -49,7 +52,7 @@ def legal_candidates(record: Record, parameters: frozenset[str]) -> list[Candida
 
 def crosses_alone(candidate: Candidate, alive: frozenset[int], record: Record) -> bool:
     """Whether nothing crosses with a candidate but what accompanies it."""
-    return {key for key in alive if not record.lives[key].accompanies} == {candidate.tensor}
+    return {key for key in alive if record.lives[key].accompanies is None} == {candidate.tensor}
 
 
 def elements_sent(record: Record) -> dict[Place, tuple[int, int]]:
@@ -57,10 +60,35 @@ def elements_sent(record: Record) -> dict[Place, tuple[int, int]]:
     return {
         candidate.place: (
             candidate.elements,
-            sum(record.lives[key].elements for key in alive if record.lives[key].accompanies),
+            _numbers_shown(
+                frozenset(view for key in alive if (view := record.lives[key].accompanies) is not None)
+            ),
         )
         for candidate, alive in zip(record.candidates, crossing(record), strict=True)
     }
+
+
+@lru_cache(maxsize=256)
+def _numbers_shown(views: frozenset[Shown]) -> int:
+    """Return how many numbers views show together; those of one memory that several show count once."""
+    by_memory: dict[tuple[int, int], list[Shown]] = {}
+    for view in views:
+        by_memory.setdefault((view.memory, view.size), []).append(view)
+    return sum(_union(own) for own in by_memory.values())
+
+
+def _union(views: list[Shown]) -> int:
+    most = max(view.elements for view in views)
+    if len(views) == 1 or most == views[0].size:
+        return most
+    is_shown = np.zeros(views[0].size, dtype=np.bool_)
+    for view in views:
+        if view.elements:
+            steps = tuple(
+                1 if stride == 0 else size for size, stride in zip(view.shape, view.strides, strict=True)
+            )
+            as_strided(is_shown[view.offset :], steps, view.strides)[...] = True
+    return int(is_shown.sum())
 
 
 def crossing(record: Record) -> list[frozenset[int]]:

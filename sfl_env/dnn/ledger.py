@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sfl_env.dnn.record import Life
+from sfl_env.dnn.record import Life, Shown
 
 
 @dataclass(slots=True)
@@ -133,14 +133,14 @@ class Ledger:
         since = 0 if memory.is_made_of_input else max(since, memory.depends_since)
         known = self._lives.get(id(tensor))
         moment = moment if known is None else max(moment, known.last_read)
-        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), memory.is_mask)
+        self._lives[id(tensor)] = Life(since, moment, name, _shown(tensor) if memory.is_mask else None)
 
     def _read_without_memory(self, tensor: Tensor, moment: int) -> None:
         # Of a sparse tensor, say, nothing tells what it depends on: unless it is a buffer, it may be the input.
         if any(tensor is held for held in self._held):
             return
         _, since, name = self._made.setdefault(id(tensor), (tensor, 0, "a tensor that was not seen before"))
-        self._lives[id(tensor)] = Life(since, moment, name, tensor.numel(), False)
+        self._lives[id(tensor)] = Life(since, moment, name, None)
 
     def read_memory(self, tensor: Tensor, moment: int) -> None:
         """Note that a call reads the memory of a tensor that it was not given."""
@@ -148,7 +148,7 @@ class Ledger:
         if memory is not None and memory.depends_since is not None and memory.depends_since < moment:
             key = address(tensor)
             assert key is not None
-            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before", 0, False)
+            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before", None)
 
     @property
     def lives(self) -> dict[int, Life]:
@@ -171,3 +171,9 @@ def address(tensor: Tensor) -> int | None:
     except (NotImplementedError, RuntimeError):
         return None
     return found
+
+
+def _shown(tensor: Tensor) -> Shown:
+    storage = tensor.untyped_storage()
+    size = storage.nbytes() // tensor.element_size()
+    return Shown(storage._cdata, size, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())

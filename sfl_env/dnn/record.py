@@ -1,5 +1,6 @@
 """What was seen of one run of a network: its calls in order, the tensors between them, and where it can be cut."""
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,14 +34,29 @@ class Candidate(NamedTuple):
     number: int  # how many modules that one had called before
 
 
+class Shown(NamedTuple):
+    """What a tensor shows of its memory, which views of one tensor share."""
+
+    memory: int
+    size: int  # elements in the memory
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """How many of the memory's elements it shows, at most."""
+        steps = zip(self.shape, self.strides, strict=True)
+        return min(self.size, math.prod(size for size, stride in steps if stride))  # an expanded one repeats them
+
+
 class Life(NamedTuple):
     """When a tensor that depends on the input is there: from one call to the last that reads it."""
 
     since: int
     last_read: int
     name: str
-    elements: int
-    accompanies: bool  # the smashed data: a mask that is computed without parameters, or numbers made of such
+    accompanies: Shown | None  # the smashed data: a mask computed without parameters, or numbers made of such
 
 
 @dataclass

@@ -171,3 +171,56 @@ def test_real_numbers_of_the_input_are_no_mask(gate: Any) -> None:
     assert costs.num_cuts == 2
     masked = profile(GatesByPicture(lambda x: (x > 0).to(x.dtype)), (6,))
     assert masked.smashed_elements.tolist() == [12.0, 6.0, 0.0]
+
+
+class PoolsByViews(nn.Module):
+    """Reads several views of one mask behind its layers."""
+
+    def __init__(self, views: Any) -> None:
+        super().__init__()
+        self.words, self.a, self.b = nn.Embedding(11, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.out = nn.Linear(WIDTH, 3)
+        self.views = views
+
+    def forward(self, x: Tensor) -> Any:
+        weights = self.views(x != 0)
+        h = torch.tanh(self.b(torch.tanh(self.a(self.words(x.long())))))
+        for weight in weights:
+            h = h * weight
+        return self.out(h.mean(1))
+
+
+def column(mask: Tensor) -> Tensor:
+    return mask[:, :, None]
+
+
+def shifted(mask: Tensor) -> tuple[Tensor, Tensor]:
+    return column(mask[:, :TOKENS]), column(mask[:, 1 : TOKENS + 1])
+
+
+VIEWS: dict[str, tuple[Any, int]] = {
+    "a mask and a view of it": (lambda mask: (column(mask), column(mask).view(-1, TOKENS, 1)), TOKENS),
+    "a part and the whole": (lambda mask: (column(mask), column(mask[:, :1])), TOKENS),
+    "two halves": (lambda mask: (column(mask[:, :1]), column(mask[:, 1:2])), 2),
+    "parts that overlap": (lambda mask: shifted(torch.cat([mask, mask], 1)), TOKENS + 1),
+    "an expanded one": (lambda mask: (column(mask).expand(-1, -1, WIDTH),), TOKENS),
+    "an expanded one and what it expands": (
+        lambda mask: (column(mask).expand(-1, -1, WIDTH), column(mask)),
+        TOKENS,
+    ),
+    "a copy": (lambda mask: (column(mask), column(mask.clone())), 2 * TOKENS),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_what_several_views_of_a_mask_show_is_sent_once(name: str) -> None:
+    views, sent = VIEWS[name]
+    costs = profile(PoolsByViews(views), (TOKENS,))
+    inner = costs.smashed_elements[:-2]
+    assert inner.tolist() == [TOKENS * WIDTH + sent] * len(inner), costs.cut_names
+
+
+def test_the_executor_sends_the_numbers_that_views_of_a_mask_are_charged_with() -> None:
+    views, _ = VIEWS["an expanded one and what it expands"]
+    one = user(lambda: PoolsByViews(views))
+    assert_trains_like_the_plain_loop(one, one.split())
