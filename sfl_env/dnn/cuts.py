@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import as_strided
 from torch import nn
 
@@ -179,8 +180,9 @@ def _only_looks_at(candidate: Candidate, known: Candidate) -> bool:
     return candidate.place.step is not None and candidate.memory is not None and candidate.memory == known.memory
 
 
-def why_none(record: Record, parameters: frozenset[str], what: str) -> str:
-    """Return why a network has no legal cut: what crosses at its best place, or what is tied."""
+def why_none(record: Record, network: nn.Module) -> str:
+    """Return why a network has no legal cut: what crosses at its best place, what is tied, or what runs unseen."""
+    what = type(network).__name__
     costly = [index for index, call in enumerate(record.calls) if call.forward_flops]
     if len(costly) < 2:
         return (
@@ -200,6 +202,13 @@ def why_none(record: Record, parameters: frozenset[str], what: str) -> str:
         )
     advice = "Pass an nn.Sequential of its blocks, or let its blocks hand on one floating-point tensor each."
     if not inner:
+        scripted = [path for path, part in network.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+        if scripted:
+            which = f"its module {scripted[0]!r}" if scripted[0] else "it"
+            return (
+                f"{what} has no legal cut: {which} is scripted or traced, so the modules within run unseen. Pass "
+                "the network as it was before torch.jit.script or torch.jit.trace."
+            )
         return f"{what} has no legal cut: nothing that it computes can be handed over. {advice}"
     candidate, alive = min(inner, key=lambda each: (len(each[1]), each[0].place.step is not None))
     tensors = ", ".join(sorted(record.lives[key].name for key in alive))

@@ -92,8 +92,8 @@ def as_chain(
 
     A place is a legal cut if exactly one floating-point tensor crosses it, besides parameters, constants and what
     is computed from these alone; so a residual block is never cut inside. Of an ``nn.Sequential`` only the places
-    between its children are considered (if it has a single child, that child's own). Of these places the ones stay
-    that
+    between its children are considered (if it has a single child, that child's own), unless there is no cut among
+    them. Of these places the ones stay that
 
     - have nothing on both sides that training changes (tied weights belong to one side),
     - leave parameters on the device (else the raw input would be sent), and
@@ -154,8 +154,11 @@ class _Search:
     def found(self) -> SplitNetwork:
         """Return the network with its cuts."""
         chosen = cheapest(self._kept_apart(self._legal()), self._record)
+        if not chosen and self._children is not None:
+            self._children = None  # what is worth a cut lies within one of them
+            return self.found()
         if not chosen:
-            raise ProfileError(why_none(self._record, self._parameters, self._what))
+            raise ProfileError(why_none(self._record, self._network))
         places = [*(candidate.place for candidate in chosen), None]
         cuts = tuple(Cut(name, place) for name, place in zip(self._names(chosen), places, strict=True))
         first = self._record

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sfl_env.dnn.split import as_chain
 from sfl_env.errors import SFLError
-from tests.users_networks.bodies import around, chain
+from tests.users_networks.bodies import Body, around, chain
 from tests.users_networks.plain_loop import User, assert_is_the_users_own
 
 pytestmark = [
@@ -176,6 +176,37 @@ def test_each_device_has_what_a_network_keeps_from_call_to_call(block: Any) -> N
     assert_is_the_users_own(User(around(block)), by_hand=False)
 
 
-def test_a_network_that_is_scripted_as_a_whole_is_refused_for_its_cuts() -> None:
-    with pytest.raises(SFLError, match="no legal cut"):
-        as_chain(torch.jit.script(chain()), (6,))
+BESIDE: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "a layer before": (lambda: nn.Sequential(nn.BatchNorm1d(6), Body()), ("1.tanh", "1.tanh_2", "1")),
+    "a layer behind": (lambda: nn.Sequential(Body(), nn.LogSoftmax(1)), ("0.tanh", "0.tanh_2", "1")),
+    "layers around": (
+        lambda: nn.Sequential(nn.Flatten(), Wrapper(chain()), nn.Identity()),
+        ("1.module.1", "1.module.3", "1"),
+    ),
+    "a chain and a layer": (lambda: nn.Sequential(chain(), nn.LogSoftmax(1)), ("0.1", "0.3", "1")),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_network_with_a_layer_beside_it_is_cut_inside(name: str) -> None:
+    make, cuts = BESIDE[name]
+    assert tuple(cut.name for cut in as_chain(make(), (6,)).cuts) == cuts
+    assert_is_the_users_own(User(make))
+
+
+SCRIPTED: dict[str, tuple[Any, str]] = {
+    "scripted": (lambda: torch.jit.script(chain()), "no legal cut: it is scripted or traced"),
+    "traced": (lambda: torch.jit.trace(chain(), torch.zeros(2, 6)), "no legal cut: it is scripted or traced"),
+    "wrapped": (lambda: Wrapper(torch.jit.script(chain())), "its module 'module' is scripted or traced"),
+    "beside a layer": (
+        lambda: nn.Sequential(torch.jit.script(chain()), nn.LogSoftmax(1)),
+        "its module '0' is scripted or traced",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_a_network_that_is_scripted_as_a_whole_is_refused_for_that(name: str) -> None:
+    make, message = SCRIPTED[name]
+    with pytest.raises(SFLError, match=f"{message}.*Pass the network as it was before"):
+        as_chain(make(), (6,))
