@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from sfl_env.dnn.foreign import foreign_code
-from sfl_env.dnn.operations import ESTIMATES, FORMULAS, MENDED, SPARSE_PRODUCTS, is_sparse, sparse_product_flops
+from sfl_env.dnn.operations import ESTIMATES, FORMULAS, MENDED
+from sfl_env.dnn.sparse import SPARSE_PRODUCTS, is_sparse, sparse_product_flops
 from sfl_env.errors import ProfileError
 
 

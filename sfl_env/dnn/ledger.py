@@ -12,7 +12,7 @@ from sfl_env.dnn.record import Life, Shown
 
 @dataclass(slots=True)
 class _Memory:
-    """What is known of a storage; views of a tensor share theirs."""
+    """What is known of a storage; views of a tensor share theirs, and a sparse tensor is its own."""
 
     storage: object  # held, so that its address is not given out a second time
     depends_since: int | None = None  # moment from which it holds what depends on the input
@@ -40,7 +40,7 @@ class Ledger:
     def hold(self, tensor: Tensor, name: str) -> None:
         """Note a parameter or buffer."""
         self._held.append(tensor)
-        memory = self._memory(tensor)
+        memory = self._memory(tensor, is_new=True)
         if memory is not None:
             memory.names.add(name)
 
@@ -81,7 +81,7 @@ class Ledger:
         names = {name for memory in memories for name in memory.names}
         is_random = is_random or any(memory.is_random for memory in memories)
         for tensor in results:
-            memory = self._memory(tensor)
+            memory = self._memory(tensor, is_new=True)
             if memory is None:
                 continue
             memory.is_random = memory.is_random or is_random
@@ -96,7 +96,7 @@ class Ledger:
 
     def _note_kind(self, memory: _Memory, result: Tensor, sources: list[_Memory], names: set[str]) -> None:
         """Note whether a result can accompany the smashed data, as the device has it without the network."""
-        is_plain = names.isdisjoint(self._parameters)
+        is_plain = names.isdisjoint(self._parameters) and result.layout is torch.strided
         of_masks = is_plain and all(source.is_mask for source in sources)
         of_input = is_plain and all(source.is_mask or source.is_input for source in sources)
         is_new = memory.depends_since is None
@@ -146,22 +146,28 @@ class Ledger:
         """Note that a call reads the memory of a tensor that it was not given."""
         memory = self._memory(tensor)
         if memory is not None and memory.depends_since is not None and memory.depends_since < moment:
-            key = address(tensor)
-            assert key is not None
-            self._lives[-key] = Life(memory.depends_since, moment, "a tensor that was not seen before", None)
+            self._lives[-_key(tensor)] = Life(
+                memory.depends_since, moment, "a tensor that was not seen before", None
+            )
 
     @property
     def lives(self) -> dict[int, Life]:
         """When each tensor that depends on the input was there, by its key."""
         return dict(self._lives)
 
-    def _memory(self, tensor: Tensor) -> _Memory | None:
-        key = address(tensor)
-        if key is None:
-            return None
+    def _memory(self, tensor: Tensor, is_new: bool = False) -> _Memory | None:
+        """Return what is known of a tensor's memory; None of a sparse tensor not seen before, say."""
+        key = _key(tensor)
         if key not in self._memories:
-            self._memories[key] = _Memory(tensor.untyped_storage())
-        return self._memories[key]
+            if address(tensor) is not None:
+                self._memories[key] = _Memory(tensor.untyped_storage())
+            elif is_new and tensor.layout is not torch.strided:
+                self._memories[key] = _Memory(tensor)
+        return self._memories.get(key)
+
+
+def _key(tensor: Tensor) -> int:
+    return id(tensor) if (found := address(tensor)) is None else found
 
 
 def address(tensor: Tensor) -> int | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-from sfl_env.errors import ProfileError
+from sfl_env.dnn.sparse import stored
 
 Arguments = Mapping[str, Any]
 Formula = Callable[[Arguments, Any], int]
@@ -167,35 +167,6 @@ def _weighted_bags(rows: str) -> Formula:
     return count
 
 
-def _stored(matrix: Tensor) -> int:
-    """Return how many values a sparse matrix holds."""
-    values = matrix._values() if matrix.layout is torch.sparse_coo else matrix.values()
-    return int(values.numel())
-
-
-def sparse_product_flops(left: Tensor, right: Tensor) -> int:
-    """Return the FLOPs of a sparse matrix times a dense one: each stored value meets a row of the other.
-
-    Raises
-    ------
-    ProfileError
-        If both are sparse, since then the cost depends on where their values lie.
-    """
-    if is_sparse(left) and is_sparse(right):
-        raise ProfileError("The FLOPs of two sparse matrices' product are not known. Make one of them dense.")
-    if is_sparse(left):
-        return int(2 * _stored(left) * (right.shape[-1] if right.dim() > 1 else 1))
-    return int(2 * _stored(right) * left.shape[-2])
-
-
-def is_sparse(tensor: Tensor) -> bool:
-    """Return whether a tensor stores its values in one of torch's sparse layouts."""
-    return tensor.layout in _SPARSE
-
-
-_SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
-
-
 def _distances(given: Arguments, out: Tensor) -> int:
     """Return 3 FLOPs for each coordinate of each pair: the difference, its power, the sum."""
     return int(3 * out.numel() * given["x1"].shape[-1])
@@ -272,17 +243,6 @@ MENDED: dict[str, Formula] = {
 }
 """Formulas that stand in for torch's own."""
 
-SPARSE_PRODUCTS = {
-    "mm": ("self", "mat2"),
-    "bmm": ("self", "mat2"),
-    "mv": ("self", "vec"),
-    "addmm": ("mat1", "mat2"),
-    "addmv": ("mat", "vec"),
-    "_sparse_addmm": ("mat1", "mat2"),
-    "_sparse_mm_reduce_impl": ("self", "other"),
-}
-"""The factors of products that take sparse matrices."""
-
 FORMULAS: dict[str, Formula] = {
     **dict.fromkeys(_CONVOLUTIONS, _convolution(None)),
     **dict.fromkeys(_TRANSPOSED_CONVOLUTIONS, _convolution("self")),
@@ -317,7 +277,7 @@ FORMULAS: dict[str, Formula] = {
         2 * given["grad_output"].numel() * given["input"].shape[-1]
     ),
     "affine_grid_generator": _rows("theta"),
-    "sparse_sampled_addmm": lambda given, out: 2 * _stored(given["self"]) * given["mat1"].shape[-1],
+    "sparse_sampled_addmm": lambda given, out: 2 * stored(given["self"]) * given["mat1"].shape[-1],
     "_trilinear": _trilinear,
     "_cdist_forward": _distances,
     "_cdist_backward": _distances_backward,

@@ -16,7 +16,7 @@ from sfl_env.dnn.measure import profile
 from sfl_env.errors import ProfileError, TrainingError
 from sfl_env.learning import LocalTraining, NumberFormats, SplitFederatedTraining, scheme
 from tests.users_networks.bodies import Body, chain
-from tests.users_networks.plain_loop import K, User
+from tests.users_networks.plain_loop import K, User, assert_is_the_users_own
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,3 +233,52 @@ def test_a_sparse_buffer_is_a_constant() -> None:
     assert profile(OverAGraph(), (6,)).device_forward_flops.tolist() == [96, 96 + 16, 240, 288]
     with pytest.raises(TrainingError, match=r"'neighbours' of the network is torch\.sparse_coo"):
         SplitFederatedTraining(OverAGraph, User(chain).data(), scheme("iid", K), device="cpu")
+
+
+STORED = 11
+"""Values that the matrix of a graph holds."""
+
+
+class MakesASparseMatrix(Body):
+    """Its graph is a dense buffer, of which each call makes a sparse matrix."""
+
+    def __init__(self, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("graph", (torch.arange(64) % 6 == 0).view(8, 8).to(torch.get_default_dtype()))
+        self.graph: Tensor
+        self.product = product
+
+    def between(self, h: Tensor) -> Any:
+        return self.product(self.graph, h.T).T
+
+
+def of_coordinates(graph: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(graph.nonzero().T, graph[graph > 0], graph.shape)
+
+
+SPARSE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "by coordinates": lambda graph, h: graph.to_sparse() @ h,
+    "by rows": lambda graph, h: graph.to_sparse_csr() @ h,
+    "made of coordinates": lambda graph, h: of_coordinates(graph) @ h,
+    "summed up": lambda graph, h: torch.sparse.mm(of_coordinates(graph).coalesce(), h),
+    "transposed": lambda graph, h: (graph.to_sparse().t() * 0.5) @ h,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse .* support is in beta:UserWarning")
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_sparse_matrix_made_of_a_buffer_is_a_constant_whose_product_counts(name: str) -> None:
+    def make() -> nn.Module:
+        return MakesASparseMatrix(SPARSE[name])
+
+    costs = profile(make(), (6,))
+    assert costs.device_forward_flops.tolist() == [96, 96 + 2 * STORED, 224 + 2 * STORED, 272 + 2 * STORED]
+    assert costs.device_backward_flops[-1] == 96 + 2 * STORED + 256 + 96
+    assert_is_the_users_own(User(make), by_hand=False)
+
+
+def test_a_sparse_matrix_without_values_is_refused() -> None:
+    with torch.device("meta"):
+        network = MakesASparseMatrix(SPARSE["by coordinates"])
+    with pytest.raises(ProfileError, match=r"sparse matrix .* on the CPU"):
+        profile(network, (6,))

@@ -11,7 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sfl_env.dnn.flops import operation_flops
-from sfl_env.dnn.operations import ESTIMATES, FORMULAS, MENDED, SPARSE_PRODUCTS
+from sfl_env.dnn.operations import ESTIMATES, FORMULAS, MENDED
+from sfl_env.dnn.sparse import SPARSE_PRODUCTS
 from sfl_env.errors import ProfileError
 
 aten = torch.ops.aten
