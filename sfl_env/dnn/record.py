@@ -59,6 +59,14 @@ class Life(NamedTuple):
     accompanies: Shown | None  # the smashed data: a mask computed without parameters, or numbers made of such
 
 
+class Choice(NamedTuple):
+    """A call of a function that chooses by sizes how it computes."""
+
+    call: str
+    shapes: tuple[tuple[int, ...], ...]  # by which it chose
+    mend: str
+
+
 @dataclass
 class Record:
     """One run.
@@ -77,6 +85,8 @@ class Record:
         Parameters that got a gradient.
     returned : tuple of int
         For each module path that ran, when it returned for the last time.
+    choices : list of Choice
+        Of functions that chose by sizes how they compute, in order.
     is_fixed : bool
         Whether nothing random or computed decides what runs.
     logits : int
@@ -89,6 +99,7 @@ class Record:
     changed: set[str] = field(default_factory=set)
     trained: set[str] = field(default_factory=set)
     returned: dict[str, int] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
     is_fixed: bool = True
     logits: int = 0
 

@@ -3,15 +3,16 @@
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.utils.hooks import RemovableHandle
 
+from sfl_env.dnn.choices import choice_of
 from sfl_env.dnn.flops import operation_flops, plain_attention
+from sfl_env.dnn.frames import Frame, Open, Where
 from sfl_env.dnn.ledger import Ledger, address
 from sfl_env.dnn.outputs import logits_of, tensors_in, with_tensor
 from sfl_env.dnn.places import Place
@@ -67,34 +68,6 @@ def watch(
     return _Watch(network, names, frozenset(handed_over), quicker or {}).run(x, backward=backward)
 
 
-@dataclass
-class _Frame:
-    """A module that runs."""
-
-    path: str
-    visit: int
-    steps: int = 0  # functions that returned tensors while it ran
-    children: int = 0  # modules that it called
-
-
-class _Where(NamedTuple):
-    """Where tensors are returned: by a module that runs, or by a function within it."""
-
-    path: str
-    visit: int
-    step: int | None
-    parent: _Frame
-
-
-class _Open:
-    """A function of torch that runs."""
-
-    def __init__(self, call: Call, given: set[int | None]) -> None:
-        self.call = call
-        self.given = given  # the memories that it was given
-        self.is_active = False
-
-
 class _Watch:
     def __init__(
         self,
@@ -109,9 +82,9 @@ class _Watch:
         self._handed_over = handed_over
         self._record = Record()
         self._ledger = Ledger(name for name, tensor in names.items() if isinstance(tensor, nn.Parameter))
-        self._frames: list[_Frame] = []
+        self._frames: list[Frame] = []
         self._visits: dict[str, int] = {}
-        self._open: _Open | None = None
+        self._open: Open | None = None
         self._is_paused = False
         self._sequence: list[int] = []  # autograd's number after each call
         self._saved: dict[int, Any] = {}  # storages that the backward pass needs, and those of weights
@@ -179,18 +152,18 @@ class _Watch:
                 )
             visit = self._visits.get(path, 0)
             self._visits[path] = visit + 1
-            self._frames.append(_Frame(path, visit))
+            self._frames.append(Frame(path, visit))
 
         return enter
 
     def _left(self, module: nn.Module, inputs: Any, output: Any) -> Any:
         frame = self._frames.pop()
         self._record.returned[frame.path] = len(self._record.calls)
-        parent = self._frames[-1] if self._frames else _Frame("", 0)
+        parent = self._frames[-1] if self._frames else Frame("", 0)
         if self._open is None and not self._in_backward:
             # Outputs of classes that torch does not know hold their tensors unseen.
             returned = list(tensors_in(output))
-            output = self._offered(output, returned, _Where(frame.path, frame.visit, None, parent), returned)
+            output = self._offered(output, returned, Where(frame.path, frame.visit, None, parent), returned)
         parent.children += 1
         return output
 
@@ -200,7 +173,8 @@ class _Watch:
         record, moment = self._record, len(self._record.calls)
         given = [*tensors_among(args), *tensors_among(kwargs.values())]
         call = Call(f"{self._frames[-1].path if self._frames else ''}.{plain_name(func)}".lstrip("."))
-        self._open = _Open(call, {address(tensor) for tensor in given})
+        record.choices += [choice for choice in [choice_of(call.name, func, args, kwargs)] if choice is not None]
+        self._open = Open(call, {address(tensor) for tensor in given})
         try:
             output = func(*args, **kwargs)
         finally:
@@ -224,12 +198,12 @@ class _Watch:
             self._ledger.made(tensor, moment, call.name)
         if returned and self._frames and not isinstance(func, OpOverload):
             frame = self._frames[-1]
-            output = self._offered(output, returned, _Where(frame.path, frame.visit, frame.steps, frame), new)
+            output = self._offered(output, returned, Where(frame.path, frame.visit, frame.steps, frame), new)
             for running in self._frames:
                 running.steps += 1
         return output
 
-    def _offered(self, output: Any, returned: list[Tensor], where: "_Where", new: list[Tensor]) -> Any:
+    def _offered(self, output: Any, returned: list[Tensor], where: Where, new: list[Tensor]) -> Any:
         """Note the tensors that could be handed over here; hand those over that are to be."""
         moment = len(self._record.calls)
         function = self._record.calls[-1].name if self._record.calls else ""
