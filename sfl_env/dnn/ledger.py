@@ -125,6 +125,8 @@ class Ledger:
             return
         if memory.depends_since is None:
             return
+        if id(bare(tensor)) in self._made:
+            tensor = bare(tensor)
         if id(tensor) not in self._made:
             # Handed on unseen: it may be as old as its memory.
             self._made[id(tensor)] = (tensor, memory.depends_since, "a tensor that was not seen before")
@@ -160,7 +162,7 @@ class Ledger:
         key = _key(tensor)
         if key not in self._memories:
             if address(tensor) is not None:
-                self._memories[key] = _Memory(tensor.untyped_storage())
+                self._memories[key] = _Memory(bare(tensor).untyped_storage())
             elif is_new and tensor.layout is not torch.strided:
                 self._memories[key] = _Memory(tensor)
         return self._memories.get(key)
@@ -171,15 +173,23 @@ def _key(tensor: Tensor) -> int:
 
 
 def address(tensor: Tensor) -> int | None:
-    """Return the address of a tensor's memory; None for tensors without one of their own (sparse, batched)."""
+    """Return the address of a tensor's memory; None for tensors without one of their own (sparse ones)."""
     try:
-        found: int = tensor.untyped_storage()._cdata
+        found: int = bare(tensor).untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):
         return None
     return found
 
 
+def bare(tensor: Tensor) -> Tensor:
+    """Return the tensor that one within a transform of ``torch.func`` stands for."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def _shown(tensor: Tensor) -> Shown:
+    tensor = bare(tensor)
     storage = tensor.untyped_storage()
     size = storage.nbytes() // tensor.element_size()
     return Shown(storage._cdata, size, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())

@@ -31,6 +31,7 @@ from sfl_env.dnn.telling import (
     without_onednn,
     written_arguments,
 )
+from sfl_env.dnn.transforms import lifted_for_transforms, saved_in_graph
 from sfl_env.errors import ProfileError
 
 
@@ -124,8 +125,13 @@ class _Watch:
         ):
             with Functions(self._function), telling_what_is_saved(self._save):
                 self._hooks = hooks_on_what_is_saved()
-                output = self._network(x)
+                with lifted_for_transforms() as lifted:
+                    output = self._network(x)
             logits = logits_of(output, type(self._network).__name__)
+            self._is_paused = True  # torch makes a view of each tensor that it is asked for
+            for node, tensor in saved_in_graph(logits) if lifted else ():
+                self._keep(tensor, self._record.calls[self._blame(node)])
+            self._is_paused = False
             self._ledger.read(logits, len(self._record.calls))
             self._record.logits = id(logits)
             if backward and logits.requires_grad:
@@ -300,12 +306,16 @@ class _Watch:
                 self._ledger.read_memory(tensor, moment)
 
     def _save(self, tensor: Tensor) -> None:
-        key = address(tensor)
-        if key is not None and key not in self._saved and not self._in_backward:
-            storage = self._saved[key] = tensor.untyped_storage()
-            call = (
-                self._open.call if self._open is not None else (self._record.calls or [self._current_call()])[-1]
+        if not self._in_backward:
+            calls = self._record.calls
+            self._keep(
+                tensor, self._open.call if self._open is not None else (calls or [self._current_call()])[-1]
             )
+
+    def _keep(self, tensor: Tensor, call: Call) -> None:
+        key = address(tensor)
+        if key is not None and key not in self._saved:
+            storage = self._saved[key] = tensor.untyped_storage()
             call.saved_elements += storage.nbytes() // tensor.element_size() * (1 + tensor.is_complex())
 
     def _blame(self, node: Any) -> int:

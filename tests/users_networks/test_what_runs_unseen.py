@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfl_env.dnn.measure import profile
 from tests.users_networks.bodies import Body
 from tests.users_networks.plain_loop import (
     User,
@@ -193,6 +194,53 @@ class DescendsApart(Body):
         return h - 0.1 * step
 
 
+class DescendsByFunction(DescendsAnEnergy):
+    """The same, by a transform of ``torch.func``."""
+
+    def energy(self, h: Tensor) -> Tensor:
+        return torch.tanh(self.middle(h)).square().sum()
+
+    def between(self, h: Tensor) -> Any:
+        return h - 0.1 * torch.func.grad(self.energy)(h)
+
+
+class DescendsSampleBySample(DescendsByFunction):
+    def between(self, h: Tensor) -> Any:
+        return h - 0.1 * torch.func.vmap(torch.func.grad(self.energy))(h)
+
+
+class PullsBack(Body):
+    def between(self, h: Tensor) -> Any:
+        value, back, *_ = torch.func.vjp(three_steps, h)
+        return value + back(torch.ones_like(h))[0]
+
+
+class Jacobian(Body):
+    def between(self, h: Tensor) -> Any:
+        return h + torch.func.vmap(torch.func.jacrev(three_steps))(h).sum(1)
+
+
+class Hessian(Body):
+    def between(self, h: Tensor) -> Any:
+        return h + torch.func.vmap(torch.func.hessian(lambda z: three_steps(z).square().sum()))(h).sum(1)
+
+
+class LearnsInside(Body):
+    """Takes a step of the middle layer's weights for a goal of their own, and goes on with these."""
+
+    def between(self, h: Tensor) -> Any:
+        weights = dict(self.middle.named_parameters())
+
+        def goal(given: Any) -> Tensor:
+            got: Tensor = torch.func.functional_call(self.middle, given, (h,))
+            return got.square().mean(0).sum()
+
+        steps = torch.func.grad(goal)(weights)
+        return torch.func.functional_call(
+            self.middle, {name: weight - 0.1 * steps[name] for name, weight in weights.items()}, (h,)
+        )
+
+
 class FixedPoint(Body):
     """Iterates without gradients, and takes the last step with them."""
 
@@ -244,6 +292,12 @@ class Experts(nn.Module):
 WITHIN: dict[str, Any] = {
     "an energy": DescendsAnEnergy,
     "an energy apart": DescendsApart,
+    "an energy by torch.func": DescendsByFunction,
+    "an energy of each sample": DescendsSampleBySample,
+    "a product with a jacobian": PullsBack,
+    "jacobians": Jacobian,
+    "hessians": Hessian,
+    "weights learnt inside": LearnsInside,
     "a fixed point": FixedPoint,
     "an auxiliary head": AuxiliaryHead,
     "experts": Experts,
@@ -254,3 +308,12 @@ WITHIN: dict[str, Any] = {
 def test_networks_that_compute_in_unusual_ways_train(name: str) -> None:
     by_hand = name in ("a fixed point", "an auxiliary head")
     assert_is_the_users_own(User(WITHIN[name]), by_hand=by_hand)
+
+
+def test_a_gradient_costs_the_same_however_it_is_taken() -> None:
+    usual = torch.autograd.graph.disable_saved_tensors_hooks
+    by_function, by_autograd = (profile(each(), (6,), "net") for each in (DescendsByFunction, DescendsAnEnergy))
+    assert by_function == by_autograd
+    # First layer, then forward, gradient and forward again of the middle one.
+    assert by_function.device_forward_flops.tolist() == [96, 96 + 3 * 128, 96 + 3 * 128 + 48]
+    assert torch.autograd.graph.disable_saved_tensors_hooks is usual
