@@ -101,12 +101,14 @@ def first_runs(
     Raises
     ------
     ProfileError
-        If the network cannot run on such an input, or has operations whose FLOPs are not known.
+        If the network cannot run on such an input, has operations whose FLOPs are not known, or holds a sparse
+        tensor that cannot be copied.
     """
     if input_dtype is not None and not isinstance(input_dtype, torch.dtype):
         raise ProfileError(
             f"input_dtype is {shown(input_dtype)}; it has to be a torch.dtype, such as torch.int64."
         )
+    _refuse_compressed(network)
     own = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     kinds = [input_dtype] if input_dtype is not None else [own, torch.int64]
     has_values = not any(parameter.is_meta for parameter in network.parameters())
@@ -139,6 +141,21 @@ def _most_telling(failures: list[tuple[torch.dtype, BaseException]]) -> tuple[to
     A network that takes tokens fails on real numbers whatever their shape.
     """
     return next((each for each in failures if not tells_of_types(each[1])), failures[0])
+
+
+def _refuse_compressed(network: nn.Module) -> None:
+    for path, part in network.named_modules():
+        for name, tensor in {**vars(part), **part._buffers, **part._parameters}.items():
+            if isinstance(tensor, Tensor) and tensor.layout in _COMPRESSED:
+                whole = f"{path}.{name}".lstrip(".")
+                raise ProfileError(
+                    f"{whole} of {type(network).__name__} has the layout {tensor.layout}, which torch cannot copy. "
+                    "Keep it dense, or by coordinates (to_sparse_coo()); forward may convert it."
+                )
+
+
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+"""Layouts of sparse tensors with rows or columns one behind the other."""
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:

@@ -277,6 +277,27 @@ def test_a_sparse_matrix_made_of_a_buffer_is_a_constant_whose_product_counts(nam
     assert_is_the_users_own(User(make), by_hand=False)
 
 
+class ByRows(Body):
+    """Holds a sparse matrix as a buffer."""
+
+    def __init__(self, layout: torch.layout) -> None:
+        super().__init__()
+        block = (2, 2) if layout in (torch.sparse_bsr, torch.sparse_bsc) else None
+        self.register_buffer("graph", torch.eye(8).to_sparse(layout=layout, blocksize=block))
+        self.graph: Tensor
+
+    def between(self, h: Tensor) -> Any:
+        return (self.graph @ h.T).T
+
+
+@pytest.mark.filterwarnings("ignore:Sparse .* support is in beta:UserWarning")
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr])
+def test_a_sparse_buffer_that_cannot_be_copied_is_named(layout: torch.layout) -> None:
+    network = nn.Sequential(ByRows(layout), nn.LogSoftmax(1))
+    with pytest.raises(ProfileError, match=rf"0\.graph of Sequential has the layout {layout}.*Keep it dense"):
+        profile(network, (6,))
+
+
 def test_a_sparse_matrix_without_values_is_refused() -> None:
     with torch.device("meta"):
         network = MakesASparseMatrix(SPARSE["by coordinates"])
