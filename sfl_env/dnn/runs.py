@@ -149,8 +149,8 @@ def _refuse_compressed(network: nn.Module) -> None:
             if isinstance(tensor, Tensor) and tensor.layout in _COMPRESSED:
                 whole = f"{path}.{name}".lstrip(".")
                 raise ProfileError(
-                    f"{whole} of {type(network).__name__} has the layout {tensor.layout}, which torch cannot copy. "
-                    "Keep it dense, or by coordinates (to_sparse_coo()); forward may convert it."
+                    f"{whole} of {type(network).__name__} has the layout {tensor.layout}, which torch cannot "
+                    "copy. Keep it dense, or by coordinates (to_sparse_coo()); forward may convert it."
                 )
 
 
