@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import graph
+from torch.autograd import forward_ad, graph
 
 from sfl_env.dnn.outputs import tensors_in
 from sfl_env.dnn.telling import hooks_on_what_is_saved
+from sfl_env.errors import ProfileError
 
 
 @contextmanager
@@ -23,6 +24,11 @@ def lifted_for_transforms() -> Iterator[list[str]]:
 
     @contextmanager
     def disable(error_message: str) -> Iterator[None]:
+        if forward_ad._current_level >= 0:  # beside what watches, torch's own state would not outlive it unharmed
+            raise ProfileError(
+                "forward takes a gradient within a forward derivative (torch.func.hessian, or grad within jvp or "
+                "jacfwd), which cannot be watched. Take both backward: jacrev(jacrev(f)) is the hessian, too."
+            )
         if hooks_on_what_is_saved() != own:  # another thread, or hooks of the user's own
             with usual(error_message):
                 yield

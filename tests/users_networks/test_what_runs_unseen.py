@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sfl_env.dnn.measure import profile
+from sfl_env.errors import ProfileError
 from tests.users_networks.bodies import Body
 from tests.users_networks.plain_loop import (
     User,
@@ -222,7 +223,9 @@ class Jacobian(Body):
 
 class Hessian(Body):
     def between(self, h: Tensor) -> Any:
-        return h + torch.func.vmap(torch.func.hessian(lambda z: three_steps(z).square().sum()))(h).sum(1)
+        return h + torch.func.vmap(torch.func.jacrev(torch.func.jacrev(lambda z: three_steps(z).square().sum())))(
+            h
+        ).sum(1)
 
 
 class LearnsInside(Body):
@@ -308,6 +311,16 @@ WITHIN: dict[str, Any] = {
 def test_networks_that_compute_in_unusual_ways_train(name: str) -> None:
     by_hand = name in ("a fixed point", "an auxiliary head")
     assert_is_the_users_own(User(WITHIN[name]), by_hand=by_hand)
+
+
+class ForwardOverBackward(Body):
+    def between(self, h: Tensor) -> Any:
+        return h + torch.func.vmap(torch.func.hessian(lambda z: three_steps(z).square().sum()))(h).sum(1)
+
+
+def test_a_gradient_within_a_forward_derivative_is_refused_for_that() -> None:
+    with pytest.raises(ProfileError, match=r"torch.func.hessian.*jacrev\(jacrev"):
+        profile(ForwardOverBackward(), (6,))
 
 
 def test_a_gradient_costs_the_same_however_it_is_taken() -> None:
