@@ -35,6 +35,7 @@ class Runner(NamedTuple):
     dtype: torch.dtype
     batches: tuple[int, int, int]
     is_hollow: bool
+    calls_before: int = 0  # which may leave something that the one that is watched finds
 
     def run(
         self, batch: int, *, backward: bool = True, handed_over: Iterable[Place] = (), seed: int = 0
@@ -57,10 +58,12 @@ class Runner(NamedTuple):
             if not self.is_hollow:
                 copy = own_copy(self.network).train()
                 x = self._values(batch, next((p.device for p in copy.parameters()), torch.device("cpu")))
+                self._call_before(copy, x)
                 return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
             with hollow_tensors():
                 copy = hollow_copy(self.network).train()
                 x = torch.empty((batch, *self.input_shape), dtype=self.dtype, device="cpu")
+                self._call_before(copy, x)
                 return watch(
                     copy,
                     state_of(copy),
@@ -73,6 +76,10 @@ class Runner(NamedTuple):
     def of_all_sizes(self, seed: int = 0) -> list[Record]:
         """Watch it run with each batch size, the last one forward only."""
         return [self.run(batch, backward=batch != self.batches[-1], seed=seed) for batch in self.batches]
+
+    def _call_before(self, network: nn.Module, x: Tensor) -> None:
+        for _ in range(self.calls_before):
+            network(x.clone())
 
     def _values(self, batch: int, device: torch.device) -> Tensor:
         shape = (batch, *self.input_shape)

@@ -12,6 +12,7 @@ from sfl_env.dnn.cuts import (
     cheapest,
     crosses_alone,
     crossing,
+    elements_sent,
     legal_candidates,
     representatives,
     uses,
@@ -144,12 +145,25 @@ class _Search:
         self._seed, self._alike, self._others = 0, alike, list[Record]()
         self._record = alike[0]
         self._is_fixed = all(each.is_fixed and each.form == alike[0].form for each in alike)
-        if not self._is_fixed:
+        later = ways._replace(calls_before=1)
+        if self._is_fixed:
+            self._compare(later)
+        else:
             first = [alike[0], *(ways.run(ways.batches[0], seed=seed) for seed in range(1, _SEEDS))]
             self._seed, self._record = max(enumerate(first), key=lambda each: each[1].forward_flops)
-            self._others = [record for record in first if record is not self._record]
+            others = (*first, later.run(ways.batches[0]))
+            self._others = [record for record in others if record is not self._record]
             # What is drawn does not depend on the batch: equal seeds run the same layers.
             self._alike = [self._record, *ways.of_all_sizes(self._seed)[1:]]
+
+    def _compare(self, later: Runner) -> None:
+        """Go by a later call if the first one is another, as where a flag tells that weights are to be set."""
+        second = later.run(later.batches[0], backward=False)
+        if (second.form, elements_sent(second)) != (self._record.form, elements_sent(self._record)):
+            self._is_fixed = False
+            self._others = [self._record]
+            self._ways, self._alike = later, later.of_all_sizes()
+            self._record = self._alike[0]
 
     def found(self) -> SplitNetwork:
         """Return the network with its cuts."""
@@ -166,7 +180,7 @@ class _Search:
             self._network,
             cuts,
             self._blocks([candidate.moment for candidate in chosen]),
-            frozenset(first.changed),
+            frozenset(first.changed.union(*(other.changed for other in self._others))),
             self._trained(),
             device_costs(self._alike, self._ways.batches, cuts, self._what),
         )
@@ -181,8 +195,10 @@ class _Search:
         """Return one legal candidate for each tensor, which is there in all runs."""
         legal = legal_candidates(self._record, self._parameters)
         for record in self._others:
-            there = {candidate.place for candidate in legal_candidates(record, self._parameters)}
-            legal = [candidate for candidate in legal if candidate.place in there]
+            there, sent = elements_sent(self._record), elements_sent(record)
+            places = {candidate.place for candidate in legal_candidates(record, self._parameters)}
+            same = {place for place in places if sent[place] == there.get(place)}
+            legal = [candidate for candidate in legal if candidate.place in same]
         if self._children is not None:
             legal = [candidate for candidate in legal if self._children.end_with(candidate)]
         per_sample = sent_per_sample(self._alike, self._ways.batches)

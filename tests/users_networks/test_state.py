@@ -12,12 +12,13 @@ from sfl_env.dnn.split import as_chain
 from sfl_env.errors import ProfileError
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
 from sfl_env.learning.network import on
-from tests.users_networks.bodies import around
+from tests.users_networks.bodies import Body, around
 from tests.users_networks.plain_loop import (
     TOLERANCE,
     K,
     User,
     assert_is_the_users_own,
+    assert_trains_like_the_plain_loop,
     distance,
     federated,
     message_passing,
@@ -179,3 +180,45 @@ def test_one_tied_weight_is_trained_by_both_of_its_uses() -> None:
     assert distance(got, federated(user)) < TOLERANCE
     network: Any = on(OneParameterTwoNames(), torch.device("cpu"), torch.float64)
     assert network.b.weight is network.a.weight
+
+
+class SetsItselfFirst(Body):
+    """Scales by what its first batch tells, as a flag among its buffers says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("is_set", torch.zeros((), dtype=torch.uint8))
+        self.is_set: Tensor
+        self.shift = nn.Parameter(torch.zeros(8))
+
+    def between(self, h: Tensor) -> Any:
+        if self.is_set.item() == 0:
+            with torch.no_grad():
+                self.shift.copy_(-h.mean(0))
+                self.is_set.fill_(1)
+        return h + self.shift
+
+
+class AveragesItsWeights(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+        self.mean = torch.optim.swa_utils.AveragedModel(
+            self.inner, avg_fn=lambda old, new, _: 0.9 * old + 0.1 * new
+        )
+
+    def between(self, h: Tensor) -> Any:
+        if self.training:
+            self.mean.update_parameters(self.inner)
+        return self.inner(h)
+
+
+@pytest.mark.parametrize("make", [SetsItselfFirst, AveragesItsWeights])
+def test_cuts_are_those_of_first_and_of_later_calls(make: Any) -> None:
+    user = User(make)
+    assert user.split().num_cuts >= 3
+    assert_trains_like_the_plain_loop(user, user.split())
+
+
+def test_what_a_first_call_writes_changes_in_training() -> None:
+    assert "is_set" in as_chain(SetsItselfFirst(), (6,)).changed
