@@ -1,4 +1,4 @@
-"""Functions of torch that choose by the sizes of their arguments how they compute, so maybe by the batch's."""
+"""Functions of torch that choose by sizes in which order they compute, so maybe by the batch's."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -8,13 +8,8 @@ import torch
 
 from sfl_env.dnn.record import Choice
 from sfl_env.dnn.telling import tensors_among
-from sfl_env.errors import ProfileError
 
-_IN_ORDER = "Write its products one by one, in the order that you want."
-_ONE_WAY = "Name the way: compute_mode='use_mm_for_euclid_dist', or 'donot_use_mm_for_euclid_dist'."
-
-FEW_ROWS = 25
-"""Points up to which torch takes the distances of all pairs one by one, and no matrix product."""
+_CHOOSING = frozenset({torch.chain_matmul, torch.einsum, torch.linalg.multi_dot})
 
 
 def choice_of(call: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Choice | None:
@@ -30,41 +25,27 @@ def choice_of(call: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, An
     """
     if func not in _CHOOSING:
         return None
-    shapes = tuple(tensor.shape for tensor in tensors_among((*args, *kwargs.values())))
-    if func is torch.cdist:
-        sets = tuple(shape[-2:] for shape in shapes)  # before these come sets of points, each on its own
-        is_few = max(rows for rows, _ in sets) <= FEW_ROWS
-        is_free = kwargs["p"] == 2.0 and kwargs["compute_mode"] in _UNDECIDED and is_few
-        return Choice(call, sets, _ONE_WAY) if is_free else None
     optimised = torch.backends.opt_einsum
     is_free = func is not torch.einsum or (optimised.is_available() and optimised.enabled)
-    return Choice(call, shapes, _IN_ORDER) if is_free and len(shapes) > 2 else None
+    shapes = tuple(tensor.shape for tensor in tensors_among((*args, *kwargs.values())))
+    return Choice(call, shapes) if is_free and len(shapes) > 2 else None
 
 
-_CHOOSING = frozenset({torch.cdist, torch.chain_matmul, torch.einsum, torch.linalg.multi_dot})
-
-_UNDECIDED = ("use_mm_for_euclid_dist_if_necessary", None)
-
-
-def require_one_way(choices: Sequence[Sequence[Choice]], what: str) -> None:
-    """Raise if functions chose by the batch's size.
+def varying(choices: Sequence[Sequence[Choice]]) -> str | None:
+    """Return the first call that may choose by the size of the batch; None if there is none.
 
     Parameters
     ----------
     choices : sequence of sequences of Choice
         Those of one run for each batch size.
-    what : str
-        The network, for messages.
 
-    Raises
-    ------
-    ProfileError
-        Naming the function, and what to do.
+    Examples
+    --------
+    >>> varying([[Choice("multi_dot", ((2, 3), (3, 3)))], [Choice("multi_dot", ((3, 3), (3, 3)))]])
+    'multi_dot'
     """
     for calls in zip_longest(*choices):
         chosen = next(call for call in calls if call is not None)
         if any(call is None or call.shapes != chosen.shapes for call in calls):
-            raise ProfileError(
-                f"{what} calls {chosen.call!r}, which chooses by the sizes of its arguments how it computes, so "
-                f"that what a sample costs depends on how large the batch is. {chosen.mend}"
-            )
+            return chosen.call
+    return None

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sfl_env.arrays import Array
-from sfl_env.dnn.choices import require_one_way
 from sfl_env.dnn.cuts import Cut, elements_sent
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Candidate, Record
@@ -69,7 +68,6 @@ def device_costs(records: Sequence[Record], batches: Sequence[int], cuts: Sequen
     ProfileError
         If a cost grows otherwise than in proportion to the batch, plus a part that is the same for all.
     """
-    require_one_way([record.choices for record in records], what)
     found = [candidates_by_place(record) for record in records]
     inner = [cut.place for cut in cuts if cut.place is not None]
     moments = [[places[place].moment for place in inner] for places in found]

@@ -64,7 +64,6 @@ class Choice(NamedTuple):
 
     call: str
     shapes: tuple[tuple[int, ...], ...]  # by which it chose
-    mend: str
 
 
 @dataclass

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from sfl_env.dnn.choices import varying
 from sfl_env.dnn.costs import DeviceCosts, device_costs, sent_per_sample
 from sfl_env.dnn.cuts import (
     Cut,
@@ -29,6 +30,9 @@ from sfl_env.errors import ProfileError
 
 _SEEDS = 8
 """Runs of a network that draws what it runs: its cuts have to be there in all of them."""
+
+_LARGE_BATCHES = (64, 512)
+"""Batches in which functions that choose by sizes have to compute as they do in small ones."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ class _Search:
             return self.found()
         if not chosen:
             raise ProfileError(why_none(self._record, self._network))
+        self._require_one_order()
         places = [*(candidate.place for candidate in chosen), None]
         cuts = tuple(Cut(name, place) for name, place in zip(self._names(chosen), places, strict=True))
         first = self._record
@@ -184,6 +189,22 @@ class _Search:
             self._trained(),
             device_costs(self._alike, self._ways.batches, cuts, self._what),
         )
+
+    def _require_one_order(self) -> None:
+        """Raise if a function that chooses by sizes in which order it computes does more work in large batches."""
+        call = varying([record.choices for record in self._alike])
+        if call is None:
+            return
+        (few, more, _), done = self._ways.batches, [record.forward_flops for record in self._alike]
+        each = (done[1] - done[0]) / (more - few)
+        for batch in _LARGE_BATCHES:
+            large = self._ways.run(batch, backward=False, seed=self._seed).forward_flops
+            if large != done[0] + (batch - few) * each:
+                raise ProfileError(
+                    f"{self._what} calls {call!r}, which chooses by the sizes of its arguments in which order it "
+                    "computes, so that what a sample costs depends on how large the batch is. Write its products "
+                    "one by one, in the order that you want."
+                )
 
     def _trained(self) -> frozenset[str]:
         """Return the parameters that get a gradient; all that ask for one, where each run may train others."""
