@@ -4,12 +4,15 @@ import functools
 import itertools
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
@@ -68,8 +71,8 @@ def contents(value: Any) -> list[Any]:
         return []
     if kind in (list, tuple, set, frozenset):
         return list(value)
-    if kind is dict:
-        return [each for pair in value.items() for each in pair]
+    if kind in (dict, OrderedDict):
+        return list(chain.from_iterable(value.items()))
     if kind is FunctionType:
         cells = list(value.__closure__ or ())
         return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
@@ -85,21 +88,31 @@ def contents(value: Any) -> list[Any]:
         return []  # a tensor without values has attributes that are torch's own
     if isinstance(value, Tensor):
         return [*vars(value).values(), *hooks_on(value)]
+    if isinstance(value, nn.Module) and _is_copied_by_attributes(kind):
+        return list(chain.from_iterable(vars(value).items()))
     return _reduced(value)
 
 
+def _is_copied_by_attributes(kind: type) -> bool:
+    own = ("__reduce_ex__", "__reduce__", "__getstate__")
+    return all(getattr(kind, name) is getattr(object, name) for name in own) and not any(
+        "__slots__" in vars(each) for each in kind.__mro__
+    )
+
+
 def _reduced(value: Any) -> list[Any]:
-    with warnings.catch_warnings():
-        if type(value).__module__ == itertools.__name__:  # that these can be copied will end some day
-            warnings.simplefilter("ignore", DeprecationWarning)
-        try:
+    quiet: AbstractContextManager[Any] = nullcontext()
+    if type(value).__module__ == itertools.__name__:  # that these can be copied will end some day
+        quiet = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
+    try:
+        with quiet:
             form = value.__reduce_ex__(4)
-        except Exception:  # a lock, a generator, a module of TorchScript: what it holds is not to be seen
-            form = ""
+    except Exception:  # a lock, a generator, a module of TorchScript: what it holds is not to be seen
+        form = ""
     if not isinstance(form, tuple):
         return list(getattr(value, "__dict__", {}).values())
     _, arguments, state, items, pairs = (*form, None, None, None)[:5]
-    return [*arguments, state, *(items or ()), *(each for pair in pairs or () for each in pair)]
+    return [*arguments, state, *(items or ()), *chain.from_iterable(pairs or ())]
 
 
 def is_filled(cell: CellType) -> bool:

@@ -60,21 +60,28 @@ class Operations(TorchDispatchMode):
 @contextmanager
 def chance_noticed(record: Record, network: nn.Module) -> Iterator[None]:
     """Note in a record whether Python or NumPy draw random numbers, or the network from generators of its own."""
-    before = generator_states(network)
+    own = generators_of(network)
+    before = where_they_stand(own)
     yield
-    record.is_fixed = record.is_fixed and generator_states(network) == before
+    record.is_fixed = record.is_fixed and where_they_stand(own) == before
 
 
-def generator_states(network: nn.Module) -> list[str]:
-    """Return where the common generators of Python and NumPy stand, and those that the network holds."""
-    states = [repr(random.getstate()), repr(np.random.get_state())]  # noqa: NPY002
-    for value in walk(network):
-        if isinstance(value, np.random.Generator):
-            states.append(repr(value.bit_generator.state))
-        elif isinstance(value, np.random.RandomState):
-            states.append(repr(value.get_state()))
-        elif isinstance(value, random.Random):
-            states.append(repr(value.getstate()))
+Generator = np.random.Generator | np.random.RandomState | random.Random
+
+
+def generators_of(network: nn.Module) -> list[Generator]:
+    """Return the generators of Python and NumPy that a network holds."""
+    return [each for each in walk(network) if isinstance(each, Generator)]
+
+
+def where_they_stand(generators: Iterable[Generator]) -> list[Any]:
+    """Return the states of the common generators of Python and NumPy, and of others."""
+    states: list[Any] = [random.getstate(), repr(np.random.get_state())]  # noqa: NPY002
+    for each in generators:
+        if isinstance(each, np.random.Generator):
+            states.append(repr(each.bit_generator.state))
+        else:
+            states.append(each.getstate() if isinstance(each, random.Random) else repr(each.get_state()))
     return states
 
 

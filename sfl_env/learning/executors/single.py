@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sfl_env.dnn.process import seeded
 from sfl_env.dnn.split import SplitNetwork
-from sfl_env.dnn.telling import generator_states
+from sfl_env.dnn.telling import generators_of, where_they_stand
 from sfl_env.learning.executors.gradients import Batch, Gradients
 from sfl_env.learning.executors.workspace import Workspace
 from sfl_env.learning.weights import Weights
@@ -39,9 +39,10 @@ class SingleGradients:
         """Whether a forward pass draws from generators of torch, Python or NumPy, which all threads share."""
         network = self._new_workspace().network
         with seeded(0, inputs.device), torch.no_grad():
-            before, others = torch.get_rng_state(), generator_states(network)
+            own = generators_of(network)
+            before, others = torch.get_rng_state(), where_they_stand(own)
             network(inputs)
-            return not torch.equal(before, torch.get_rng_state()) or others != generator_states(network)
+            return not torch.equal(before, torch.get_rng_state()) or others != where_they_stand(own)
 
     def __call__(self, parameters: Weights, buffers: Weights, batch: Batch) -> Gradients:
         """Return the one replica's loss and gradients."""
