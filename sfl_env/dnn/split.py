@@ -180,12 +180,13 @@ class _Search:
         self._require_one_order()
         places = [*(candidate.place for candidate in chosen), None]
         cuts = tuple(Cut(name, place) for name, place in zip(self._names(chosen), places, strict=True))
-        first = self._record
+        block = self._blocks([candidate.moment for candidate in chosen])
+        changed = self._record.changed.union(*(other.changed for other in self._others))
         return SplitNetwork(
             self._network,
             cuts,
-            self._blocks([candidate.moment for candidate in chosen]),
-            frozenset(first.changed.union(*(other.changed for other in self._others))),
+            block,
+            frozenset(changed & block.keys()),  # without buffers that only a call has filled
             self._trained(),
             device_costs(self._alike, self._ways.batches, cuts, self._what),
         )
