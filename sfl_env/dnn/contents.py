@@ -11,6 +11,7 @@ from itertools import chain
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
@@ -88,6 +89,10 @@ def contents(value: Any) -> list[Any]:
         return []  # a tensor without values has attributes that are torch's own
     if isinstance(value, Tensor):
         return [*vars(value).values(), *hooks_on(value)]
+    if isinstance(value, np.ndarray):
+        return value.ravel().tolist() if value.dtype.hasobject else []
+    if kind in (weakref.WeakValueDictionary, weakref.WeakKeyDictionary):
+        return list(value.keys() if kind is weakref.WeakValueDictionary else value.values())
     if isinstance(value, nn.Module) and _is_copied_by_attributes(kind):
         return list(chain.from_iterable(vars(value).items()))
     return _reduced(value)
@@ -109,10 +114,12 @@ def _reduced(value: Any) -> list[Any]:
             form = value.__reduce_ex__(4)
     except Exception:  # a lock, a generator, a module of TorchScript: what it holds is not to be seen
         form = ""
+    # A form of its own may leave attributes out.
+    attributes = list(chain.from_iterable(getattr(value, "__dict__", {}).items()))
     if not isinstance(form, tuple):
-        return list(getattr(value, "__dict__", {}).values())
+        return attributes
     _, arguments, state, items, pairs = (*form, None, None, None)[:5]
-    return [*arguments, state, *(items or ()), *chain.from_iterable(pairs or ())]
+    return [*arguments, state, *(items or ()), *chain.from_iterable(pairs or ()), *attributes]
 
 
 def is_filled(cell: CellType) -> bool:

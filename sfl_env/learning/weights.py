@@ -51,9 +51,11 @@ def _plain(name: str, value: object, known: set[int]) -> Iterator[tuple[str, Ten
         if value.is_leaf:
             yield name, value
     elif isinstance(value, list | tuple):
+        known.add(id(value))
         for index, each in enumerate(value):
             yield from _plain(f"{name}[{index}]", each, known)
     elif isinstance(value, dict):
+        known.add(id(value))
         for key, each in value.items():
             yield from _plain(f"{name}[{key!r}]", each, known)
     elif isinstance(value, nn.Module):

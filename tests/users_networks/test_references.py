@@ -1,6 +1,8 @@
 """Whatever refers to a part of a network refers, in a copy, to the copy's part."""
 
+import copy
 import functools
+import gc
 import threading
 import weakref
 from collections.abc import Callable
@@ -110,6 +112,16 @@ def beside_a_lock(network: Any) -> Any:
     return run
 
 
+def by_a_weak_dictionary(network: Any) -> Any:
+    layers = weakref.WeakValueDictionary({"middle": network.middle})
+    return lambda h: layers["middle"](h)
+
+
+def by_a_weak_key(network: Any) -> Any:
+    factors = weakref.WeakKeyDictionary({network.middle: 2.0})
+    return lambda h: factors[network.middle] * network.middle(h)
+
+
 WAYS = [
     by_an_object,
     by_a_keyword,
@@ -122,6 +134,8 @@ WAYS = [
     by_a_weak_method,
     by_a_proxy,
     beside_a_lock,
+    by_a_weak_dictionary,
+    by_a_weak_key,
 ]
 
 
@@ -204,20 +218,138 @@ class OneCellForTwo(Body):
         return self.scaled(h)
 
 
+class RemovesAHook(Body):
+    """Takes a hook off a parameter, and another off a layer, once they have acted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_gradient = self.middle.weight.register_hook(lambda gradient: 2.0 * gradient)
+        self.on_output = self.first.register_forward_hook(lambda module, inputs, output: 1.5 * output)
+        self.calls = 0
+
+    def between(self, h: Tensor) -> Any:
+        self.calls += 1
+        if self.calls == 2:
+            self.on_gradient.remove()
+            self.on_output.remove()
+        return h
+
+
 @pytest.mark.parametrize(
-    "make", [ParentAsProxy, PatchedForward, HookReadingABuffer, HookReadingAParameter, OneCellForTwo]
+    "make",
+    [ParentAsProxy, PatchedForward, HookReadingABuffer, HookReadingAParameter, OneCellForTwo, RemovesAHook],
 )
 def test_what_refers_to_the_network_from_within_is_copied_with_it(make: Callable[[], nn.Module]) -> None:
     user = User(make)
     assert_trains_like_the_plain_loop(user, user.split())
 
 
-def test_functions_without_anything_of_their_own_are_shared() -> None:
+@functools.wraps(torch.tanh)
+def decorated(h: Tensor) -> Tensor:
+    return torch.tanh(h)
+
+
+def with_a_closure() -> Callable[[Tensor], Tensor]:
+    factor = 2.0
+    return lambda h: factor * h
+
+
+doubled = with_a_closure()
+doubled.__name__ = "doubled"
+
+
+@functools.singledispatch
+def dispatched(h: Any) -> Any:
+    return h
+
+
+@pytest.mark.parametrize(
+    "function",
+    [torch.tanh, torch.nn.functional.gelu, torch.nn.functional.max_pool1d, decorated, doubled, dispatched],
+)
+def test_functions_that_a_module_has_are_shared(function: Any) -> None:
     network: Any = Body()
-    network.activation, network.reference = torch.nn.functional.gelu, weakref.ref(network.middle)
+    network.activation, network.reference = function, weakref.ref(network.middle)
     twin: Any = own_copy(network)
-    assert twin.activation is torch.nn.functional.gelu
+    assert twin.activation is function
     assert twin.reference() is twin.middle
+
+
+def test_a_function_of_its_own_may_have_what_cannot_be_copied() -> None:
+    @functools.singledispatch
+    def chosen(h: Any) -> Any:
+        return h
+
+    network: Any = Body()
+    network.chosen = chosen
+    twin: Any = own_copy(network)
+    assert twin.chosen(1) == 1
+
+
+class LeavesItsLockOut(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        vars(self)["lock"] = threading.Lock()
+        self.scaled = lambda h: self.middle(h)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LeavesItsLockOut":
+        twin = LeavesItsLockOut()
+        memo[id(self)] = twin
+        for name in ("first", "middle", "last"):
+            setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        return twin
+
+
+def test_a_network_with_a_way_of_its_own_is_copied_in_that_way() -> None:
+    network: Any = LeavesItsLockOut()
+    twin: Any = own_copy(network)
+    assert twin.lock is not network.lock
+    assert torch.equal(twin.middle.weight, network.middle.weight)
+    assert twin.middle.weight is not network.middle.weight
+    user = User(LeavesItsLockOut)
+    assert_trains_like_the_plain_loop(user, user.split())
+
+
+def test_nesting_may_be_deep() -> None:
+    network: nn.Module = nn.Linear(2, 2)
+    for _ in range(80):
+        network = nn.Sequential(network)
+    assert isinstance(own_copy(network), nn.Sequential)
+
+
+def test_what_is_held_may_be_a_cycle() -> None:
+    class Tree(Body):
+        def __init__(self) -> None:
+            super().__init__()
+            root: dict[str, Any] = {"scale": torch.tensor(2.0)}
+            root["child"] = {"parent": root, "all": [root]}
+            self.root: dict[str, Any] = root
+
+        def between(self, h: Tensor) -> Any:
+            return h * self.root["child"]["parent"]["scale"].to(h.dtype)
+
+    user = User(Tree)
+    assert_trains_like_the_plain_loop(user, user.split())
+
+
+def test_copies_are_gone_when_nobody_has_them() -> None:
+    class Large:
+        pass
+
+    network: Any = Body()
+    large = Large()
+    network.middle.register_forward_hook(lambda module, inputs, output: output if large else None)
+    copies: list[weakref.ref[Any]] = []
+    gc.disable()
+    try:
+        for _ in range(3):
+            twin: Any = own_copy(network)
+            (hook,) = twin.middle._forward_hooks.values()
+            copies.append(weakref.ref(hook.__closure__[0].cell_contents))
+            del twin, hook
+        assert [reference() for reference in copies] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_what_is_not_the_networks_is_referred_to_as_before() -> None:

@@ -6,7 +6,9 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
@@ -113,6 +115,50 @@ def deep_within() -> nn.Module:
     return Tires(count)
 
 
+class LeavesItsCounterOut(Counter):
+    def __getstate__(self) -> dict[str, int]:
+        return {}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.calls = 0
+
+
+def by_what_a_copy_leaves_out() -> nn.Module:
+    return Tires(LeavesItsCounterOut().count)
+
+
+def by_an_array_of_objects() -> nn.Module:
+    held = np.array([Counter(), None], dtype=object)
+    return Tires(lambda: held[0].count())
+
+
+class MovingMean(Body):
+    """Adds a moving mean that it keeps outside of its own attributes, and writes to as torch doesn't see."""
+
+    def __init__(self, write: Callable[[Tensor, Tensor], object]) -> None:
+        super().__init__()
+        mean = torch.zeros(8, dtype=torch.float64)
+
+        def shifted(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            result = output + mean.to(output.dtype)
+            if module.training:
+                write(mean, output.detach().mean(dim=0).double())
+            return result
+
+        self.middle.register_forward_hook(shifted)
+
+
+def by_its_data() -> nn.Module:
+    return MovingMean(lambda mean, new: mean.data.mul_(0.5).add_(new, alpha=0.5))
+
+
+def by_numpy() -> nn.Module:
+    def write(mean: Tensor, new: Tensor) -> None:
+        mean.numpy()[:] = 0.5 * mean.numpy() + 0.5 * new.numpy()
+
+    return MovingMean(write)
+
+
 class OnAParameter(Body):
     def between(self, h: Tensor) -> Any:
         weight: Any = self.middle.weight
@@ -147,6 +193,10 @@ class InAnEmptyBuffer(Body):
         by_a_default,
         by_a_function,
         deep_within,
+        by_what_a_copy_leaves_out,
+        by_an_array_of_objects,
+        by_its_data,
+        by_numpy,
         OnAParameter,
         InAnEmptyBuffer,
     ],

@@ -1,11 +1,13 @@
 """What a network leaves behind from call to call, besides numbers in its parameters and buffers."""
 
+import hashlib
 import random
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sfl_env.dnn.contents import contents, is_plain
@@ -81,12 +83,15 @@ class _Trace:
 
 def _trace(network: nn.Module) -> _Trace:
     parameters = {id(parameter) for parameter in network.parameters()}
+    followed = {id(tensor) for tensor in tensors_of(network).values()}
     buffers = {id(buffer) for buffer in network.buffers()}
     objects: list[Any] = [network]
     numbers = {id(network): 0}  # in the order in which they are found
     lines: list[Any] = []
     for value in objects:
-        held = [] if isinstance(value, _READ_AT_ONCE) else contents(value)
+        held = [] if isinstance(value, _GENERATORS) else contents(value)
+        if isinstance(value, Tensor) and id(value) not in followed:
+            lines.append(_numbers(value))
         if id(value) not in buffers:
             lines.append(id(value) if id(value) in parameters else _mark(value, held))
         for each in held:
@@ -100,9 +105,20 @@ def _trace(network: nn.Module) -> _Trace:
     return _Trace(lines, objects)
 
 
-_READ_AT_ONCE = (np.ndarray, np.random.Generator, np.random.RandomState, random.Random, torch.Generator, bytearray)
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random, torch.Generator)
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+def _numbers(tensor: Tensor) -> Any:
+    """Return what tells of a tensor's numbers, which may change without torch's knowledge."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
+        return None
+    return _digest(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+
+
+def _digest(numbers: NDArray[Any]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(numbers).data, digest_size=16).digest()
 
 
 def _mark(value: Any, held: list[Any]) -> Any:
@@ -110,7 +126,7 @@ def _mark(value: Any, held: list[Any]) -> Any:
     if isinstance(value, Tensor):
         return id(value), value._version
     if isinstance(value, np.ndarray):
-        return value.shape, value.dtype, value.tobytes()
+        return value.shape, value.dtype, None if value.dtype.hasobject else _digest(value)
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, np.random.RandomState):
