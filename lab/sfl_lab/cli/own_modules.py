@@ -42,6 +42,8 @@ def imported(where: str) -> ModuleType:
     if not where.endswith(".py"):
         return importlib.import_module(where)
     path = Path(where).absolute()
+    if not path.is_file():
+        raise ImportError(f"No such file: {where}")
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{where} is no Python file")

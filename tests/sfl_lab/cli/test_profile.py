@@ -255,7 +255,7 @@ def test_existing_file_is_kept_unless_told_otherwise(tmp_path: Path, capsys: pyt
         (["OWN.nets:lazy", "--input-shape", "30"], "does not give 'lazy' (SystemExit: 0)"),
         (["builtins:dict", "--input-shape", "3"], "makes a dict"),
         (["builtins:int.__add__", "--input-shape", "3"], "int.__add__"),
-        (["OWN.nets:number", "--input-shape", "3,32,32"], "is a int"),
+        (["OWN.nets:number", "--input-shape", "3,32,32"], "is of type int"),
     ],
 )
 def test_mistake_is_told_in_one_line(
