@@ -1,6 +1,6 @@
 """One gradient for all of a shared server's copies of a block, in each step."""
 
-from itertools import pairwise
+from itertools import compress, pairwise
 
 import torch
 from torch import Tensor
@@ -46,11 +46,13 @@ def share_server_gradients(
     shared: list[MaybeGradients] = [dict(own) for own in parts]
     ends = torch.tensor([0, *(_replicas(own) for own in parts)]).cumsum(0).tolist()
     where = list(pairwise(ends))
-    masks: dict[int, Tensor] = {}
+    masks = {each: cut < each for each in set(block.values())}
+    served = {each: [bool(mask[start:end].any()) for start, end in where] for each, mask in masks.items()}
     for name in parts[0]:
-        mask = masks.setdefault(block[name], cut < block[name])
-        there = [gradient for own in parts if (gradient := own[name]) is not None]
-        if not there or not bool(mask.any()):
+        mask, at_server = masks[block[name]], served[block[name]]
+        # What the server's copies got: without one they are left alone, whatever a device gives its own.
+        there = [gradient for own in compress(parts, at_server) if (gradient := own[name]) is not None]
+        if not there:
             continue
         # A device whose loss does not depend on it pulls nowhere.
         whole = torch.cat(
