@@ -1,7 +1,7 @@
 """A network's tensors by name, on their own or stacked over K replicas, and which block each belongs to."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -173,10 +173,21 @@ def copies(weights: Mapping[str, Tensor], names: tuple[str, ...], count: int, me
     return stacked
 
 
-def changed_names(stacked: Weights, weights: Weights, names: tuple[str, ...]) -> set[str]:
+def changed_names(stacked: Weights, weights: Weights, names: Iterable[str]) -> set[str]:
     """Return the names of the tensors of which any replica's copy is another than before.
 
     What no device changed stays as it is to the last bit: averages of equal numbers are rounded, and of infinite
     ones (masks) may be no numbers.
+
+    Examples
+    --------
+    >>> before = {"a": torch.tensor([1.0]), "b": torch.tensor([2.0])}
+    >>> changed_names({"a": torch.tensor([[1.0], [1.5]]), "b": torch.tensor([[2.0], [2.0]])}, before, ["a", "b"])
+    {'a'}
     """
-    return {name for name in names if not bool((stacked[name] == weights[name]).all())}
+    return {name for name in names if _is_changed(stacked[name], weights[name])}
+
+
+def _is_changed(copies: Tensor, before: Tensor) -> bool:
+    # Most are changed by the first device already, which its first numbers tell.
+    return not torch.equal(copies[0], before) or not bool((copies == before).all())

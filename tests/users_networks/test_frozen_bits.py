@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sfl_env.dnn.measure import profile, profile_of
+from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.workload import Workload, workload
@@ -252,3 +253,21 @@ def test_weights_that_get_no_gradient_are_frozen_whatever_they_ask_for(make: Any
     assert costs.device_frozen_parameters[-1] == 56 + 30
     user = User(make)
     assert_trains_like_the_plain_loop(user, user.split())
+
+
+@pytest.mark.parametrize("make", [WithoutGradient, Detached])
+@pytest.mark.parametrize("executor", ["fused", "message-passing"])
+@pytest.mark.parametrize("server", ["replicated", "shared"])
+def test_weights_that_get_no_gradient_stay_as_they_are_to_the_last_bit(
+    make: Any, executor: Any, server: Any
+) -> None:
+    partition = scheme("quantity-skew", K, concentration=1.0, min_samples=6)
+    local = LocalTraining(iterations=2, batch_size=4, server=server)
+    training = SplitFederatedTraining(make, User(make).data(), partition, local, executor=executor, device="cpu")
+    training.reset(0)
+    before = training.weights()
+    for _ in range(10):
+        training.run_round([0, 1, 0])
+    after = training.weights()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head.weight", "head.bias", "last.weight", "last.bias"}

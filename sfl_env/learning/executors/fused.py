@@ -196,10 +196,10 @@ class FusedExecutor:
             for part, stacked, losses in self._train_all(weights, plan, choice.at_once, methods, workers):
                 reject_non_finite_losses(losses, part)
                 reject_non_finite_weights(stacked, weights, self._names.trained, part)
-                changed |= changed_names(stacked, weights, self._names.kept)
+                changed |= changed_names(stacked, weights, weights.keys() - changed)
                 mean.add(stacked, part.samples)
                 device_loss.append(losses.mean(dim=0))
-        averaged = {name: mean.value[name] for name in (*self._names.trained, *changed)}
+        averaged = {name: mean.value[name] for name in changed}
         return RoundOutcome({**weights, **averaged}, torch.cat(device_loss), traffic=None)
 
     def _train_all(

@@ -227,8 +227,7 @@ class MessagePassingExecutor:
         reject_non_finite_weights(stacked, weights, self._names.trained, plan)
         mean = RunningAverage(float(plan.samples.sum()))
         mean.add(stacked, plan.samples)
-        changed = changed_names(stacked, weights, self._names.kept)
-        averaged = {name: mean.value[name] for name in (*self._names.trained, *changed)}
+        averaged = {name: mean.value[name] for name in changed_names(stacked, weights, weights)}
         return RoundOutcome({**weights, **averaged}, losses.mean(dim=0), _traffic(devices))
 
     def _pass(self, space: Workspace, link: _Link, cut: int, samples: Tensor) -> tuple[Tensor, MaybeGradients]:
