@@ -49,7 +49,7 @@ def watch(
     Parameters
     ----------
     network : nn.Module
-        A copy that is thrown away afterwards: it keeps hooks, and whatever its forward leaves.
+        A copy that is thrown away afterwards: it keeps whatever its forward leaves.
     names : dict of tensors
         Its parameters and buffers.
     x : Tensor
@@ -92,7 +92,7 @@ class _Watch:
         self._in_backward = False
         self._blamed = 0
         self._hooks: Any = None
-        self._noting: list[RemovableHandle] = []
+        self._handles: list[RemovableHandle] = []
         self._thread = threading.get_ident()
 
     def run(self, x: Tensor, *, backward: bool) -> Record:
@@ -105,7 +105,8 @@ class _Watch:
         try:
             self._run_both_ways(x, backward)
         finally:
-            for handle in self._noting:  # they and the graph would keep each other, unseen by Python
+            # They and the graph, which keeps modules with backward hooks, would keep each other, unseen by Python.
+            for handle in self._handles:
                 handle.remove()
         self._record.lives = self._ledger.lives
         now = dict(self._network.named_buffers())
@@ -146,8 +147,8 @@ class _Watch:
     def _hook_modules(self) -> None:
         for path, module in self._network.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                module.register_forward_pre_hook(self._entered(path), prepend=True)
-                module.register_forward_hook(self._left)
+                self._handles.append(module.register_forward_pre_hook(self._entered(path), prepend=True))
+                self._handles.append(module.register_forward_hook(self._left))
 
     def _entered(self, path: str) -> Callable[[nn.Module, Any], None]:
         def enter(module: nn.Module, inputs: Any) -> None:
@@ -221,7 +222,7 @@ class _Watch:
             if place in self._handed_over:
                 output, tensor = self._exchanged(output, tensor, moment)
             if tensor.requires_grad:
-                self._noting.append(tensor.register_hook(self._noting_gradient(len(self._record.candidates))))
+                self._handles.append(tensor.register_hook(self._noting_gradient(len(self._record.candidates))))
             self._record.candidates.append(
                 Candidate(
                     place=place,

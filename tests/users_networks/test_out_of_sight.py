@@ -114,12 +114,50 @@ def of_operations_that_save_what_they_return() -> nn.Module:
     )
 
 
+def halved(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    return (inputs[0] * 0.5,)
+
+
+def doubled(module: nn.Module, outputs: Any) -> Any:
+    return (outputs[0] * 2.0,)
+
+
+class ScalesGradients(Body):
+    """Full backward hooks, which the graph keeps."""
+
+    def __init__(self, *, asks_for_values: bool) -> None:
+        super().__init__()
+        self.asks_for_values = asks_for_values
+        self.middle.register_full_backward_hook(halved)
+        self.last.register_full_backward_pre_hook(doubled)
+
+    def between(self, h: Tensor) -> Any:
+        return h if not self.asks_for_values or float(h.detach().sum()) > -1e9 else -h
+
+
+def scales_gradients() -> nn.Module:
+    return ScalesGradients(asks_for_values=False)
+
+
+def scales_gradients_by_values() -> nn.Module:
+    return ScalesGradients(asks_for_values=True)
+
+
 def tensors_alive() -> int:
     gc.collect()
     return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
 
 
-@pytest.mark.parametrize("make", [chain, of_operations_that_save_what_they_return, AsksForValues])
+@pytest.mark.parametrize(
+    "make",
+    [
+        chain,
+        of_operations_that_save_what_they_return,
+        AsksForValues,
+        scales_gradients,
+        scales_gradients_by_values,
+    ],
+)
 def test_no_tensor_of_a_run_stays(make: Callable[[], nn.Module]) -> None:
     network = make()
     profile(network, (6,))  # what torch makes once and keeps
