@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sfl_env.arrays import Array
-from sfl_env.dnn.cuts import Cut, elements_sent
+from sfl_env.dnn.cuts import Cut, elements_sent, sent_alike
 from sfl_env.dnn.places import Place
 from sfl_env.dnn.record import Candidate, Record
 from sfl_env.errors import ProfileError
@@ -35,29 +35,24 @@ def candidates_by_place(record: Record) -> dict[Place, Candidate]:
     return {candidate.place: candidate for candidate in record.candidates}
 
 
-def sent_per_sample(records: Sequence[Record], batches: Sequence[int]) -> set[Place]:
+def sent_per_sample(records: Sequence[Record]) -> set[Place]:
     """Return the places that the runs with all batch sizes have, and at which what is sent grows as they do."""
-    first, *others = (elements_sent(record) for record in records)
-    return {
-        place
-        for place, sent in first.items()
-        if all(
-            place in other and all(n * batches[0] == m * batch for n, m in zip(other[place], sent, strict=True))
-            for other, batch in zip(others, batches[1:], strict=True)
-        )
-    }
+    first, *others = records
+    return set.intersection(*(sent_alike(first, other) for other in others))
 
 
-def device_costs(records: Sequence[Record], batches: Sequence[int], cuts: Sequence[Cut], what: str) -> DeviceCosts:
+def device_costs(
+    records: Sequence[Record], others: Sequence[Record], cuts: Sequence[Cut], what: str
+) -> DeviceCosts:
     """Return what the device side of each cut costs.
 
     Parameters
     ----------
     records : sequence of Record
-        One run for each batch size.
-    batches : sequence of int
-        Their sizes: two tell what grows with the batch and what does not, a third, forward only, that nothing
-        else does.
+        One run for each batch size: two tell what grows with the batch and what does not, a third, forward only,
+        that nothing else does.
+    others : sequence of Record
+        Runs that went otherwise: where the gradient of the smashed data comes back in any, it is charged.
     cuts : sequence of Cut
         The last one keeps the whole network on the device.
     what : str
@@ -68,9 +63,10 @@ def device_costs(records: Sequence[Record], batches: Sequence[int], cuts: Sequen
     ProfileError
         If a cost grows otherwise than in proportion to the batch, plus a part that is the same for all.
     """
-    found = [candidates_by_place(record) for record in records]
+    found = [candidates_by_place(record) for record in (*records, *others)]
+    batches = [record.samples for record in records]
     inner = [cut.place for cut in cuts if cut.place is not None]
-    moments = [[places[place].moment for place in inner] for places in found]
+    moments = [[places[place].moment for place in inner] for places in found[: len(records)]]
     forward, backward, saved = (
         [_until(record, ends, cost) for record, ends in zip(records, moments, strict=True)]
         for cost in ("forward_flops", "backward_flops", "saved_elements")
@@ -82,7 +78,7 @@ def device_costs(records: Sequence[Record], batches: Sequence[int], cuts: Sequen
         _affine("backward FLOPs", backward[:2], batches[:2], cuts, what),
         elements,
         accompanying,
-        (*(found[0][place].wants_gradient for place in inner), False),
+        (*(any(places[place].wants_gradient for places in found) for place in inner), False),
         # Statistics of a batch are saved too; the difference leaves out what does not grow with it.
         (saved[1] - saved[0]) / (batches[1] - batches[0]),
     )

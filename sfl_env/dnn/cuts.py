@@ -69,6 +69,17 @@ def elements_sent(record: Record) -> dict[Place, tuple[int, int]]:
     }
 
 
+def sent_alike(record: Record, other: Record) -> set[Place]:
+    """Return the places at which two runs, on batches of any sizes, send as many elements of a sample."""
+    there = elements_sent(other)
+    return {
+        place
+        for place, sent in elements_sent(record).items()
+        if place in there
+        and all(n * other.samples == m * record.samples for n, m in zip(sent, there[place], strict=True))
+    }
+
+
 @lru_cache(maxsize=256)
 def _numbers_shown(views: frozenset[Shown]) -> int:
     """Return how many numbers views show together; those of one memory that several show count once."""

@@ -72,6 +72,8 @@ class Record:
 
     Parameters
     ----------
+    samples : int
+        In its batch.
     calls : list of Call
         In order.
     candidates : list of Candidate
@@ -92,6 +94,7 @@ class Record:
         Key of what the network returned.
     """
 
+    samples: int
     calls: list[Call] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     lives: dict[int, Life] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from sfl_env.dnn.cuts import (
     elements_sent,
     legal_candidates,
     representatives,
+    sent_alike,
     uses,
     why_none,
 )
@@ -31,7 +32,10 @@ from sfl_env.errors import ProfileError
 _SEEDS = 8
 """Runs of a network that draws what it runs: its cuts have to be there in all of them."""
 
-_LARGE_BATCHES = (64, 512)
+_LARGE_BATCHES = (64, 96, 160)
+"""Batch sizes of a later call: what a network computes in large batches alone is seen, too."""
+
+_ORDER_BATCHES = (64, 512)
 """Batches in which functions that choose by sizes have to compute as they do in small ones."""
 
 
@@ -161,9 +165,17 @@ class _Search:
             self._alike = [self._record, *ways.of_all_sizes(self._seed)[1:]]
 
     def _compare(self, later: Runner) -> None:
-        """Go by a later call if the first one is another, as where a flag tells that weights are to be set."""
-        second = later.run(later.batches[0], backward=False)
-        if (second.form, elements_sent(second)) != (self._record.form, elements_sent(self._record)):
+        """Go by a later call, and a larger batch, if it is another: if it computes, sends or trains otherwise.
+
+        Flags tell that weights are to be set, counts of calls what is trained, and sizes which branch is taken.
+        """
+        later, second = _second_run(later)
+        differs = elements_sent(self._record).keys() - sent_alike(self._record, second)
+        if (
+            (second.form, second.trained) != (self._record.form, self._record.trained)
+            # What is the same for all batches, such as a mean over one, is sent nowhere.
+            or (differs and differs & sent_per_sample(self._alike))
+        ):
             self._is_fixed = False
             self._others = [self._record]
             self._ways, self._alike = later, later.of_all_sizes()
@@ -188,7 +200,7 @@ class _Search:
             block,
             frozenset(changed & block.keys()),  # without buffers that only a call has filled
             self._trained(),
-            device_costs(self._alike, self._ways.batches, cuts, self._what),
+            device_costs(self._alike, self._others, cuts, self._what),
         )
 
     def _require_one_order(self) -> None:
@@ -198,7 +210,7 @@ class _Search:
             return
         (few, more, _), done = self._ways.batches, [record.forward_flops for record in self._alike]
         each = (done[1] - done[0]) / (more - few)
-        for batch in _LARGE_BATCHES:
+        for batch in _ORDER_BATCHES:
             large = self._ways.run(batch, backward=False, seed=self._seed).forward_flops
             if large != done[0] + (batch - few) * each:
                 raise ProfileError(
@@ -217,13 +229,12 @@ class _Search:
         """Return one legal candidate for each tensor, which is there in all runs."""
         legal = legal_candidates(self._record, self._parameters)
         for record in self._others:
-            there, sent = elements_sent(self._record), elements_sent(record)
             places = {candidate.place for candidate in legal_candidates(record, self._parameters)}
-            same = {place for place in places if sent[place] == there.get(place)}
+            same = places & sent_alike(self._record, record)
             legal = [candidate for candidate in legal if candidate.place in same]
         if self._children is not None:
             legal = [candidate for candidate in legal if self._children.end_with(candidate)]
-        per_sample = sent_per_sample(self._alike, self._ways.batches)
+        per_sample = sent_per_sample(self._alike)
         whole = [candidate for candidate in legal if candidate.place in per_sample]
         return representatives(whole, self._network, self._is_fixed)
 
@@ -263,3 +274,16 @@ class _Search:
             end = best_named(ends, self._network)
             last = name_of(end, None)
         return unlike_names([*(name_of(each, self._children) for each in chosen), last])
+
+
+def _second_run(later: Runner) -> tuple[Runner, Record]:
+    """Return the record of a second call, and how it was run: in a large batch where that costs no time."""
+    if later.is_hollow:
+        large = later._replace(batches=_LARGE_BATCHES)
+        try:
+            return large, large.run(large.batches[0])
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the user's own code runs here; what it cannot do at all, the small batch tells
+            return later, later.run(later.batches[0])
+    return later, later.run(later.batches[0])

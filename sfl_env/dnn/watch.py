@@ -66,7 +66,7 @@ def watch(
     ProfileError
         If an operation's FLOPs are not known, or the network returns no logits.
     """
-    return _Watch(network, names, frozenset(handed_over), quicker or {}).run(x, backward=backward)
+    return _Watch(network, names, frozenset(handed_over), quicker or {}, len(x)).run(x, backward=backward)
 
 
 class _Watch:
@@ -76,12 +76,13 @@ class _Watch:
         names: dict[str, Tensor],
         handed_over: frozenset[Place],
         quicker: Mapping[Any, Callable[..., Any]],
+        samples: int,
     ) -> None:
         self._quicker = quicker
         self._network = network
         self._names = names
         self._handed_over = handed_over
-        self._record = Record()
+        self._record = Record(samples=samples)
         self._ledger = Ledger(name for name, tensor in names.items() if isinstance(tensor, nn.Parameter))
         self._frames: list[Frame] = []
         self._visits: dict[str, int] = {}
