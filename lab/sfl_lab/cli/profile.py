@@ -122,7 +122,9 @@ def _network(target: str) -> "nn.Module":
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
-        raise ProfileError(f"{target} is of type {type(found).__name__}; it has to be a torch module or to make one.")
+        raise ProfileError(
+            f"{target} is of type {type(found).__name__}; it has to be a torch module or to make one."
+        )
     _check_needs_no_arguments(target, found)
     with foreign_code(f"{target}() failed"):
         made = found()
