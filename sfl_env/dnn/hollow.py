@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from sfl_env.dnn.constants import Constants
 from sfl_env.dnn.copies import copied
 
 M = TypeVar("M", bound=nn.Module)
@@ -29,7 +30,8 @@ def hollow_tensors() -> Iterator[FakeTensorMode]:
     # torch logs a trace of what fails under it, which is told as an error here.
     _LOG.addFilter(_nothing)
     try:
-        with FakeTensorMode() as fake:
+        # A network may hold tensors with values outside itself: of these, too, only the shape counts.
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             yield fake
     finally:
         _LOG.removeFilter(_nothing)
@@ -39,23 +41,32 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-def hollow_copy(network: M) -> M:
+def hollow_copy(network: M, constants: Constants) -> M:
     """Return a copy without values, to be made and run under :func:`hollow_tensors`; no weights are copied.
 
     Parameters
     ----------
     network : nn.Module
         What to copy. Tensors that are shared within it stay shared.
+    constants : Constants
+        Is told of the tensors that want no gradient, with their values.
 
     Raises
     ------
     ProfileError
         If the network cannot be copied, or has parameters that get their shape from a first run.
     """
-    return copied(network, _without_values)
+
+    def without_values(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+        made = _like(tensor)
+        if not (made.requires_grad or tensor.is_meta):
+            constants.add(made, tensor)
+        return made
+
+    return copied(network, without_values)
 
 
-def _without_values(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+def _like(tensor: Tensor) -> Tensor:
     # Networks are built on the meta device where their weights don't matter; they run as if on the CPU.
     like = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
     if isinstance(tensor, nn.Parameter):

@@ -92,6 +92,8 @@ class Record:
         Whether nothing random or computed decides what runs.
     logits : int
         Key of what the network returned.
+    leaves_constants : bool
+        Whether somebody outside of the network keeps a table, say, that it made without values.
     """
 
     samples: int
@@ -104,6 +106,7 @@ class Record:
     choices: list[Choice] = field(default_factory=list)
     is_fixed: bool = True
     logits: int = 0
+    leaves_constants: bool = False
 
     @property
     def form(self) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sfl_env.checks import shown
+from sfl_env.dnn.constants import Constants
 from sfl_env.dnn.copies import own_copy
 from sfl_env.dnn.foreign import reason, tells_of_types
 from sfl_env.dnn.hollow import QUICKER, hollow_copy, hollow_tensors
@@ -60,9 +61,21 @@ class Runner(NamedTuple):
                 x = self._values(batch, next((p.device for p in copy.parameters()), torch.device("cpu")))
                 self._call_before(copy, x)
                 return watch(copy, state_of(copy), x, backward=backward, handed_over=handed_over)
-            with hollow_tensors():
-                copy = hollow_copy(self.network).train()
-                x = torch.empty((batch, *self.input_shape), dtype=self.dtype, device="cpu")
+            constants = Constants()
+            try:
+                record = self._run_hollow(constants, batch, backward, handed_over)
+            finally:
+                left = constants.fill()
+            record.leaves_constants = left
+            return record
+
+    def _run_hollow(
+        self, constants: Constants, batch: int, backward: bool, handed_over: Iterable[Place]
+    ) -> Record:
+        with hollow_tensors():
+            copy = hollow_copy(self.network, constants).train()
+            x = torch.empty((batch, *self.input_shape), dtype=self.dtype, device="cpu")
+            with constants:
                 self._call_before(copy, x)
                 return watch(
                     copy,
@@ -124,7 +137,13 @@ def first_runs(
         for batches, dtype in product(BATCHES, kinds):
             ways = Runner(network, input_shape, dtype, batches, is_hollow)
             try:
-                return ways, ways.of_all_sizes()
+                records = ways.of_all_sizes()
+                if any(record.leaves_constants or record.form != records[0].form for record in records):
+                    # Later calls find what these have made and keep outside of the copies: they run other code.
+                    records = ways.of_all_sizes()
+                    for record in records:
+                        record.is_fixed = False
+                return ways, records
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # the user's own code runs here, which may raise anything at all
