@@ -101,8 +101,10 @@ def goes_on(env: Any, rounds: int = 6) -> list[Any]:
 
 
 @pytest.mark.parametrize("copied", COPIES)
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
-@pytest.mark.parametrize("env_id", BATCHED_IDS)
+@pytest.mark.parametrize(
+    ("env_id", "action_mode"),
+    [*((env_id, "continuous") for env_id in BATCHED_IDS), ("SFL-v0", "cut"), ("SFL-v0", "discrete")],
+)
 def test_a_copy_of_an_environment_goes_on_as_it_does(env_id: str, action_mode: str, copied: str) -> None:
     env = gym.make(env_id, action_mode=action_mode, render_mode="rgb_array", **SMALL)
     env.action_space.seed(1)
