@@ -5,6 +5,7 @@ rest of the suite, which is most of it, still runs. A test that needs torch is k
 list has to be kept.
 """
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Generator
@@ -49,16 +50,31 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def forget(path: Path) -> None:
-    """Drop a half-imported module, which pytest leaves behind and others would take for the whole."""
-    for name, module in list(sys.modules.items()):
-        if getattr(module, "__file__", None) == str(path):
-            del sys.modules[name]
+    """Drop a half-imported module, which pytest leaves behind and others would take for the whole.
+
+    So are the packages that it lies in, those that need torch themselves.
+    """
+    files = {str(path), *(str(folder / "__init__.py") for folder in path.parents)}
+    found = [name for name, module in sys.modules.items() if getattr(module, "__file__", None) in files]
+    for name in sorted(found, key=len, reverse=True):
+        module = sys.modules.pop(name)
+        if module.__file__ == str(path):
+            continue
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if needs_torch(error):
+                continue
+        sys.modules[name] = module
 
 
 def needs_torch(error: BaseException | None) -> bool:
     """Tell whether an error, or what it came from, is that torch is missing."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in NEED_TORCH:
+            return True
+        # What follows in an example fails, too, as it misses the names.
+        if any(needs_torch(each) for each in getattr(error, "failures", ())):
             return True
         if isinstance(error, UnexpectedException):
             error = error.exc_info[1]

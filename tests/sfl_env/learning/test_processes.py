@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
 LIMIT_S = 120.0
 """A script that waits for ever is killed after so long; each takes some ten seconds."""
 
