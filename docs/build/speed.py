@@ -74,7 +74,8 @@ channels last in memory, which is why it can undercut the centralised step.""",
     "training large networks": """\
 Here the executor loops over the devices too: the arithmetic is the same, in the same kernels. It keeps freed
 memory and steps in one pass over the weights, which pays for its checks of losses and weights. Where the
-centralised step, what K copies would cost if copies were free, is itself hardly faster than the loop, more is not to be had.""",
+centralised step, what K copies would cost if copies were free, is itself hardly faster than the loop,
+more is not to be had.""",
     "training on all processors": """\
 As many torch threads as processors, on both sides, and timed by the clock on the wall. Where it pays, the executor
 trains replicas side by side in worker threads.""",
