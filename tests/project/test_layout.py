@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ("sfl_env", "baselines/sfl_baselines", "agents/sfl_agents", "lab/sfl_lab", "speed", "docs/build")
 LONGEST_BODY, LONGEST_MODULE = 40, 350
 
-AT_THE_ROOT = {"env", "vector_env", "scenario", "presets", "errors", "arrays", "__init__"}
+AT_THE_ROOT = {"env", "vector_env", "presets", "errors", "arrays", "__init__"}
 """Modules of sfl_env that lie in no package of it."""
 
 

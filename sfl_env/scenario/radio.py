@@ -1,0 +1,34 @@
+"""Fields of the radio."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sfl_env.scenario.declaring import number, plain
+
+PathLossName = Literal["umi", "uma", "macro"]
+FadingName = Literal["rayleigh", "rician", "none"]
+MobilityName = Literal["static", "random-waypoint", "gauss-markov"]
+
+
+@dataclass(frozen=True)
+class RadioFields:
+    """The band, the base station and the channel."""
+
+    bandwidth_hz: float = number(20e6, 1e3, 1e12, "Hz", "uplink band that the devices share")
+    downlink_bandwidth_hz: float | None = number(
+        None, 1e3, 1e12, "Hz", "downlink band; None: as wide as the uplink band"
+    )
+    base_station_power_w: float = number(10.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
+    noise_density_dbm_per_hz: float = number(-174.0, -250.0, 0.0, "dBm/Hz", "thermal noise")
+    noise_figure_db: float = number(7.0, 0.0, 60.0, "dB", "of the receivers")
+    path_loss: PathLossName = plain("umi", "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
+    carrier_hz: float = number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
+    cell_radius_m: float = number(60.0, 1.0, 1e5, "m", "devices live within this distance")
+    min_distance_m: float = number(10.0, 0.1, 1e5, "m", "and no closer than this")
+    shadowing_correlation_m: float = number(13.0, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e")
+    fading: FadingName = plain("rician", "small-scale fading")
+    rician_k_db: float = number(6.0, -40.0, 60.0, "dB", "Rician factor")
+    fading_correlation: float = number(0.9, 0.0, 1.0, "", "of the complex fading from round to round")
+    mobility: MobilityName = plain("static", "how devices move")
+    speed_m_per_s: float = number(1.4, 0.0, 1e3, "m/s", "mean speed of moving devices")
+    round_interval_s: float = number(10.0, 0.0, 1e6, "s", "time that devices move between two rounds")
