@@ -13,6 +13,7 @@ from sfl_env.episodes.seeing import see
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner, Progress
 from sfl_env.optimum.bandwidth import split_band
+from sfl_env.optimum.link import Band
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import band_demand, round_problem
 from sfl_env.rounds.problem import Decision
@@ -62,8 +63,15 @@ class _OptimalShares:
     def __call__(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
         """Return the shares (N, K) that are best for the cuts under the conditions."""
         demand = band_demand(self.simulator.workload, self.simulator.resources, seen, cut)
-        band_hz = np.full(cut.shape[0], self.simulator.resources.uplink_bandwidth_hz)
-        return split_band(*demand, seen.uplink_snr_hz, seen.downlink_full_rate_bps, band_hz).share
+        resources = self.simulator.resources
+        band = Band(
+            seen.uplink_snr_hz,
+            seen.downlink_full_rate_bps,
+            np.full(cut.shape[0], resources.uplink_bandwidth_hz),
+            resources.uplink_curve,
+            seen.fading.levels,
+        )
+        return split_band(*demand, band).share
 
 
 def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Made:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.optimum.descent import Evaluation, Optimum, descend
-from sfl_env.optimum.link import Link, Rows, make_link
+from sfl_env.optimum.link import Band, Link, Rows, band_of
 from sfl_env.optimum.solution import Solution
 from sfl_env.rounds.problem import Decision, RoundProblem
 
@@ -60,9 +60,7 @@ def split_band(
     fixed_s: Array,
     uplink_bits: Array,
     downlink_bits: Array,
-    uplink_snr_hz: Array,
-    downlink_full_rate_bps: Array,
-    uplink_bandwidth_hz: Array,
+    band: Band,
 ) -> Optimum:
     """Split the band so that all devices that need it finish together.
 
@@ -72,12 +70,8 @@ def split_band(
         Seconds that do not depend on the band.
     uplink_bits, downlink_bits : (N, K) array
         Bits that cross the air.
-    uplink_snr_hz : (N, K) array
-        Received power over the noise density, Hz.
-    downlink_full_rate_bps : (N, K) array
-        Downlink rate with the whole band, bit/s.
-    uplink_bandwidth_hz : (N,) array
-        The whole uplink band, Hz.
+    band : Band
+        The band, and what it carries for each device.
 
     Returns
     -------
@@ -90,14 +84,18 @@ def split_band(
     ...     fixed_s=np.array([[1.0, 1.0, 5.0]]),
     ...     uplink_bits=np.array([[2e6, 2e6, 0.0]]),
     ...     downlink_bits=np.zeros((1, 3)),
-    ...     uplink_snr_hz=np.full((1, 3), 3e6),
-    ...     downlink_full_rate_bps=np.full((1, 3), np.inf),
-    ...     uplink_bandwidth_hz=np.array([2e6]),
+    ...     band=Band(
+    ...         uplink_snr_hz=np.full((1, 3), 3e6),
+    ...         downlink_full_rate_bps=np.full((1, 3), np.inf),
+    ...         uplink_bandwidth_hz=np.array([2e6]),
+    ...         uplink_curve=Shannon(),
+    ...         levels=None,
+    ...     ),
     ... )
     >>> split.share, split.time_s, split.lower_bound_s.round(9)
     (array([[0.5, 0.5, 0. ]]), array([[2., 2., 5.]]), array([5.]))
     """
-    link = make_link(uplink_snr_hz, downlink_full_rate_bps, uplink_bandwidth_hz)
+    link = band.link()
     entry = np.zeros(fixed_s.shape, dtype=np.intp)
     needs = (uplink_bits > 0.0) | (downlink_bits * link.downlink_s > 0.0)
     if np.count_nonzero(needs) == needs.size:
@@ -158,12 +156,5 @@ def allocate_bandwidth(problem: RoundProblem, cut: NDArray[np.intp]) -> Solution
     problem.require_parallel("allocate_bandwidth")
     cut = problem.check_cut(cut)
     fixed, up, down, _ = problem.at_cut(cut)
-    split = split_band(
-        fixed,
-        up,
-        down,
-        problem.uplink_snr_hz,
-        problem.downlink_full_rate_bps,
-        problem.uplink_bandwidth_hz,
-    )
+    split = split_band(fixed, up, down, band_of(problem))
     return Solution(Decision(cut, split.share), split.time_s.max(axis=1), split.lower_bound_s, split.iterations)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.optimum.descent import Evaluation, descend, proven_bound_s
-from sfl_env.optimum.link import Link, Rows, make_link
+from sfl_env.optimum.link import Link, Rows, band_of
 from sfl_env.optimum.solution import Solution
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.rounds.radio import SMALLEST_SHARE
@@ -63,8 +63,7 @@ def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
 
 
 def _instance(problem: RoundProblem) -> _OwnCuts:
-    link = make_link(problem.uplink_snr_hz, problem.downlink_full_rate_bps, problem.uplink_bandwidth_hz)
-    return _OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, link)
+    return _OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, band_of(problem).link())
 
 
 def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Array]:

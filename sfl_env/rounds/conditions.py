@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
+from sfl_env.rounds.curves import RateCurve
+from sfl_env.rounds.fading_levels import SmallScaleFading
 
 
 class Conditions(NamedTuple):
@@ -17,11 +19,13 @@ class Conditions(NamedTuple):
     backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
-    takes_part: NDArray[np.bool_] | None  # (N, K) whose battery is not empty; None: all always do
+    takes_part: NDArray[np.bool_] | None  # (N, K) who can be reached and has charge left; None: all
+    fading: SmallScaleFading  # that the round's rates are averaged over
 
     def at_every_cut(self) -> "Conditions":
-        """Return the arrays as (N, K, 1), to be broadcast against the cuts."""
-        return Conditions._make(values if values is None else values[..., None] for values in self)
+        """Return the arrays as (N, K, 1), to be broadcast against the cuts; the fading stays as it is."""
+        *arrays, fading = self
+        return Conditions._make([*(values if values is None else values[..., None] for values in arrays), fading])
 
 
 class Resources(NamedTuple):
@@ -29,3 +33,4 @@ class Resources(NamedTuple):
 
     uplink_bandwidth_hz: float | Array
     server_flops_per_s: float | Array  # for each device
+    uplink_curve: RateCurve

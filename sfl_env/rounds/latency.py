@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array, constant, row_maxima
 from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.problem import RoundProblem
-from sfl_env.rounds.radio import NATS_PER_BIT, SMALLEST_SHARE, shannon_rate_nats
+from sfl_env.rounds.radio import SMALLEST_SHARE, carried
 from sfl_env.rounds.workload import Workload
 from sfl_env.scenario import System
 
@@ -70,8 +70,9 @@ def phase_latency_s(
     unit_s = np.empty((len(PHASES), *cut.shape))
     forward, model_upload, model_download = unit_s[DEVICE_FORWARD], unit_s[MODEL_UPLOAD], unit_s[MODEL_DOWNLOAD]
     usable = np.maximum(share, _SMALLEST_SHARE)
-    rate_nats = shannon_rate_nats(usable * resources.uplink_bandwidth_hz, now.uplink_snr_hz)
-    np.divide(NATS_PER_BIT, rate_nats, out=model_upload)
+    held_hz = usable * resources.uplink_bandwidth_hz
+    held_hz *= carried(held_hz, now.uplink_snr_hz, resources.uplink_curve, now.fading.levels).efficiency
+    np.divide(_ONE, held_hz, out=model_upload)
     usable *= now.downlink_full_rate_bps
     np.divide(_ONE, usable, out=model_download)
     np.divide(samples, now.compute_flops_per_s, out=forward)
@@ -162,5 +163,7 @@ def round_problem(
         uplink_snr_hz=now.uplink_snr_hz,
         downlink_full_rate_bps=now.downlink_full_rate_bps,
         uplink_bandwidth_hz=np.full(n, resources.uplink_bandwidth_hz),
+        rician_k=now.fading.rician_k,
+        uplink_curve=resources.uplink_curve,
         system=system,
     )

@@ -1,6 +1,6 @@
 """One round's joint problem of cuts and bandwidth, and a decision on it, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,29 +10,15 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.checks import require_choice
 from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.curves import SHANNON, RateCurve
+from sfl_env.rounds.fading_levels import fading_levels
 from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
+from sfl_env.rounds.problem_values import ARRAYS, FIELDS, check_values
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import System
 
 SHARE_SUM_TOLERANCE = 1e-9
 """By how much shares may sum above 1 from rounding alone."""
-
-SMALLEST, LARGEST = 1e-40, 1e40
-"""Between these lies every number of a problem that is not 0 or infinite: then nothing that solvers compute leaves
-the range of floats, and the least share that a device may need, around 1e-163, does not vanish."""
-
-ARRAYS = (
-    "fixed_s",
-    "uplink_bits",
-    "downlink_bits",
-    "uplink_snr_hz",
-    "downlink_full_rate_bps",
-    "uplink_bandwidth_hz",
-)
-"""The fields of a problem that are arrays."""
-
-_MAY_BE_ZERO = frozenset({"fixed_s", "uplink_bits", "downlink_bits"})
-MAY_BE_INFINITE = frozenset({"fixed_s", "downlink_full_rate_bps"})
 
 SYSTEMS: dict[System, str] = {
     "parallel": "all devices work at once",
@@ -82,6 +68,11 @@ class RoundProblem:
         Downlink rate with the whole band, bit/s; infinite where the downlink is neglected.
     uplink_bandwidth_hz : (N,) array
         The whole uplink band, Hz.
+    rician_k : (N, K) array, optional
+        Rician factor, linear, of the small-scale fading over which the uplink's rate is averaged: 0 for Rayleigh
+        fading, infinite, the default, for a link that does not fade within the round.
+    uplink_curve : RateCurve
+        What a ratio carries in the uplink, see :mod:`sfl_env.rounds.curves`; Shannon's bound by default.
     system : {"parallel", "sequence", "synchronised", "deadline"}
         What the length of the round is made of. The solvers are for devices that work at once; where the round is
         another system's, they refuse, since what they prove would not hold there. :meth:`as_parallel` is the
@@ -118,12 +109,16 @@ class RoundProblem:
     uplink_snr_hz: Array  # (N, K)
     downlink_full_rate_bps: Array  # (N, K)
     uplink_bandwidth_hz: Array  # (N,)
+    rician_k: Array = field(default_factory=lambda: np.array(np.inf))  # (N, K), or one number for all
+    uplink_curve: RateCurve = SHANNON
     system: System = "parallel"
 
     def __post_init__(self) -> None:
         require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
         for name in ARRAYS:
             values = real_numbers(name, getattr(self, name), ProblemError).view()
+            if name == "rician_k" and values.ndim == 0:
+                values = np.full(self.uplink_snr_hz.shape, values)
             # It may share memory with an environment's state, or with what has been derived of it already.
             values.flags.writeable = False
             object.__setattr__(self, name, values)
@@ -136,6 +131,7 @@ class RoundProblem:
             "uplink_snr_hz": shape[:2],
             "downlink_full_rate_bps": shape[:2],
             "uplink_bandwidth_hz": shape[:1],
+            "rician_k": shape[:2],
         }
         for name, wanted in expected.items():
             if getattr(self, name).shape != wanted:
@@ -143,39 +139,18 @@ class RoundProblem:
                     f"{name} has shape {getattr(self, name).shape}; beside fixed_s of shape {shape} it has "
                     f"to be {wanted}."
                 )
-        self._check_values()
-
-    def _check_values(self) -> None:
-        for name in ARRAYS:
-            values = getattr(self, name)
-            good = (values >= SMALLEST) & (values <= LARGEST)
-            if np.count_nonzero(good) == good.size:  # nearly always
-                continue
-            if name in _MAY_BE_ZERO:
-                good |= values == 0.0
-            if name in MAY_BE_INFINITE:
-                good |= values == np.inf
-            if not good.all():
-                where = tuple(int(i) for i in np.argwhere(~good)[0])
-                axes = ", ".join(("environment", "device", "cut")[: len(where)])
-                wanted = "0, or " * (name in _MAY_BE_ZERO) + f"from {SMALLEST:g} to {LARGEST:g}"
-                wanted += ", or infinite" * (name in MAY_BE_INFINITE)
-                raise ProblemError(
-                    f"{name}[{', '.join(map(str, where))}] ({axes}) is {values[where]}; it has to be {wanted}."
-                )
-        hopeless = np.isinf(self.fixed_s).all(axis=-1)
-        if hopeless.any():
-            env, device = (int(i) for i in np.argwhere(hopeless)[0])
-            raise ProblemError(
-                f"Device {device} of environment {env} has fixed_s = inf at every cut: none fits its memory. "
-                "Give it more memory or a smaller network."
-            )
+        check_values({name: getattr(self, name) for name in ARRAYS})
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(N, K, C): environments, devices, cuts."""
         n, k, c = self.fixed_s.shape
         return n, k, c
+
+    @cached_property
+    def fading_levels(self) -> Array | None:
+        """(Q, N, K): levels of power that the uplink's rate is averaged over; None where no link fades."""
+        return fading_levels(self.rician_k)
 
     @cached_property
     def needs_band(self) -> NDArray[np.bool_]:
@@ -187,7 +162,8 @@ class RoundProblem:
         """Some of the N rounds."""
         part = object.__new__(RoundProblem)
         # Past __post_init__: what is part of a checked problem needs no second check.
-        vars(part).update({name: getattr(self, name)[index] for name in ARRAYS}, system=self.system)
+        arrays = {name: getattr(self, name)[index] for name in ARRAYS}
+        vars(part).update(arrays, uplink_curve=self.uplink_curve, system=self.system)
         return part
 
     def as_parallel(self) -> "RoundProblem":
@@ -205,7 +181,7 @@ class RoundProblem:
 
     def _changed(self, **fields: Any) -> "RoundProblem":
         changed = object.__new__(RoundProblem)
-        vars(changed).update({name: getattr(self, name) for name in (*ARRAYS, "system")} | fields)
+        vars(changed).update({name: getattr(self, name) for name in FIELDS} | fields)
         return changed
 
     def require_parallel(self, solver: str) -> None:
@@ -247,7 +223,8 @@ class RoundProblem:
         """
         cut, share = self._taken(decision)
         fixed, up, down, needs = self.at_cut(cut)
-        rate = uplink_rate_bps(share, self.uplink_bandwidth_hz[:, None], self.uplink_snr_hz)
+        band_hz, levels = self.uplink_bandwidth_hz[:, None], self.fading_levels
+        rate = uplink_rate_bps(share, band_hz, self.uplink_snr_hz, self.uplink_curve, levels)
         usable = np.where(share > 0.0, share, 1.0)
         latency: Array = fixed + up / rate + down / (usable * self.downlink_full_rate_bps)
         latency[(share == 0.0) & needs] = np.inf

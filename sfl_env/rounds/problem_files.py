@@ -9,13 +9,15 @@ import numpy as np
 
 from sfl_env.checks import require_known, shown
 from sfl_env.errors import ProblemError
-from sfl_env.rounds.problem import ARRAYS, MAY_BE_INFINITE, RoundProblem
+from sfl_env.rounds.curve_files import curve_from_plain, curve_to_plain
+from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.problem_values import ARRAYS, FIELDS, MAY_BE_INFINITE
 from sfl_env.storage.atomic import atomic_output
-from sfl_env.storage.json_text import read_json
+from sfl_env.storage.json_text import parse_json, read_json
 from sfl_env.storage.npz import read_npz
 
-FIELDS = (*ARRAYS, "system")
-"""A file without ``system`` holds rounds in which all devices work at once."""
+_OPTIONAL = ("rician_k", "uplink_curve", "system")
+"""What a file may lack: then links do not fade within the round, carry Shannon's bound, and all work at once."""
 
 
 def read_problem(path: Path | str) -> RoundProblem:
@@ -49,13 +51,15 @@ def read_problem(path: Path | str) -> RoundProblem:
     values = _read(path)
     for name in values:
         require_known(f"field in {path}:", name, FIELDS, ProblemError)
-    missing = [name for name in ARRAYS if name not in values]
+    missing = [name for name in ARRAYS if name not in (*values, *_OPTIONAL)]
     if missing:
         raise ProblemError(f"{path} lacks {', '.join(missing)}.")
     given = {"system": "parallel"} | dict(values)
     if np.ndim(given["fixed_s"]) == 2:
-        given |= {name: np.asarray(given[name])[None] for name in ARRAYS}
+        given |= {name: np.asarray(given[name])[None] for name in ARRAYS if name in given}
     try:
+        if "uplink_curve" in given:
+            given["uplink_curve"] = curve_from_plain(given["uplink_curve"])
         return RoundProblem(**given)
     except ProblemError as error:
         raise ProblemError(f"{path} holds no problem: {error}") from error
@@ -70,14 +74,16 @@ def write_problem(path: Path, problem: RoundProblem) -> None:
         For another ending, or for no rounds at all in JSON, whose empty lists have no shape.
     """
     arrays = {name: getattr(problem, name) for name in ARRAYS}
+    curve = curve_to_plain(problem.uplink_curve)
     if path.suffix == ".npz":
         with atomic_output(path) as partial:
-            np.savez_compressed(partial, **arrays, system=np.array(problem.system))
+            texts = {"system": np.array(problem.system), "uplink_curve": np.array(json.dumps(curve))}
+            np.savez_compressed(partial, **arrays, **texts)  # type: ignore[arg-type]  # no array is called allow_pickle
     elif path.suffix == ".json":
         if not problem.shape[0]:
             raise ProblemError(f"{path} cannot hold a problem of no rounds, whose shape JSON loses; take .npz.")
         plain = {name: _finite_lists(array.tolist()) for name, array in arrays.items()}
-        text = json.dumps({**plain, "system": problem.system}, allow_nan=False)
+        text = json.dumps({**plain, "uplink_curve": curve, "system": problem.system}, allow_nan=False)
         with atomic_output(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
     else:
@@ -89,7 +95,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise ProblemError(f"{shown(str(path))} cannot be read: no file is called so.")
     if path.suffix == ".npz":
         stored: dict[str, Any] = read_npz(path, ProblemError)
-        return stored | {name: str(values) for name, values in stored.items() if values.dtype.kind == "U"}
+        texts = {name: str(values) for name, values in stored.items() if values.dtype.kind == "U"}
+        if "uplink_curve" in texts:
+            texts["uplink_curve"] = parse_json(texts["uplink_curve"], f"uplink_curve in {path}", ProblemError)
+        return stored | texts
     if path.suffix != ".json":
         raise ProblemError(f"{path} has to end in .json or .npz.")
     found = read_json(path, ProblemError)

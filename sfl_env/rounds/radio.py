@@ -1,28 +1,80 @@
 """Rates of the shared band: frequency-division multiple access (FDMA) in both directions."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from sfl_env.arrays import Array, constant
+from sfl_env.rounds.curves import SHANNON, RateCurve
+from sfl_env.rounds.fading_levels import level_weights
 
 SMALLEST_SHARE = 1e-200
 """A share of exactly zero is computed as this one: its rate is as good as zero and no 0/0 appears."""
 
-NATS_PER_BIT = constant(math.log(2.0))
 _SMALLEST_SHARE = constant(SMALLEST_SHARE)
-_HALF, _ONE = constant(0.5), constant(1.0)
 
 
-def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) -> Array:
-    r"""Shannon rate of a device that concentrates its power on the band it holds.
+class Carried(NamedTuple):
+    """What bands that are held carry, on links that fade or not."""
 
-    .. math:: R = b \log_2(1 + p g / (N_0 b)), \quad b = s B
+    sinr: Array  # (N, K) on the band held, or (Q, N, K) at each of Q levels of fading
+    level_efficiency: Array  # bit/s/Hz there, shaped as sinr
+    efficiency: Array  # (N, K) bit/s for each Hz held, the mean over the levels
 
-    The noise grows with the band held, so the rate is concave in the share and saturates at
-    :math:`p g / (N_0 \ln 2)`.
+    def elasticity(self, curve: RateCurve) -> Array:
+        """(N, K): d ln R / d ln b of the uplink rate R on the band b held."""
+        elasticity = curve.elasticity(self.sinr, self.level_efficiency)
+        if elasticity.ndim == self.efficiency.ndim:
+            return elasticity
+        elasticity *= self.level_efficiency
+        mean = mean_over_levels(elasticity)
+        mean /= self.efficiency
+        return mean
+
+
+def carried(held_hz: Array, snr_hz: Array, curve: RateCurve, levels: Array | None) -> Carried:
+    r"""What an uplink carries for each Hz of the band that a device holds.
+
+    The device concentrates its power on the band it holds: on b Hz the ratio is :math:`p g / (N_0 b)`, so the
+    noise grows with the band and each Hz carries less. Small-scale fading within the round is averaged over.
+
+    Parameters
+    ----------
+    held_hz : (N, K) array
+        The band held, above 0, Hz.
+    snr_hz : (N, K) array
+        Received power over the density of noise and interference, p g / N0, Hz.
+    curve : RateCurve
+        What a ratio carries.
+    levels : (Q, N, K) array or None
+        Levels of power that the round averages over, from :func:`~sfl_env.rounds.fading_levels.fading_levels`.
+
+    Examples
+    --------
+    >>> carried(np.array([[1e6]]), np.array([[3e6]]), SHANNON, None).efficiency
+    array([[2.]])
+    """
+    sinr = snr_hz / held_hz
+    if levels is None:
+        efficiency = curve.held_efficiency(sinr)
+        return Carried(sinr, efficiency, efficiency)
+    sinr = levels * sinr
+    efficiency = curve.held_efficiency(sinr)
+    return Carried(sinr, efficiency, mean_over_levels(efficiency))
+
+
+def mean_over_levels(values: Array) -> Array:
+    """Mean (N, K) of values (Q, N, K) at each level of fading."""
+    mean: Array = level_weights().dot(values.reshape(len(values), -1)).reshape(values.shape[1:])
+    return mean
+
+
+def uplink_rate_bps(
+    share: Array, bandwidth_hz: Array | float, snr_hz: Array, curve: RateCurve, levels: Array | None = None
+) -> Array:
+    r"""Rate of a device that concentrates its power on the band it holds.
 
     Parameters
     ----------
@@ -30,8 +82,8 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
         Share of the band, 0 to 1.
     bandwidth_hz : (N, 1) array or float
         The whole uplink band, Hz.
-    snr_hz : (N, K) array
-        Received power over the noise density, p g / N0, Hz.
+    snr_hz, curve, levels
+        As for :func:`carried`.
 
     Returns
     -------
@@ -40,59 +92,12 @@ def uplink_rate_bps(share: Array, bandwidth_hz: Array | float, snr_hz: Array) ->
 
     Examples
     --------
-    >>> float(uplink_rate_bps(np.array([0.5]), 2e6, np.array([3e6]))[0])
+    >>> float(uplink_rate_bps(np.array([0.5]), 2e6, np.array([3e6]), SHANNON)[0])
     2000000.0
     """
-    rate = shannon_rate_nats(np.maximum(share, _SMALLEST_SHARE) * bandwidth_hz, snr_hz)
-    rate /= NATS_PER_BIT
-    return rate
-
-
-def shannon_rate_nats(held_hz: Array, snr_hz: Array) -> Array:
-    """Shannon rate on a band that is held, in nat/s; the band has to be above 0.
-
-    Examples
-    --------
-    >>> float(shannon_rate_nats(np.array([1e6]), np.array([3e6]))[0] / NATS_PER_BIT)
-    2000000.0
-    """
-    rate = snr_hz / held_hz
-    np.log1p(rate, out=rate)
-    rate *= held_hz
-    return rate
-
-
-def rate_elasticity(snr: Array, log_snr: Array) -> Array:
-    r"""Elasticity of the uplink rate to the share, d ln R / d ln s.
-
-    It falls from 1 (band-limited: twice the band, twice the rate) to 0 (power-limited: more band brings
-    nothing) as the signal-to-noise ratio y falls:
-
-    .. math:: 1 - \frac{y}{(1 + y) \ln(1 + y)}
-
-    Parameters
-    ----------
-    snr : (N, K) array
-        Signal-to-noise ratio y on the band held.
-    log_snr : (N, K) array
-        ln(1 + y), which callers have already.
-
-    Returns
-    -------
-    (N, K) array
-        From 0 to 1.
-
-    Examples
-    --------
-    >>> snr = np.array([3.0])
-    >>> rate_elasticity(snr, np.log1p(snr)).round(4)
-    array([0.459])
-    """
-    saturation = snr / (_ONE + snr)
-    # Half the saturation bounds the elasticity from below and is sharp for a tiny SNR, where the difference is
-    # nothing but rounding.
-    elasticity: Array = np.maximum(_ONE - saturation / log_snr, _HALF * saturation)
-    return elasticity
+    held_hz = np.maximum(share, _SMALLEST_SHARE) * bandwidth_hz
+    held_hz *= carried(held_hz, snr_hz, curve, levels).efficiency
+    return held_hz
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class Downlink:
     Parameters
     ----------
     bandwidth_hz, power_w, noise_w_per_hz : float
-        Downlink band, the base station's power over all of it, and the noise density.
+        Downlink band, the base station's power over all of it, and the density of noise and interference.
+    curve : RateCurve
+        What a ratio carries.
 
     Examples
     --------
@@ -116,29 +123,31 @@ class Downlink:
     bandwidth_hz: float
     power_w: float
     noise_w_per_hz: float
+    curve: RateCurve = SHANNON
 
     @cached_property
     def _snr_per_gain(self) -> Array:
         return constant(self.power_w / (self.noise_w_per_hz * self.bandwidth_hz))
 
-    @cached_property
-    def _full_rate_per_nat_bps(self) -> Array:
-        return np.array(self.bandwidth_hz / NATS_PER_BIT)
-
-    def full_rate_bps(self, gain: Array) -> Array:
-        r"""Shannon rate of a device that is given the whole band, :math:`B \log_2(1 + P g / (N_0 B))`.
+    def full_rate_bps(self, gain: Array, levels: Array | None = None) -> Array:
+        r"""Rate of a device that is given the whole band, :math:`B\,e(P g / (N_0 B))`.
 
         Parameters
         ----------
         gain : (N, K) array
-            Linear power gain of the channel.
+            Linear power gain of the channel, without the fading that the round averages over.
+        levels : (Q, N, K) array or None
+            Levels of that fading.
 
         Returns
         -------
         (N, K) array
-            Bit/s.
+            Bit/s; 0 where nothing can be decoded.
         """
-        rate = gain * self._snr_per_gain
-        np.log1p(rate, out=rate)
-        rate *= self._full_rate_per_nat_bps
+        sinr = gain * self._snr_per_gain
+        if levels is None:
+            rate = self.curve.efficiency(sinr)
+        else:
+            rate = mean_over_levels(self.curve.efficiency(levels * sinr))
+        rate *= self.bandwidth_hz
         return rate

@@ -21,7 +21,7 @@ from sfl_env.scenario.accuracy import (
 )
 from sfl_env.scenario.devices import DeviceFields
 from sfl_env.scenario.network import NetworkFields
-from sfl_env.scenario.radio import FadingName, MobilityName, PathLossName, RadioFields
+from sfl_env.scenario.radio import FadingName, MobilityName, PathLossName, RadioFields, RateCurveName
 from sfl_env.scenario.reward import RewardFields
 from sfl_env.scenario.tiers import Schedule, System, TierFields
 
@@ -33,6 +33,7 @@ __all__ = [
     "OptimizerName",
     "PartitionName",
     "PathLossName",
+    "RateCurveName",
     "Scenario",
     "Schedule",
     "Server",
@@ -71,6 +72,11 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
             object.__setattr__(self, item.name, value)
         self._check_devices()
         self._check_tiers()
+        for name in ("uplink_max_sinr_db", "downlink_max_sinr_db"):
+            if self.min_sinr_db >= getattr(self, name):
+                raise ScenarioError(
+                    f"min_sinr_db is {self.min_sinr_db}; it has to be below {name}, {getattr(self, name)}."
+                )
         if self.min_distance_m >= self.cell_radius_m:
             raise ScenarioError(
                 f"min_distance_m is {self.min_distance_m}; it has to be below cell_radius_m, {self.cell_radius_m}."

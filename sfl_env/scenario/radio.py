@@ -5,6 +5,7 @@ from typing import Literal
 
 from sfl_env.scenario.declaring import number, plain
 
+RateCurveName = Literal["truncated-shannon", "shannon"]
 PathLossName = Literal["umi", "uma", "macro"]
 FadingName = Literal["rayleigh", "rician", "none"]
 MobilityName = Literal["static", "random-waypoint", "gauss-markov"]
@@ -21,6 +22,18 @@ class RadioFields:
     base_station_power_w: float = number(10.0, 1e-6, 1e6, "W", "transmit power over the whole downlink band")
     noise_density_dbm_per_hz: float = number(-174.0, -250.0, 0.0, "dBm/Hz", "thermal noise")
     noise_figure_db: float = number(7.0, 0.0, 60.0, "dB", "of the receivers")
+    uplink_noise_rise_db: float = number(3.0, 0.0, 100.0, "dB", "by how much interference lifts the noise, uplink")
+    downlink_noise_rise_db: float = number(3.0, 0.0, 100.0, "dB", "and downlink")
+    rate_curve: RateCurveName = plain(
+        "truncated-shannon",
+        "what a ratio of signal to noise carries: Shannon's bound, or that with attenuation, start and ceiling "
+        "(3GPP TR 38.803)",
+    )
+    uplink_attenuation: float = number(0.4, 1e-6, 1.0, "", "of truncated-shannon, uplink")
+    downlink_attenuation: float = number(0.6, 1e-6, 1.0, "", "and downlink")
+    min_sinr_db: float = number(-10.0, -100.0, 100.0, "dB", "below it truncated-shannon carries nothing")
+    uplink_max_sinr_db: float = number(22.0, -100.0, 200.0, "dB", "truncated-shannon's ceiling, uplink")
+    downlink_max_sinr_db: float = number(30.0, -100.0, 200.0, "dB", "and downlink")
     path_loss: PathLossName = plain("umi", "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
     carrier_hz: float = number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
     cell_radius_m: float = number(60.0, 1.0, 1e5, "m", "devices live within this distance")

@@ -4,6 +4,7 @@ import numpy as np
 
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import round_problem
 from sfl_env.simulation.simulator import Simulator
 
@@ -47,5 +48,6 @@ def nominal_round_latency_s(simulator: Simulator) -> float:
         samples=everywhere(now.samples),
         deepest_cut=now.deepest_cut.max(axis=0, keepdims=True),
         takes_part=None,
+        fading=SmallScaleFading(everywhere(1.0 + now.fading.rician_k) - 1.0),
     )
     return float(solve_exact(round_problem(simulator.workload, simulator.resources, average)).latency_s[0])

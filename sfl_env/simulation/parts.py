@@ -16,6 +16,7 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner
 from sfl_env.rounds.conditions import Resources
+from sfl_env.rounds.curves import RateCurve, Shannon, TruncatedShannon
 from sfl_env.rounds.radio import Downlink
 from sfl_env.rounds.workload import Workload
 from sfl_env.rounds.workload import workload as per_cut_costs
@@ -100,12 +101,19 @@ def resources(scenario: Scenario) -> Resources:
     return Resources(
         uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
         server_flops_per_s=constant(scenario.server_flops_per_s / sharers),
+        uplink_curve=_rate_curve(scenario, scenario.uplink_attenuation, scenario.uplink_max_sinr_db),
     )
 
 
-def noise_w_per_hz(scenario: Scenario) -> float:
-    """Return the density of thermal noise and noise figure together."""
-    return float(10.0 ** ((scenario.noise_density_dbm_per_hz + scenario.noise_figure_db - 30.0) / 10.0))
+def noise_w_per_hz(scenario: Scenario, noise_rise_db: float) -> float:
+    """Return the density of thermal noise, noise figure and interference together."""
+    density_dbm = scenario.noise_density_dbm_per_hz + scenario.noise_figure_db + noise_rise_db
+    return float(10.0 ** ((density_dbm - 30.0) / 10.0))
+
+
+def uplink_noise_w_per_hz(scenario: Scenario) -> float:
+    """Return the density of noise and interference at the base station."""
+    return noise_w_per_hz(scenario, scenario.uplink_noise_rise_db)
 
 
 def downlink(scenario: Scenario) -> Downlink:
@@ -113,7 +121,8 @@ def downlink(scenario: Scenario) -> Downlink:
     return Downlink(
         scenario.downlink_bandwidth_hz or scenario.bandwidth_hz,
         scenario.base_station_power_w,
-        noise_w_per_hz(scenario),
+        noise_w_per_hz(scenario, scenario.downlink_noise_rise_db),
+        _rate_curve(scenario, scenario.downlink_attenuation, scenario.downlink_max_sinr_db),
     )
 
 
@@ -150,6 +159,12 @@ def learner(scenario: Scenario, given: Mapping[str, Any]) -> Learner | None:
     from sfl_env.learning.scenario import ScenarioLearner
 
     return ScenarioLearner(scenario, **training)
+
+
+def _rate_curve(scenario: Scenario, attenuation: float, max_sinr_db: float) -> RateCurve:
+    if scenario.rate_curve == "shannon":
+        return Shannon()
+    return TruncatedShannon(attenuation, scenario.min_sinr_db, max_sinr_db)
 
 
 def _path_loss(scenario: Scenario) -> PathLoss:

@@ -12,6 +12,7 @@ from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.energy import energy_j
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, phase_latency_s, synchronised_latency_s
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
@@ -108,7 +109,7 @@ class Simulator:
         if isinstance(self.population, Population):
             check_types_memory(self.population, scenario, self.workload, self.profile.name)
         self.resources = parts.resources(scenario)
-        self.noise_w_per_hz = parts.noise_w_per_hz(scenario)
+        self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
         self._downlink = parts.downlink(scenario)
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
@@ -132,7 +133,7 @@ class Simulator:
                 devices=devices,
                 samples=samples,
                 deepest_cut=deepest_cut,
-                snr_per_gain_hz=devices.transmit_power_w / self.noise_w_per_hz,
+                snr_per_gain_hz=devices.transmit_power_w / self.uplink_noise_w_per_hz,
                 j_per_sample_flop=samples * devices.energy_j_per_flop,
             ),
             channel=channel,
@@ -163,14 +164,16 @@ class Simulator:
 
     def _conditions(self, state: State, gain: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
+        fading = SmallScaleFading(np.full(gain.shape, np.inf))
         return Conditions(
             snr_per_gain_hz * gain,
-            self._downlink.full_rate_bps(gain),
+            self._downlink.full_rate_bps(gain, fading.levels),
             devices.compute_flops_per_s * state.availability.fraction,
             devices.backward_slowdown,
             samples,
             deepest_cut,
             state.charge > _ZERO if self.has_batteries else None,
+            fading,
         )
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:

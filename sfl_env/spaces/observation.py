@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.spaces.incoming import as_array, floats
 from sfl_env.spaces.view import View
 
@@ -160,14 +161,15 @@ class DeviceRows:
     0    uplink_snr_hz           logarithmic, 1 to 1e15 Hz: received power over noise density
     1    compute_flops_per_s     logarithmic, 1e6 to 1e15: the speed it has free now
     2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band
-    3    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
-    4    backward_slowdown       logarithmic, 0.1 to 100
-    5    samples                 logarithmic, 1 to 1e9: samples a round
-    6    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
-    7    takes_part              1 if the device takes part, else -1 (with batteries only)
-    8    battery_fraction        linear, empty to full (with batteries only)
-    9    energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
-    10   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
+    3    fading_spread           linear, 1 / sqrt(1 + K) of the Rician factor K: 0 (steady) to 1 (Rayleigh)
+    4    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
+    5    backward_slowdown       logarithmic, 0.1 to 100
+    6    samples                 logarithmic, 1 to 1e9: samples a round
+    7    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
+    8    takes_part              1 if the device takes part, else -1 (with batteries only)
+    9    battery_fraction        linear, empty to full (with batteries only)
+    10   energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
+    11   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
     -3   accuracy                linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                    logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s               logarithmic, 1e-3 to 1e9: since the start (accuracy mode only; same in every row)
@@ -181,7 +183,7 @@ class DeviceRows:
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 7 + 4 * self.with_battery + 3 * self.with_learning
+        return 8 + 4 * self.with_battery + 3 * self.with_learning
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -191,11 +193,11 @@ class DeviceRows:
         """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
         now = view.conditions
         rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
-        _EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 4:6])
-        rows[..., 6] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
+        _EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 5:7])
+        rows[..., 7] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
             _ENERGY_SCALES.encode(
-                view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 9:11]
+                view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 10:12]
             )
         return rows
 
@@ -206,10 +208,11 @@ class DeviceRows:
         _ROUND_SCALES.encode(
             now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
         )
-        rows.T[3] = view.progress
+        rows[..., 3] = now.fading.spread * 2.0 - 1.0
+        rows.T[4] = view.progress
         if now.takes_part is not None:
-            rows[..., 7] = now.takes_part * 2.0 - 1.0
-            rows[..., 8] = view.charge * 2.0 - 1.0
+            rows[..., 8] = now.takes_part * 2.0 - 1.0
+            rows[..., 9] = view.charge * 2.0 - 1.0
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
@@ -232,15 +235,16 @@ class DeviceRows:
             )
         rows = floats(rows, "observation", "a row of scaled features for every device")
         _check_scaled(rows)
-        deepest = np.rint((rows[..., 6].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
+        deepest = np.rint((rows[..., 7].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
         return Conditions(
             uplink_snr_hz=_UPLINK_SNR_HZ.decode(rows[..., 0]),
             downlink_full_rate_bps=_DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
             compute_flops_per_s=_COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
-            backward_slowdown=_BACKWARD_SLOWDOWN.decode(rows[..., 4]),
-            samples=SAMPLES.decode(rows[..., 5]),
+            backward_slowdown=_BACKWARD_SLOWDOWN.decode(rows[..., 5]),
+            samples=SAMPLES.decode(rows[..., 6]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
-            takes_part=rows[..., 7] > 0.0 if self.with_battery else None,
+            takes_part=rows[..., 8] > 0.0 if self.with_battery else None,
+            fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
         )
 
 

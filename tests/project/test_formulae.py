@@ -9,28 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sfl_env  # noqa: F401  (registers its ids)
-from sfl_env.optimum.link import make_link
+from sfl_env.optimum.link import Band
+from sfl_env.rounds.curves import SHANNON, Modes, RateCurve, TruncatedShannon
+from sfl_env.rounds.fading_levels import fading_levels
 from sfl_env.rounds.problem import Decision
-from sfl_env.rounds.radio import NATS_PER_BIT, Downlink, shannon_rate_nats, uplink_rate_bps
+from sfl_env.rounds.radio import Downlink, uplink_rate_bps
 
 SHARE = st.floats(1e-6, 1.0)
 BANDWIDTH_HZ = st.floats(1e3, 1e12)
 SNR_HZ = st.floats(1e-3, 1e15)
 
 
-@given(share=SHARE, bandwidth_hz=BANDWIDTH_HZ, snr_hz=SNR_HZ)
+CURVE = st.sampled_from([SHANNON, TruncatedShannon(), Modes((0.0, 10.0), (0.5, 2.0))])
+RICIAN_K = st.sampled_from([0.0, 3.0, np.inf])
+
+
+@given(share=SHARE, bandwidth_hz=BANDWIDTH_HZ, snr_hz=SNR_HZ, curve=CURVE, rician_k=RICIAN_K)
 def test_the_solvers_seconds_per_bit_are_one_over_the_rate(
-    share: float, bandwidth_hz: float, snr_hz: float
+    share: float, bandwidth_hz: float, snr_hz: float, curve: RateCurve, rician_k: float
 ) -> None:
-    shares, snrs = np.array([[share]]), np.array([[snr_hz]])
-    toll = make_link(snrs, np.array([[np.inf]]), np.array([bandwidth_hz])).toll(shares)
-    assert toll.up * uplink_rate_bps(shares, bandwidth_hz, snrs) == pytest.approx(1.0, rel=1e-12)
+    shares, snrs, levels = np.array([[share]]), np.array([[snr_hz]]), fading_levels(np.array([[rician_k]]))
+    toll = Band(snrs, np.array([[np.inf]]), np.array([bandwidth_hz]), curve, levels).link().toll(shares)
+    rate = uplink_rate_bps(shares, bandwidth_hz, snrs, curve, levels)
+    assert toll.up * rate == pytest.approx(1.0, rel=1e-12)
 
 
 @given(bandwidth_hz=BANDWIDTH_HZ, snr_hz=SNR_HZ)
 def test_the_whole_downlink_is_a_band_that_is_held(bandwidth_hz: float, snr_hz: float) -> None:
     rate = Downlink(bandwidth_hz, power_w=snr_hz, noise_w_per_hz=1.0).full_rate_bps(np.array([[1.0]]))
-    held = shannon_rate_nats(np.array([[bandwidth_hz]]), np.array([[snr_hz]])) / NATS_PER_BIT
+    held = uplink_rate_bps(np.array([[1.0]]), bandwidth_hz, np.array([[snr_hz]]), SHANNON)
     assert rate == pytest.approx(held, rel=1e-12)
 
 

@@ -213,7 +213,8 @@ def test_the_bits_that_cross_are_the_bits_that_are_charged(
         np.testing.assert_array_equal(problem.downlink_bits[0, devices, cuts], downlink_bits)
         # And the phases' seconds times the rates.
         share, phase_s = info["bandwidth_share"], info["phase_latency_s"]
-        up_bps = uplink_rate_bps(share, env.scenario.bandwidth_hz, problem.uplink_snr_hz[0])
+        band_hz, levels = env.scenario.bandwidth_hz, problem.fading_levels
+        up_bps = uplink_rate_bps(share[None], band_hz, problem.uplink_snr_hz, problem.uplink_curve, levels)[0]
         np.testing.assert_allclose((phase_s[:, 2] + phase_s[:, 6]) * up_bps, uplink_bits, rtol=1e-12)
         down_bps = share * problem.downlink_full_rate_bps[0]
         np.testing.assert_allclose((phase_s[:, 0] + phase_s[:, 4]) * down_bps, downlink_bits, rtol=1e-12)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfl_baselines import allocate_bandwidth, solve_alternating, solve_exact
-from sfl_env.rounds.problem import LARGEST, SMALLEST, RoundProblem
+from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.problem_values import LARGEST, SMALLEST
 
 LOW, HIGH = np.log10(SMALLEST), np.log10(LARGEST)
 

@@ -7,7 +7,8 @@ import pytest
 
 from sfl_env.errors import ProblemError
 from sfl_env.optimum import solve_in_turn
-from sfl_env.rounds.problem import ARRAYS, Decision, RoundProblem
+from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.rounds.problem_values import ARRAYS
 from tests.sfl_env.optimum.test_joint import random_problem
 
 

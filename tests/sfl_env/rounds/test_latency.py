@@ -10,6 +10,8 @@ import pytest
 from sfl_env import SFLEnv
 from sfl_env.dnn import catalogue
 from sfl_env.rounds.conditions import Conditions, Resources
+from sfl_env.rounds.curves import TruncatedShannon
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s, synchronised_latency_s
 from sfl_env.rounds.workload import workload
 
@@ -32,6 +34,15 @@ ODD_FIELDS: dict[str, Any] = {
     "base_station_power_w": 3.0,
     "noise_density_dbm_per_hz": -170.0,
     "noise_figure_db": 5.0,
+    "uplink_noise_rise_db": 1.0,
+    "downlink_noise_rise_db": 2.0,
+    "rate_curve": "truncated-shannon",
+    "uplink_attenuation": 0.5,
+    "downlink_attenuation": 0.7,
+    "min_sinr_db": -8.0,
+    "uplink_max_sinr_db": 20.0,
+    "downlink_max_sinr_db": 25.0,
+    "fading": "none",
     "server_flops_per_s": 3e12,
 }
 
@@ -76,10 +87,19 @@ def plain_phases(
     noise_w_per_hz = (
         1e-3 * 10 ** (fields["noise_density_dbm_per_hz"] / 10) * 10 ** (fields["noise_figure_db"] / 10)
     )
-    band_hz = share * fields["bandwidth_hz"]
-    up_bps = band_hz * math.log2(1 + power_w * gain / (noise_w_per_hz * band_hz))
+    up_noise, down_noise = (
+        noise_w_per_hz * 10 ** (fields[f"{way}_noise_rise_db"] / 10) for way in ("uplink", "downlink")
+    )
+    least, most_up, most_down = (
+        10 ** (fields[name] / 10) for name in ("min_sinr_db", "uplink_max_sinr_db", "downlink_max_sinr_db")
+    )
+    band_hz = min(share * fields["bandwidth_hz"], power_w * gain / (up_noise * least))
+    up_sinr = min(power_w * gain / (up_noise * band_hz), most_up)
+    up_bps = band_hz * fields["uplink_attenuation"] * math.log2(1 + up_sinr)
     down_hz = fields["downlink_bandwidth_hz"]
-    down_bps = share * down_hz * math.log2(1 + fields["base_station_power_w"] * gain / (noise_w_per_hz * down_hz))
+    down_sinr = min(fields["base_station_power_w"] * gain / (down_noise * down_hz), most_down)
+    assert down_sinr > least
+    down_bps = share * down_hz * fields["downlink_attenuation"] * math.log2(1 + down_sinr)
     whole = cut == profile.num_cuts - 1
     model_bits = (profile.device_parameters[cut] + profile.device_buffers[cut]) * fields["parameter_bits"]
     gradient_bits = profile.smashed_elements[cut] * fields["activation_bits"]
@@ -107,13 +127,14 @@ def conditions(rng: np.random.Generator, shape: tuple[int, int]) -> Conditions:
         samples=rng.integers(1, 500, shape).astype(float),
         deepest_cut=np.full(shape, 9),
         takes_part=None,
+        fading=SmallScaleFading(rng.exponential(3.0, shape)),
     )
 
 
 NOW = conditions(np.random.default_rng(0), (3, 5))
 CUT = np.random.default_rng(1).integers(0, 9, (3, 5))
 SHARE = np.random.default_rng(2).dirichlet(np.ones(5), 3)
-RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12)
+RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon())
 FORMATS: dict[str, Any] = {"activation_bits": 16, "parameter_bits": 16, "label_bits": 16, "optimizer_slots": 1}
 
 

@@ -13,7 +13,9 @@ from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.optimum import solve_exact
 from sfl_env.rounds.conditions import Conditions, Resources
+from sfl_env.rounds.curves import TruncatedShannon
 from sfl_env.rounds.energy import energy_j
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, phase_latency_s, round_problem
 from sfl_env.rounds.problem import Decision
 from sfl_env.rounds.workload import Workload, workload
@@ -22,7 +24,7 @@ from tests.sfl_env.profiles import odd, profiles
 
 K = 5
 FORMATS: dict[str, Any] = {"activation_bits": 16, "parameter_bits": 32, "label_bits": 8, "optimizer_slots": 1}
-RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12)
+RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon())
 COMPUTING = [PHASES.index(name) for name in ("device_forward", "server_compute", "device_backward")]
 SEVERAL: dict[str, Any] = {"batch_size": 24, "batch_size_spread": 3.0, "local_iterations": 7}
 
@@ -112,6 +114,7 @@ def conditions(rng: np.random.Generator, samples: float) -> Conditions:
         samples=np.full(shape, samples),
         deepest_cut=np.full(shape, 9),
         takes_part=None,
+        fading=SmallScaleFading(rng.exponential(3.0, shape)),
     )
 
 
@@ -186,7 +189,13 @@ def test_devices_in_a_batch_of_environments_pay_like_those_of_one() -> None:
     now = envs.episodes.now.true
     infos = envs.step(actions)[-1]
     for n in range(3):
-        alone = Conditions._make(None if values is None else values[n : n + 1] for values in now)
+        *arrays, fading = now
+        alone = Conditions._make(
+            [
+                *(None if values is None else values[n : n + 1] for values in arrays),
+                SmallScaleFading(fading.rician_k[n : n + 1]),
+            ]
+        )
         simulator = envs.episodes.simulator
         phases = phase_latency_s(
             simulator.workload,

@@ -12,7 +12,8 @@ import sfl_env
 from sfl_baselines import allocate_bandwidth, solve_alternating, solve_exact, solve_in_turn
 from sfl_env.errors import DecisionError, ProblemError
 from sfl_env.rounds.numbers import cut_indices, real_numbers
-from sfl_env.rounds.problem import ARRAYS, LARGEST, SHARE_SUM_TOLERANCE, SMALLEST, Decision, RoundProblem
+from sfl_env.rounds.problem import SHARE_SUM_TOLERANCE, Decision, RoundProblem
+from sfl_env.rounds.problem_values import ARRAYS, LARGEST, SMALLEST
 
 
 def arrays(n: int = 1, k: int = 2, c: int = 3) -> dict[str, Any]:

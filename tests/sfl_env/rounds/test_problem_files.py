@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sfl_env.errors import ProblemError
-from sfl_env.rounds.problem import ARRAYS, RoundProblem
+from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.problem_files import read_problem, write_problem
+from sfl_env.rounds.problem_values import ARRAYS
 from sfl_env.scenario import System
 from tests.sfl_env.rounds.test_problem import arrays
 

@@ -157,7 +157,9 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
         assert info["latency_s"] == pytest.approx(info["device_latency_s"].sum(), rel=1e-12)
         assert (info["bandwidth_share"] == 1.0).all()
         work, cut = simulator.workload, info["cut"]
-        up_bps = uplink_rate_bps(np.ones(K), env.scenario.bandwidth_hz, now.uplink_snr_hz[0])
+        curve, levels = simulator.resources.uplink_curve, now.fading.levels
+        band_hz = env.scenario.bandwidth_hz
+        up_bps = uplink_rate_bps(np.ones((1, K)), band_hz, now.uplink_snr_hz, curve, levels)[0]
         down_bps, samples = now.downlink_full_rate_bps[0], now.samples[0]
         server_s = samples * work.server_flops[cut] / env.scenario.server_flops_per_s
         model_bits = work.model_bits[cut]

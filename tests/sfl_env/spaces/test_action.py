@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sfl_env import Decision, DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.spaces.action import ContinuousAction, DiscreteAction
 from sfl_env.spaces.parts import ACTION_MODES
 
@@ -18,7 +19,9 @@ MODES = tuple(ACTION_MODES)
 def everyone(n: int, k: int, num_cuts: int, takes_part: np.ndarray | None = None) -> Conditions:
     """Conditions in which every cut fits."""
     ones = np.ones((n, k))
-    return Conditions(ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), takes_part)
+    return Conditions(
+        ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), takes_part, SmallScaleFading(ones)
+    )
 
 
 @st.composite

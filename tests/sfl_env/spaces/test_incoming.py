@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.parts import ACTION_MODES
 
@@ -140,7 +141,7 @@ def test_extremes_of_every_type_are_what_their_values_are(name: str, data: st.Da
         some += [np.nan, np.inf, -np.inf, limits.tiny, float(np.nextafter(dtype.type(1), dtype.type(0)))]
     values = np.array(data.draw(st.lists(st.sampled_from(some), min_size=4, max_size=4)), dtype).reshape(1, 2, 2)
     encoder, ones = ContinuousAction(5), np.ones((1, 2))
-    seen = Conditions(ones, ones, ones, ones, ones, np.full((1, 2), 4), None)
+    seen = Conditions(ones, ones, ones, ones, ones, np.full((1, 2), 4), None, SmallScaleFading(ones))
     exact = values.astype(np.float64)
     if (np.abs(exact) <= 1.0).all():
         expected, found = encoder.decode(exact, seen), encoder.decode(values, seen)

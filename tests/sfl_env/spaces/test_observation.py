@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
-from sfl_env.rounds.problem import ARRAYS
+from sfl_env.rounds.problem_values import ARRAYS
 from sfl_env.spaces.observation import LogScale, LogScales
 from tests.ids import BATCHED_IDS
 

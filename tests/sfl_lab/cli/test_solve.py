@@ -12,7 +12,8 @@ from sfl_baselines.environments import make_batch
 from sfl_env import RoundProblem
 from sfl_env.dnn import catalogue
 from sfl_env.errors import ProblemError
-from sfl_env.rounds.problem_files import FIELDS, read_problem, write_problem
+from sfl_env.rounds.problem_files import read_problem, write_problem
+from sfl_env.rounds.problem_values import FIELDS
 from sfl_lab.cli import main
 
 
