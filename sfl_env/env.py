@@ -114,7 +114,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
         The action space.
     info_optimum : bool
         Adds the optimum of every round to the infos, at the price of solving it. Not with
-        ``synchronised_phases``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.
+        ``barriers``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.
     scenario : Scenario, optional
         The system; fields given as keywords override it.
     preset : mapping, optional

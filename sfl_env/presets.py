@@ -67,7 +67,8 @@ PRESETS: Mapping[str, Preset] = {
         {"battery_j": 2_000.0, "dropout_weight": 3.0},
     ),
     "SFL-Barrier-v0": Preset(
-        "every phase waits for all devices, the server takes their jobs in turn", {"synchronised_phases": True}
+        "devices wait for each other between AdaptSFL's five stages, the server takes their jobs in turn",
+        {"barriers": "adaptsfl"},
     ),
     "SFL-Accuracy-v0": Preset(
         "every step trains a small network on handwritten digits until its test accuracy is 95 %",

@@ -9,6 +9,7 @@ from sfl_env.devices.population import Population
 from sfl_env.episodes import Episodes
 from sfl_env.render.picture import RoundPicture, schedule
 from sfl_env.rounds.latency import PHASES
+from sfl_env.rounds.stages import STAGES
 
 
 def picture_of(episodes: Episodes, info: Mapping[str, Any] | None) -> RoundPicture:
@@ -29,7 +30,7 @@ def picture_of(episodes: Episodes, info: Mapping[str, Any] | None) -> RoundPictu
     if info is None:
         return _no_round(episodes)
     simulator = episodes.simulator
-    start_s, duration_s = schedule(info["phase_latency_s"], synchronised=episodes.scenario.synchronised_phases)
+    start_s, duration_s = schedule(info["phase_latency_s"], STAGES[episodes.scenario.barriers])
     return RoundPicture(
         heading=f"Round {int(episodes.now.state.round[0])}",
         latency_s=float(info["latency_s"]),

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.rounds.latency import SERVER_COMPUTE
+from sfl_env.rounds.stages import Stages
 
 _TOGETHER = 1e-6  # ends that differ by less than this, relatively, are the same
 
@@ -67,15 +68,15 @@ class RoundPicture:
         return self.optimal_latency_s is not None and self.optimal_latency_s < self.latency_s * (1.0 - _TOGETHER)
 
 
-def schedule(phase_latency_s: Array, *, synchronised: bool) -> tuple[Array, Array]:
+def schedule(phase_latency_s: Array, stages: Stages) -> tuple[Array, Array]:
     """Return when each device's phases begin and how long they take.
 
     Parameters
     ----------
     phase_latency_s : (K, 7) array
         Seconds of each device's phases, as in ``info["phase_latency_s"]``.
-    synchronised : bool
-        Whether each phase waits for all devices, and the server takes their jobs in turn at full speed.
+    stages : Stages
+        Those of :data:`sfl_env.rounds.stages.STAGES` in which devices wait for each other, if any.
 
     Returns
     -------
@@ -84,17 +85,21 @@ def schedule(phase_latency_s: Array, *, synchronised: bool) -> tuple[Array, Arra
 
     Examples
     --------
-    >>> start_s, duration_s = schedule(np.array([[1.0] * 7, [2.0] * 7]), synchronised=False)
+    >>> start_s, duration_s = schedule(np.array([[1.0] * 7, [2.0] * 7]), stages=())
     >>> start_s[1]
     array([ 0.,  2.,  4.,  6.,  8., 10., 12.])
     """
     duration = np.array(phase_latency_s, dtype=np.float64)
-    if not synchronised:
+    if not stages:
         return np.cumsum(duration, axis=-1) - duration, duration
     # The times charge each job at the server's K-th part; in turn each has all of it.
     duration[:, SERVER_COMPUTE] /= len(duration)
-    phase_s = duration.max(axis=0)
-    phase_s[SERVER_COMPUTE] = duration[:, SERVER_COMPUTE].sum()
-    start = np.tile(np.cumsum(phase_s) - phase_s, (len(duration), 1))
-    start[:, SERVER_COMPUTE] += np.cumsum(duration[:, SERVER_COMPUTE]) - duration[:, SERVER_COMPUTE]
+    start, began = np.zeros_like(duration), 0.0
+    for stage in stages:
+        ended = np.full(len(duration), began)
+        for phase in stage:
+            turn = np.cumsum(duration[:, phase]) - duration[:, phase] if phase == SERVER_COMPUTE else 0.0
+            start[:, phase] = ended + turn
+            ended = start[:, phase] + duration[:, phase]
+        began = float(ended.max())
     return start, duration

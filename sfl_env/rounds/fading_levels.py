@@ -81,11 +81,11 @@ def fading_levels(rician_k: Array) -> Array | None:
     Examples
     --------
     >>> fading_levels(np.array([[0.0, 8.0, np.inf]]))[:, 0].round(2)
-    array([[0.01, 0.22, 1.  ],
-           [0.15, 0.58, 1.  ],
-           [0.69, 0.96, 1.  ],
-           [2.  , 1.48, 1.  ],
-           [5.05, 2.53, 1.  ]])
+    array([[0.01, 0.16, 1.  ],
+           [0.15, 0.51, 1.  ],
+           [0.69, 0.95, 1.  ],
+           [2.  , 1.51, 1.  ],
+           [5.05, 2.41, 1.  ]])
     >>> fading_levels(np.array([[np.inf]])) is None
     True
     """

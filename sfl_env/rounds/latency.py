@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array, constant, row_maxima
+from sfl_env.arrays import Array, constant
 from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.radio import SMALLEST_SHARE, carried
@@ -98,18 +98,6 @@ def _whatever_the_samples_s(
         work.server_flops_per_round.take(cut) / resources.server_flops_per_s,
         work.device_backward_flops_per_round.take(cut) * (now.backward_slowdown / now.compute_flops_per_s),
     )
-
-
-def synchronised_latency_s(phases: Array) -> Array:
-    """(N,): the round where every phase waits for all devices and the server takes their jobs in turn.
-
-    The phase times charge each device's job at the server's K-th part, so in turn at full speed the jobs
-    take the mean of these times.
-    """
-    per_phase = row_maxima(phases.reshape(-1, phases.shape[-1])).reshape(phases.shape[:-1])
-    per_phase[SERVER_COMPUTE] = phases[SERVER_COMPUTE].mean(axis=-1)
-    latency: Array = per_phase.sum(axis=0)
-    return latency
 
 
 class BandDemand(NamedTuple):

@@ -23,9 +23,10 @@ from sfl_env.scenario.devices import DeviceFields
 from sfl_env.scenario.network import NetworkFields
 from sfl_env.scenario.radio import FadingName, MobilityName, PathLossName, RadioFields, RateCurveName
 from sfl_env.scenario.reward import RewardFields
-from sfl_env.scenario.tiers import Schedule, System, TierFields
+from sfl_env.scenario.tiers import Barriers, Schedule, System, TierFields
 
 __all__ = [
+    "Barriers",
     "DatasetName",
     "FadingName",
     "MobilityName",
@@ -101,10 +102,10 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
                 f"batch_size_spread is {self.batch_size_spread}; in accuracy mode it has to be 1, as every device "
                 "trains on mini-batches of batch_size."
             )
-        if self.synchronised_phases and (self.schedule == "sequence" or self.deadline_s is not None):
+        if self.barriers != "none" and (self.schedule == "sequence" or self.deadline_s is not None):
             raise ScenarioError(
-                "synchronised_phases goes with schedule='parallel' and no deadline_s: devices that wait for each "
-                "other in every phase finish together."
+                f"barriers={self.barriers!r} goes with schedule='parallel' and no deadline_s: devices that "
+                "wait for each other in every stage finish together."
             )
 
     @property
@@ -138,7 +139,7 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
         """
         if self.deadline_s is not None:
             return "deadline"
-        return "synchronised" if self.synchronised_phases else self.schedule
+        return self.schedule if self.barriers == "none" else "staged"
 
     @property
     def optimum_is_known(self) -> bool:

@@ -7,9 +7,11 @@ from sfl_env.scenario.declaring import number, plain
 
 Schedule = Literal["parallel", "sequence"]
 
-System = Literal["parallel", "sequence", "synchronised", "deadline"]
+Barriers = Literal["none", "adaptsfl", "every-phase"]
+
+System = Literal["parallel", "sequence", "staged", "deadline"]
 """What the length of a round is made of: the slowest of devices that work at once, all devices in turn, the
-slowest of each phase, or whoever is in time."""
+slowest of each stage, or whoever is in time."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,11 @@ class TierFields:
     battery_j: float | None = number(
         None, 1e-9, 1e12, "J", "battery at the start; an empty device leaves; None: mains-powered"
     )
-    synchronised_phases: bool = plain(
-        False, "each phase waits for all devices and the server takes their jobs in turn"
+    barriers: Barriers = plain(
+        "none",
+        "where devices wait for each other within a round, while the server takes their jobs in turn: nowhere, "
+        "between AdaptSFL's five stages (model down; forward and upload; server; download and backward; model "
+        "up), or after every phase",
     )
     schedule: Schedule = plain(
         "parallel",

@@ -13,9 +13,10 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.energy import energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
-from sfl_env.rounds.latency import PHASES, phase_latency_s, synchronised_latency_s
+from sfl_env.rounds.latency import PHASES, phase_latency_s
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
+from sfl_env.rounds.stages import STAGES, staged_latency_s
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
@@ -87,6 +88,7 @@ class Simulator:
     ) -> None:
         self.scenario = scenario
         self._in_turn = scenario.schedule == "sequence"
+        self._stages = STAGES[scenario.barriers]
         if profile is not None:
             probe_profile(profile)
         if channel is not None:
@@ -207,8 +209,8 @@ class Simulator:
             charge = charge - energy * self._charge_per_j
             np.maximum(charge, _ZERO, out=charge)
         device_latency = _ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
-        if self.scenario.synchronised_phases:
-            latency = synchronised_latency_s(phases)
+        if self._stages:
+            latency = staged_latency_s(phases, self._stages)
         elif self._in_turn:
             latency = np.add.reduce(device_latency, axis=-1)
         else:

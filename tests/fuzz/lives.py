@@ -20,7 +20,7 @@ SYSTEMS: tuple[dict[str, Any], ...] = (
     {},
     {"battery_j": 500.0},
     {"csi_delay_rounds": 2},
-    {"synchronised_phases": True},
+    {"barriers": "adaptsfl"},
     {"schedule": "sequence"},
     {"deadline_s": 5.0},
     {"info_optimum": True},

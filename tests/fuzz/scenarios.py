@@ -33,7 +33,7 @@ LEARNT = {"num_devices": 6, "batch_size": 32, "local_iterations": 2, "shards_per
 
 CONTRADICTIONS = (
     r"min_distance_m is .* below cell_radius_m",
-    r"synchronised_phases goes with",
+    r"barriers=.* goes with",
     r"of memory, too little for the first cut",
     r"device_types needs a type whose entry in device_weights is above 0",
     r"network cannot be trained on '.*', whose samples have shape",
@@ -220,7 +220,7 @@ def _reconcile(fields: dict[str, Any]) -> None:
     """Take back most of what values that are each in their range contradict each other in."""
     if fields.get("min_distance_m", 10.0) >= fields.get("cell_radius_m", 60.0) or "min_distance_m" in fields:
         fields["min_distance_m"] = min(fields.get("min_distance_m", 10.0), 0.5 * fields.get("cell_radius_m", 20.0))
-    if fields.get("synchronised_phases"):
+    if fields.get("barriers", "none") != "none":
         fields.pop("schedule", None)
         fields.pop("deadline_s", None)
 

@@ -20,7 +20,7 @@ from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
 
 IDS = sorted(BATCHED_IDS)
-LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("synchronised_phases")]
+LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("barriers")]
 IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
 DECIDING = [name for name in IN_PARALLEL if name != "random"]
 """Baselines that look at what they decide about."""
@@ -254,9 +254,9 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
     assert (seconds["sequential"] < seconds["exact"]).any()
 
 
-@pytest.mark.parametrize("mode", ["parallel", "synchronised"])
-def test_split_learning_is_not_played_where_devices_work_at_once(mode: str) -> None:
-    env = gym.make("SFL-v0", synchronised_phases=mode == "synchronised")
+@pytest.mark.parametrize("barriers", ["none", "adaptsfl"])
+def test_split_learning_is_not_played_where_devices_work_at_once(barriers: str) -> None:
+    env = gym.make("SFL-v0", barriers=barriers)
     with pytest.raises(PolicyError, match="'sequential' is for schedule='sequence'"):
         sfl_baselines.make("sequential", env)
 

@@ -449,7 +449,7 @@ def toy(classes: int = 3) -> TensorData:
         ({"partition": "dirichelt"}, ScenarioError, "did you mean 'dirichlet'"),
         ({"server": "share"}, ScenarioError, "did you mean 'shared'"),
         ({"target_accuracy": 95}, ScenarioError, "target_accuracy is 95; it has to be a number from 0 to 1"),
-        ({"synchronised_phases": True, "deadline_s": 3.0}, ScenarioError, "synchronised_phases goes with"),
+        ({"barriers": "adaptsfl", "deadline_s": 3.0}, ScenarioError, "barriers='adaptsfl' goes with"),
         ({"info_optimum": True, "schedule": "sequence"}, ScenarioError, "info_optimum is not available with"),
         ({"learning_rte": 0.1}, ScenarioError, r"'learning_rte' \(did you mean 'learning_rate'\?\)"),
     ],

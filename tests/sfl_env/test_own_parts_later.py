@@ -207,7 +207,7 @@ WRONG_DECISIONS: dict[str, Callable[[Decision], Any]] = {
 
 
 @pytest.mark.parametrize("late", WRONG_DECISIONS.values(), ids=WRONG_DECISIONS)
-@pytest.mark.parametrize("fields", [{}, {"schedule": "sequence"}, {"synchronised_phases": True}], ids=str)
+@pytest.mark.parametrize("fields", [{}, {"schedule": "sequence"}, {"barriers": "adaptsfl"}], ids=str)
 def test_decisions_that_are_wrong_later_are_named(
     late: Callable[[Decision], Any], fields: Mapping[str, Any]
 ) -> None:

@@ -82,7 +82,8 @@ def test_an_unknown_choice_lists_the_known_ones(name: str) -> None:
         ({"device_types": ["laptop"], "device_weights": [-1.0]}, r"device_weights\[0\] is -1.0; .*at least 0"),
         ({"availability_levels": []}, "availability_levels is empty"),
         ({"availability_levels": [0.5, 1.5]}, r"availability_levels\[1\] is 1.5"),
-        ({"synchronised_phases": 1}, "synchronised_phases is 1; it has to be True or False"),
+        ({"frozen_weights_travel": 1}, "frozen_weights_travel is 1; it has to be True or False"),
+        ({"barriers": "adaptsf"}, "did you mean 'adaptsfl'"),
         ({"model": 3}, "model is 3; it has to be a string"),
         ({"min_distance_m": 50.0, "cell_radius_m": 40.0}, "min_distance_m is 50.0; it has to be below"),
     ],
@@ -103,7 +104,7 @@ def test_fields_that_do_not_fit_are_refused(fields: dict[str, Any], message: str
         ({"action_mode": "cuts"}, r"action_mode is 'cuts'; .*continuous, cut, discrete.*did you mean 'cut'"),
         ({"device_types": ["raspberry"], "device_weights": [1]}, "did you mean 'raspberry-pi-4'"),
         ({"model": "resnet19"}, "did you mean 'resnet1"),
-        ({"info_optimum": True, "synchronised_phases": True}, "info_optimum is not available"),
+        ({"info_optimum": True, "barriers": "every-phase"}, "info_optimum is not available"),
     ],
 )
 def test_gym_make_passes_the_message_on(fields: dict[str, Any], message: str) -> None:

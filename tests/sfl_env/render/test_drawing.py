@@ -1,5 +1,6 @@
 """A round is shown as a timeline of every device's phases, in an array of pixels or in a window."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,12 +19,13 @@ from sfl_env.errors import RenderError
 from sfl_env.render import RoundPicture, draw_round, draw_rounds, picture_of, schedule
 from sfl_env.render.drawing import PHASE_COLOURS
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE
+from sfl_env.rounds.stages import STAGES
 
 
 def picture(num_devices: int = 4, **changes: Any) -> RoundPicture:
     rng = np.random.default_rng(num_devices)
     phases = rng.exponential(size=(num_devices, 7))
-    start_s, duration_s = schedule(phases, synchronised=False)
+    start_s, duration_s = schedule(phases, stages=())
     values: dict[str, Any] = {
         "heading": "Round 3",
         "latency_s": float(phases.sum(axis=1).max()),
@@ -76,7 +78,7 @@ def test_the_straggler_ends_where_the_round_ends() -> None:
 
 
 def test_of_devices_that_finish_together_none_is_blamed() -> None:
-    start_s, duration_s = schedule(np.array([[1.0] * 7, [0.5] * 7, [1.0 + 1e-12] * 7]), synchronised=False)
+    start_s, duration_s = schedule(np.array([[1.0] * 7, [0.5] * 7, [1.0 + 1e-12] * 7]), stages=())
     shown = picture(3, latency_s=7.0, start_s=start_s, duration_s=duration_s)
     assert shown.stragglers == (0, 2)
     assert "round ends (2 devices together)" in texts(drawn(shown))
@@ -157,7 +159,7 @@ def test_device_and_cut_columns_do_not_overlap() -> None:
 def test_an_idle_device_is_said_to_take_no_part() -> None:
     phases = np.ones((3, 7))
     phases[1] = 0.0
-    start_s, duration_s = schedule(phases, synchronised=False)
+    start_s, duration_s = schedule(phases, stages=())
     shown = picture(3, start_s=start_s, duration_s=duration_s, bandwidth_share=np.array([0.5, 0.0, 0.5]))
     found = texts(drawn(shown))
     assert found.count("takes no part") == 1
@@ -179,19 +181,20 @@ def test_the_colours_differ_in_every_kind_of_colour_vision() -> None:
 
 def test_independent_phases_follow_each_other_without_a_gap() -> None:
     phases = np.random.default_rng(0).exponential(size=(5, 7))
-    start, duration = schedule(phases, synchronised=False)
+    start, duration = schedule(phases, stages=())
     np.testing.assert_array_equal(duration, phases)
     np.testing.assert_allclose(start[:, 1:], (start + duration)[:, :-1])
 
 
-def test_synchronised_phases_wait_for_all_and_the_server_takes_jobs_in_turn() -> None:
+def test_stages_wait_for_all_and_the_server_takes_jobs_in_turn() -> None:
     env = gym.make("SFL-Barrier-v0", num_devices=5)
     env.reset(seed=0)
     *_, info = env.step(np.zeros((5, 2), np.float32))
-    start, duration = schedule(info["phase_latency_s"], synchronised=True)
+    start, duration = schedule(info["phase_latency_s"], STAGES["adaptsfl"])
     end = start + duration
     assert end.max() == pytest.approx(info["latency_s"], rel=1e-12)
-    assert (start[:, 1:] >= end[:, :-1].max(axis=0) - 1e-12).all()
+    for before, after in itertools.pairwise(STAGES["adaptsfl"]):
+        assert (start[:, after[0]] >= end[:, before[-1]].max() - 1e-12).all()
     np.testing.assert_allclose(start[1:, SERVER_COMPUTE], end[:-1, SERVER_COMPUTE])
 
 

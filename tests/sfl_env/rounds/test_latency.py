@@ -12,8 +12,10 @@ from sfl_env.dnn import catalogue
 from sfl_env.rounds.conditions import Conditions, Resources
 from sfl_env.rounds.curves import TruncatedShannon
 from sfl_env.rounds.fading_levels import SmallScaleFading
-from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s, synchronised_latency_s
+from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
+from sfl_env.rounds.stages import STAGES, staged_latency_s
 from sfl_env.rounds.workload import workload
+from sfl_env.scenario import Barriers
 
 COMMUNICATION = tuple(
     PHASES.index(name) for name in ("model_download", "smashed_upload", "gradient_download", "model_upload")
@@ -199,18 +201,21 @@ def test_the_whole_network_on_the_device_needs_no_server_and_no_smashed_data() -
         assert (found[PHASES.index(name)] == 0.0).all()
 
 
-def test_synchronised_rounds_add_the_slowest_of_each_phase_and_all_server_jobs_in_turn() -> None:
+@pytest.mark.parametrize("barriers", ["adaptsfl", "every-phase"])
+def test_rounds_in_stages_add_the_slowest_of_each_stage_and_all_server_jobs_in_turn(barriers: Barriers) -> None:
     found = phases()
+    stages = STAGES[barriers]
+    assert [phase for stage in stages for phase in stage] == list(range(len(PHASES)))
     num_devices = found.shape[-1]
     expected = []
     for env in range(found.shape[1]):
         total = 0.0
-        for phase in range(len(PHASES)):
-            times = [found[phase, env, k] for k in range(num_devices)]
+        for stage in stages:
+            times = [sum(found[phase, env, k] for phase in stage) for k in range(num_devices)]
             # A job at the server's K-th part takes K times as long as at its full speed.
-            total += sum(t / num_devices for t in times) if phase == SERVER_COMPUTE else max(times)
+            total += sum(t / num_devices for t in times) if stage == (SERVER_COMPUTE,) else max(times)
         expected.append(total)
-    np.testing.assert_allclose(synchronised_latency_s(found), expected, rtol=1e-13)
+    np.testing.assert_allclose(staged_latency_s(found, stages), expected, rtol=1e-13)
 
 
 def test_profiles_of_ones_own_are_charged_like_stored_ones() -> None:

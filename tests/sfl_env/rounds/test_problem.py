@@ -38,7 +38,7 @@ def problem_of(env_fields: dict[str, Any]) -> RoundProblem:
 SYSTEMS: dict[str, dict[str, Any]] = {
     "parallel": {},
     "sequence": {"schedule": "sequence"},
-    "synchronised": {"synchronised_phases": True},
+    "staged": {"barriers": "adaptsfl"},
     "deadline": {"deadline_s": 5.0},
 }
 
@@ -73,7 +73,7 @@ def test_split_learning_has_an_optimum_of_its_own() -> None:
         solve_in_turn(problem.as_parallel())
 
 
-@pytest.mark.parametrize("system", ["synchronised", "deadline"])
+@pytest.mark.parametrize("system", ["staged", "deadline"])
 def test_lengths_that_do_not_follow_from_the_numbers_are_not_given(system: str) -> None:
     problem = problem_of(SYSTEMS[system])
     with pytest.raises(ProblemError, match=system):

@@ -128,7 +128,7 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.Captu
     [
         (["schedule=sequence"], ["The optimal round in turn: 22.82", "no decision is faster"]),
         (
-            ["synchronised_phases=true"],
+            ["barriers=every-phase"],
             ["The surrogate's round: 14.5929 s", "takes 26.1783 s", "Nothing is proven"],
         ),
         (["deadline_s=5"], ["surrogate", "0 of 10 devices take part", "Nothing is proven"]),
@@ -150,7 +150,7 @@ def test_a_proof_is_printed_of_the_environments_own_problem_alone(
     assert all(bound is not None for bound in bounds) == (fields in ([], ["schedule=sequence"]))
 
 
-@pytest.mark.parametrize("system", ["sequence", "synchronised", "deadline"])
+@pytest.mark.parametrize("system", ["sequence", "staged", "deadline"])
 def test_files_of_other_systems_are_no_proofs_either(
     problem: RoundProblem, system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

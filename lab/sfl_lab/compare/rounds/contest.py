@@ -70,9 +70,9 @@ class RoundResults:
     def notes(self) -> list[str]:
         """Return sentences to be printed below the table."""
         found = []
-        if self.scenario.synchronised_phases:
+        if self.scenario.barriers != "none":
             found.append(
-                "No optimum is known for synchronised phases: rounds are compared to a lower bound (no waiting, "
+                "No optimum is known for rounds in stages: they are compared to a lower bound (no waiting, "
                 "and a server that takes no time) that need not be reachable."
             )
         not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be shorter."
