@@ -96,7 +96,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``cut_limited`` | (K,) | whether a deeper cut was asked for than fits | False |
     | ``bandwidth_share`` | (K,) | share of the band | NaN |
     | ``energy_j`` | (K,) | each device's energy | NaN |
-    | ``takes_part`` | (K,) | whether the device is in the round's average; with batteries or a deadline | False |
+    | ``takes_part`` | (K,) | whether the device is in the round's average: reached, charged and in time | False |
     | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far | of the fresh model, and 0 |
     | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |

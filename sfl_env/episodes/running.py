@@ -159,11 +159,9 @@ class Episodes:
 
     def start_infos(self, n: int) -> dict[str, Any]:
         """Return what infos of n episodes hold before a round: its keys, NaN for numbers that it would give."""
-        now = self.now
         return no_round_infos(
             (n, self.scenario.num_devices),
             self._names_of_terms(),
-            with_takes_part=now.true.takes_part is not None or self.scenario.deadline_s is not None,
             with_optimum=self.info_optimum,
         )
 
@@ -224,16 +222,16 @@ class Episodes:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
         truncated = state.round >= self._max_rounds
-        return Transition(observation, reward, self._terminated(true, learning), truncated, infos)
+        return Transition(observation, reward, self._terminated(state, learning), truncated, infos)
 
-    def _terminated(self, true: Conditions, learning: Progress | None) -> NDArray[np.bool_]:
+    def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
         if learning is not None and self.scenario.target_accuracy is not None:
             reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
             if reached.any():
                 return reached
-        if true.takes_part is None:
+        if not self.simulator.has_batteries:
             return np.zeros(self.n, dtype=np.bool_)
-        return np.asarray(~true.takes_part.any(axis=-1))
+        return np.asarray(~(state.charge > 0.0).any(axis=-1))
 
     def weights(self) -> Any:
         """Return the weights of the network that is trained.

@@ -34,3 +34,4 @@ class Resources(NamedTuple):
     uplink_bandwidth_hz: float | Array
     server_flops_per_s: float | Array  # for each device
     uplink_curve: RateCurve
+    outage_wait_s: float | Array  # length of a round in which no device takes part

@@ -111,7 +111,8 @@ class BandDemand(NamedTuple):
 def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]) -> BandDemand:
     """Return seconds without the band and bits over it, in the shape of ``cut``.
 
-    A device that takes no part needs neither time nor band; a cut that does not fit has infinite time.
+    A device that takes no part needs neither time nor band; where none takes part, all wait. A cut that does not
+    fit has infinite time.
 
     Parameters
     ----------
@@ -135,6 +136,7 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     if now.takes_part is not None:
         for cost in (fixed_s, uplink_bits, downlink_bits):
             cost *= now.takes_part
+        fixed_s += resources.outage_wait_s * ~now.takes_part.any(axis=1, keepdims=True)
     fixed_s[cut > now.deepest_cut] = np.inf
     return BandDemand(fixed_s, uplink_bits, downlink_bits)
 

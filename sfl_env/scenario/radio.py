@@ -34,6 +34,12 @@ class RadioFields:
     min_sinr_db: float = number(-10.0, -100.0, 100.0, "dB", "below it truncated-shannon carries nothing")
     uplink_max_sinr_db: float = number(22.0, -100.0, 200.0, "dB", "truncated-shannon's ceiling, uplink")
     downlink_max_sinr_db: float = number(30.0, -100.0, 200.0, "dB", "and downlink")
+    narrowest_band_hz: float = number(
+        360e3, 1.0, 1e12, "Hz", "narrowest allocation: a resource block of NR at 30 kHz spacing"
+    )
+    outage_wait_s: float = number(
+        10.0, 1e-6, 1e9, "s", "length of a round in which no device can be reached, after which it is tried again"
+    )
     path_loss: PathLossName = plain("umi", "path-loss model: TR 38.901, or 128.1 + 37.6 lg d")
     carrier_hz: float = number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
     cell_radius_m: float = number(60.0, 1.0, 1e5, "m", "devices live within this distance")

@@ -17,6 +17,7 @@ from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner
 from sfl_env.rounds.conditions import Resources
 from sfl_env.rounds.curves import RateCurve, Shannon, TruncatedShannon
+from sfl_env.rounds.outage import Outage
 from sfl_env.rounds.radio import Downlink
 from sfl_env.rounds.workload import Workload
 from sfl_env.rounds.workload import workload as per_cut_costs
@@ -102,7 +103,13 @@ def resources(scenario: Scenario) -> Resources:
         uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
         server_flops_per_s=constant(scenario.server_flops_per_s / sharers),
         uplink_curve=_rate_curve(scenario, scenario.uplink_attenuation, scenario.uplink_max_sinr_db),
+        outage_wait_s=constant(scenario.outage_wait_s),
     )
+
+
+def outage(scenario: Scenario) -> Outage:
+    """Return what tells which devices cannot be reached."""
+    return Outage(resources(scenario).uplink_curve, scenario.bandwidth_hz, scenario.narrowest_band_hz)
 
 
 def noise_w_per_hz(scenario: Scenario, noise_rise_db: float) -> float:

@@ -14,6 +14,7 @@ from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.energy import energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, phase_latency_s
+from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 from sfl_env.rounds.stages import STAGES, staged_latency_s
@@ -113,6 +114,7 @@ class Simulator:
         self.resources = parts.resources(scenario)
         self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
         self._downlink = parts.downlink(scenario)
+        self._outage = parts.outage(scenario)
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
 
@@ -167,14 +169,23 @@ class Simulator:
     def _conditions(self, state: State, gain: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
         fading = SmallScaleFading(np.full(gain.shape, np.inf))
+        snr_hz = snr_per_gain_hz * gain
+        downlink_bps = self._downlink.full_rate_bps(gain, fading.levels)
+        takes_part = self._outage.reached(snr_hz, downlink_bps)
+        if takes_part is not None:
+            # The lowest rate is how observations tell of an outage.
+            downlink_bps = np.where(takes_part, downlink_bps, LEAST_RATE_BPS)
+        if self.has_batteries:
+            charged = state.charge > _ZERO
+            takes_part = charged if takes_part is None else charged & takes_part
         return Conditions(
-            snr_per_gain_hz * gain,
-            self._downlink.full_rate_bps(gain, fading.levels),
+            snr_hz,
+            downlink_bps,
             devices.compute_flops_per_s * state.availability.fraction,
             devices.backward_slowdown,
             samples,
             deepest_cut,
-            state.charge > _ZERO if self.has_batteries else None,
+            takes_part,
             fading,
         )
 
@@ -216,6 +227,8 @@ class Simulator:
         else:
             latency = row_maxima(device_latency)
         takes_part = true.takes_part
+        if takes_part is not None:
+            latency = np.where(takes_part.any(axis=-1), latency, self.resources.outage_wait_s)
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
         return Outcome(phases, device_latency, latency, energy, charge, takes_part)

@@ -39,10 +39,9 @@ def round_infos(
         "cut_limited": limited,
         "bandwidth_share": decision.bandwidth_share,
         "energy_j": outcome.energy_j,
+        "takes_part": np.ones_like(limited) if outcome.takes_part is None else outcome.takes_part,
         "reward_terms": dict(terms),
     }
-    if outcome.takes_part is not None:
-        infos["takes_part"] = outcome.takes_part
     return infos
 
 
@@ -51,9 +50,7 @@ def optimum_infos(latency_s: Array, optimal_s: Array) -> dict[str, Any]:
     return {"optimal_latency_s": optimal_s, "regret_s": latency_s - optimal_s}
 
 
-def no_round_infos(
-    shape: tuple[int, int], term_names: Iterable[str], *, with_takes_part: bool, with_optimum: bool
-) -> dict[str, Any]:
+def no_round_infos(shape: tuple[int, int], term_names: Iterable[str], *, with_optimum: bool) -> dict[str, Any]:
     """Return the infos of episodes that have had no round yet: the keys of a round's, NaN for every number.
 
     Parameters
@@ -62,12 +59,12 @@ def no_round_infos(
         Environments and devices.
     term_names : iterable of str
         Of the reward's terms.
-    with_takes_part, with_optimum : bool
-        Which of the keys that not all scenarios have are there.
+    with_optimum : bool
+        Whether the keys on the optimum are there.
 
     Examples
     --------
-    >>> infos = no_round_infos((1, 2), ["latency"], with_takes_part=False, with_optimum=False)
+    >>> infos = no_round_infos((1, 2), ["latency"], with_optimum=False)
     >>> infos["latency_s"], infos["cut"], infos["reward_terms"]
     (array([nan]), array([[-1, -1]]), {'latency': array([nan])})
     """
@@ -79,7 +76,7 @@ def no_round_infos(
         latency_s=np.full(n, np.nan),
         energy_j=np.full(shape, np.nan),
         charge=np.ones(shape),
-        takes_part=np.zeros(shape, np.bool_) if with_takes_part else None,
+        takes_part=np.zeros(shape, np.bool_),
     )
     nothing = Decision(np.full(shape, _NO_CUT, np.intp), np.full(shape, np.nan))
     infos = round_infos(

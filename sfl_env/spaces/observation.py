@@ -13,6 +13,7 @@ from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.fading_levels import SmallScaleFading
+from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.spaces.incoming import as_array, floats
 from sfl_env.spaces.view import View
 
@@ -88,7 +89,7 @@ class LogScale:
 
 
 _UPLINK_SNR_HZ = LogScale(1.0, 1e15)
-_DOWNLINK_FULL_RATE_BPS = LogScale(1e2, 1e13)
+_DOWNLINK_FULL_RATE_BPS = LogScale(LEAST_RATE_BPS, 1e13)
 _COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
 _BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
 SAMPLES = LogScale(1.0, 1e9)
@@ -160,7 +161,7 @@ class DeviceRows:
     ===  ======================  =====================================================
     0    uplink_snr_hz           logarithmic, 1 to 1e15 Hz: received power over noise density
     1    compute_flops_per_s     logarithmic, 1e6 to 1e15: the speed it has free now
-    2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band
+    2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band; -1 in an outage
     3    fading_spread           linear, 1 / sqrt(1 + K) of the Rician factor K: 0 (steady) to 1 (Rayleigh)
     4    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
     5    backward_slowdown       logarithmic, 0.1 to 100
@@ -210,8 +211,8 @@ class DeviceRows:
         )
         rows[..., 3] = now.fading.spread * 2.0 - 1.0
         rows.T[4] = view.progress
-        if now.takes_part is not None:
-            rows[..., 8] = now.takes_part * 2.0 - 1.0
+        if self.with_battery:
+            rows[..., 8] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
             rows[..., 9] = view.charge * 2.0 - 1.0
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
@@ -243,9 +244,16 @@ class DeviceRows:
             backward_slowdown=_BACKWARD_SLOWDOWN.decode(rows[..., 5]),
             samples=SAMPLES.decode(rows[..., 6]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
-            takes_part=rows[..., 8] > 0.0 if self.with_battery else None,
+            takes_part=self._takes_part(rows),
             fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
         )
+
+    def _takes_part(self, rows: Rows) -> NDArray[np.bool_] | None:
+        """(N, K): who can be reached and has charge left; None if all."""
+        takes_part = rows[..., 2] > -1.0
+        if self.with_battery:
+            return takes_part & (rows[..., 8] > 0.0)
+        return None if takes_part.all() else takes_part
 
 
 def _check_scaled(rows: NDArray[np.floating]) -> None:

@@ -126,7 +126,7 @@ def _carried_out(exact: "Solution", envs: "SFLVectorEnv | None") -> str:
     action = envs.episodes.action_encoder.encode(exact.decision)
     infos = envs.step(action)[4]
     told = f" Carried out in the environment, this decision takes {infos['latency_s'][0]:.6g} s"
-    if "takes_part" in infos:
+    if not infos["takes_part"].all():
         told += (
             f", and {np.count_nonzero(infos['takes_part'][0])} of {infos['takes_part'].shape[1]} devices take part"
         )

@@ -136,7 +136,9 @@ def conditions(rng: np.random.Generator, shape: tuple[int, int]) -> Conditions:
 NOW = conditions(np.random.default_rng(0), (3, 5))
 CUT = np.random.default_rng(1).integers(0, 9, (3, 5))
 SHARE = np.random.default_rng(2).dirichlet(np.ones(5), 3)
-RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon())
+RESOURCES = Resources(
+    uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon(), outage_wait_s=10.0
+)
 FORMATS: dict[str, Any] = {"activation_bits": 16, "parameter_bits": 16, "label_bits": 16, "optimizer_slots": 1}
 
 

@@ -24,7 +24,9 @@ from tests.sfl_env.profiles import odd, profiles
 
 K = 5
 FORMATS: dict[str, Any] = {"activation_bits": 16, "parameter_bits": 32, "label_bits": 8, "optimizer_slots": 1}
-RESOURCES = Resources(uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon())
+RESOURCES = Resources(
+    uplink_bandwidth_hz=2e7, server_flops_per_s=1e12, uplink_curve=TruncatedShannon(), outage_wait_s=10.0
+)
 COMPUTING = [PHASES.index(name) for name in ("device_forward", "server_compute", "device_backward")]
 SEVERAL: dict[str, Any] = {"batch_size": 24, "batch_size_spread": 3.0, "local_iterations": 7}
 
