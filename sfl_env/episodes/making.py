@@ -92,7 +92,7 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     if "learner" in given:
         probe_learner(given["learner"])
     profile = given.get("profile") if learner is None else learner.profile
-    own = {name: given.get(name) for name in ("channel", "population", "availability")}
+    own = {name: given.get(name) for name in parts.SIMULATED}
     simulator = Simulator(scenario, profile=profile, **own)
     info_optimum = as_declared("info_optimum", given.get("info_optimum", False), bool)
     if info_optimum and not scenario.optimum_is_known:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array, row_maxima, row_starts
 from sfl_env.checks import require_choice
 from sfl_env.errors import DecisionError, ProblemError
+from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import SHANNON, RateCurve
 from sfl_env.rounds.fading_levels import fading_levels
 from sfl_env.rounds.numbers import cut_indices, real_numbers, reject_devices
@@ -115,6 +116,7 @@ class RoundProblem:
 
     def __post_init__(self) -> None:
         require_choice("system", self.system, tuple(SYSTEMS), ProblemError)
+        check_curve("uplink_curve", self.uplink_curve, ProblemError)
         for name in ARRAYS:
             values = real_numbers(name, getattr(self, name), ProblemError).view()
             if name == "rician_k" and values.ndim == 0:

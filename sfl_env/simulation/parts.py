@@ -38,6 +38,8 @@ REPLACED: Mapping[str, tuple[str, ...]] = {
         "speed_m_per_s",
         "round_interval_s",
     ),
+    "uplink_curve": ("uplink_attenuation", "uplink_max_sinr_db"),
+    "downlink_curve": ("downlink_attenuation", "downlink_max_sinr_db"),
     "population": ("device_types", "device_weights", "compute_spread"),
     "availability": ("availability_levels", "availability_switch_probability"),
     "network": ("model",),
@@ -45,6 +47,9 @@ REPLACED: Mapping[str, tuple[str, ...]] = {
     "learner": ("network", "data", "torch_device", "executor"),
 }
 """Keyword of each part of the system that a user may bring, and the fields or keywords that it replaces."""
+
+SIMULATED = ("channel", "population", "availability", "uplink_curve", "downlink_curve")
+"""Keywords of the parts that the simulator asks in every round."""
 
 TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
 """Keywords of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
@@ -96,20 +101,20 @@ def workload(scenario: Scenario, network: DNNProfile) -> Workload:
     )
 
 
-def resources(scenario: Scenario) -> Resources:
+def resources(scenario: Scenario, curve: RateCurve | None = None) -> Resources:
     """Return what the devices share: the server's speed evenly, or one after another in a sequence."""
     sharers = 1 if scenario.schedule == "sequence" else scenario.num_devices
     return Resources(
         uplink_bandwidth_hz=constant(scenario.bandwidth_hz),
         server_flops_per_s=constant(scenario.server_flops_per_s / sharers),
-        uplink_curve=_rate_curve(scenario, scenario.uplink_attenuation, scenario.uplink_max_sinr_db),
+        uplink_curve=curve or _rate_curve(scenario, scenario.uplink_attenuation, scenario.uplink_max_sinr_db),
         outage_wait_s=constant(scenario.outage_wait_s),
     )
 
 
-def outage(scenario: Scenario) -> Outage:
-    """Return what tells which devices cannot be reached."""
-    return Outage(resources(scenario).uplink_curve, scenario.bandwidth_hz, scenario.narrowest_band_hz)
+def outage(scenario: Scenario, curve: RateCurve) -> Outage:
+    """Return what tells which devices cannot be reached, by the uplink's curve."""
+    return Outage(curve, scenario.bandwidth_hz, scenario.narrowest_band_hz)
 
 
 def noise_w_per_hz(scenario: Scenario, noise_rise_db: float) -> float:
@@ -123,13 +128,13 @@ def uplink_noise_w_per_hz(scenario: Scenario) -> float:
     return noise_w_per_hz(scenario, scenario.uplink_noise_rise_db)
 
 
-def downlink(scenario: Scenario) -> Downlink:
+def downlink(scenario: Scenario, curve: RateCurve | None = None) -> Downlink:
     """Return the base station's way down."""
     return Downlink(
         scenario.downlink_bandwidth_hz or scenario.bandwidth_hz,
         scenario.base_station_power_w,
         noise_w_per_hz(scenario, scenario.downlink_noise_rise_db),
-        _rate_curve(scenario, scenario.downlink_attenuation, scenario.downlink_max_sinr_db),
+        curve or _rate_curve(scenario, scenario.downlink_attenuation, scenario.downlink_max_sinr_db),
     )
 
 

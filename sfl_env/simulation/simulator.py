@@ -11,6 +11,8 @@ from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.curve_checks import check_curve
+from sfl_env.rounds.curves import RateCurve
 from sfl_env.rounds.energy import energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, phase_latency_s
@@ -58,7 +60,7 @@ class Simulator:
     ----------
     scenario : Scenario
         The system.
-    profile, channel, population, availability
+    profile, channel, population, availability, uplink_curve, downlink_curve
         Replace the parts that the scenario describes; each is tried once, with a generator of its own, and what
         it gives is looked at in every round.
 
@@ -86,6 +88,8 @@ class Simulator:
         channel: ChannelModel[Any] | None = None,
         population: DeviceSampler | None = None,
         availability: Availability[Any] | None = None,
+        uplink_curve: RateCurve | None = None,
+        downlink_curve: RateCurve | None = None,
     ) -> None:
         self.scenario = scenario
         self._in_turn = scenario.schedule == "sequence"
@@ -98,6 +102,9 @@ class Simulator:
             probe_population(population, scenario.num_devices)
         if availability is not None:
             probe_availability(availability, scenario.num_devices)
+        for name, curve in (("uplink_curve", uplink_curve), ("downlink_curve", downlink_curve)):
+            if curve is not None:
+                check_curve(name, curve)
         self.profile = parts.profile(scenario) if profile is None else profile
         self.channel: ChannelModel[Any] = parts.channel(scenario) if channel is None else channel
         self.population: DeviceSampler = parts.population(scenario) if population is None else population
@@ -111,10 +118,10 @@ class Simulator:
         self.workload = parts.workload(scenario, self.profile)
         if isinstance(self.population, Population):
             check_types_memory(self.population, scenario, self.workload, self.profile.name)
-        self.resources = parts.resources(scenario)
+        self.resources = parts.resources(scenario, uplink_curve)
         self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
-        self._downlink = parts.downlink(scenario)
-        self._outage = parts.outage(scenario)
+        self._downlink = parts.downlink(scenario, downlink_curve)
+        self._outage = parts.outage(scenario, self.resources.uplink_curve)
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
 

@@ -1,13 +1,18 @@
 """What a ratio of signal to noise carries, and what a sender makes of the band that it holds."""
 
 import math
+from types import SimpleNamespace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfl_env import RoundProblem
 from sfl_env.errors import ProblemError, ScenarioError
+from sfl_env.optimum import solve_exact
+from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curve_files import curve_from_plain, curve_to_plain
 from sfl_env.rounds.curves import SHANNON, Modes, RateCurve, TruncatedShannon
 
@@ -126,3 +131,96 @@ def test_a_users_curve_cannot_be_written() -> None:
 
     with pytest.raises(ProblemError, match="Own cannot be written"):
         curve_to_plain(Own())
+
+
+class Own:
+    """Shannon's bound with a gap, as a user writes it."""
+
+    def __init__(self, gap: float = 4.0) -> None:
+        self.gap = gap
+
+    def efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.log2(1.0 + sinr / self.gap)
+
+    def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return self.efficiency(sinr)
+
+    def elasticity(self, sinr: np.ndarray, held_efficiency: np.ndarray) -> np.ndarray:
+        y = sinr / self.gap
+        return np.clip(1.0 - y / ((1.0 + y) * np.log1p(y)), 0.0, 1.0)
+
+
+class Falls(Own):
+    def efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.where(sinr > 100.0, 1.0, np.log2(1.0 + sinr))
+
+
+class Hump(Own):
+    def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.where(sinr > 100.0, 1.0, np.log2(1.0 + sinr))
+
+
+class WastesBand(Own):
+    """A modem that cannot leave band unused: below 0 dB it carries nothing."""
+
+    def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.where(sinr < 1.0, 1e-9 * sinr, np.log2(1.0 + sinr))
+
+
+class Silent(Own):
+    def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.where(sinr < 1.0, 0.0, np.log2(1.0 + sinr))
+
+
+class Lacking:
+    def efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return sinr
+
+
+BROKEN = [
+    (Falls(), r"efficiency falls as the ratio grows beyond 20\.0 dB"),
+    (Hump(), r"held_efficiency falls as the ratio grows beyond 20\.0 dB; more power"),
+    (WastesBand(), r"times the band falls as the ratio falls below .*leaves some of it unused"),
+    (Silent(), r"held_efficiency (is 0|times)"),
+    (Lacking(), "held_efficiency"),
+    (3.0, "efficiency"),
+]
+
+
+@pytest.mark.parametrize(("curve", "message"), BROKEN)
+def test_a_curve_under_which_more_band_carries_less_is_refused(curve: object, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        check_curve("uplink_curve", curve)
+    with pytest.raises(ScenarioError, match=message):
+        gym.make("SFL-v0", uplink_curve=curve)
+    problem = {
+        "fixed_s": np.ones((1, 1, 1)),
+        "uplink_bits": np.ones((1, 1, 1)),
+        "downlink_bits": np.ones((1, 1, 1)),
+        "uplink_snr_hz": np.ones((1, 1)),
+        "downlink_full_rate_bps": np.ones((1, 1)),
+        "uplink_bandwidth_hz": np.ones(1),
+    }
+    with pytest.raises(ProblemError, match=message):
+        RoundProblem(**problem, uplink_curve=curve)  # type: ignore[arg-type]  # the mistake under test
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_packages_own_curves_pass_where_a_users_would(curve: RateCurve) -> None:
+    methods = ("efficiency", "held_efficiency", "elasticity")
+    check_curve("uplink_curve", SimpleNamespace(**{name: getattr(curve, name) for name in methods}))
+
+
+def test_a_users_curve_replaces_the_fields_and_is_solved_to_its_proven_optimum() -> None:
+    env = gym.make("SFL-v0", uplink_curve=Own(1.0), downlink_curve=Own(1.0))
+    twin = gym.make("SFL-v0", rate_curve="shannon")
+    lengths = []
+    for each in (env, twin):
+        each.reset(seed=0)
+        problem = each.unwrapped.true_problem()  # type: ignore[attr-defined]  # an SFLEnv
+        solution = solve_exact(problem)
+        assert solution.lower_bound_s == pytest.approx(solution.latency_s, rel=1e-8)
+        lengths.append(solution.latency_s[0])
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-9)
+    with pytest.raises(ScenarioError, match="uplink_attenuation is given beside uplink_curve"):
+        gym.make("SFL-v0", uplink_curve=Own(), uplink_attenuation=0.3)
