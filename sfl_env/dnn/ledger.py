@@ -176,7 +176,7 @@ def address(tensor: Tensor) -> int | None:
     """Return the address of a tensor's memory; None for tensors without one of their own (sparse ones)."""
     try:
         found: int = bare(tensor).untyped_storage()._cdata
-    except (NotImplementedError, RuntimeError):
+    except NotImplementedError:
         return None
     return found
 
