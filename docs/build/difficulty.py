@@ -1,6 +1,6 @@
 """Measure how much the decision matters in every preset: ``python docs/build/difficulty.py``.
 
-It writes docs/data/presets.json and, from that, docs/presets.md; it takes about a minute on one core. ``--page``
+It writes docs/data/presets.json and, from that, docs/presets.md; it takes some minutes on one core. ``--page``
 writes the page anew from the stored figures.
 """
 
@@ -19,6 +19,7 @@ from sfl_baselines.rules import equal_bandwidth
 from sfl_env.optimum import alone_s
 from sfl_env.presets import PRESETS
 from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.scenario import Scenario
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.writing import short
@@ -33,6 +34,13 @@ MATTERS = 0.1
 """A cut counts where it is optimal for at least this share of the devices."""
 ALONE = 0.9
 """A device that needs this share of the optimal round even with the whole band to itself rules the round."""
+
+STARTS, TOGETHER = 40_000, 4_000
+"""Episodes whose first rounds tell how lengths spread, and how many at once."""
+TAIL = 0.01
+"""Part of them that the Hill index looks at."""
+NR_BEST = 7.4063
+"""Bit/s/Hz of NR's best channel quality indicator, 3GPP TS 38.214, Table 5.2.2.1-3."""
 
 TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
 TIERS_ABOUT = (
@@ -53,6 +61,50 @@ class Difficulty:
     on_device: float  # everything on the device (or as deep as fits), optimal shares
     shallow: float  # the first cut for all, optimal shares
     ruled: float  # device-rounds in which a device alone would need ALONE of the optimal round
+    above_nr: float  # device-rounds that send more bit/s/Hz at the optimum than NR's best mode carries
+    spread: "Spread"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the optimal rounds of many episodes spread."""
+
+    mean_s: float
+    median_s: float
+    p99_s: float
+    longest_s: float
+    hill_index: float  # of the tail; at most 2 would mean a variance without end, at most 1 a mean without
+    outage: float  # device-rounds in which a device could not be reached
+
+
+def spread(env_id: str) -> Spread:
+    """Measure the first rounds of :data:`STARTS` episodes."""
+    lengths, reached = [], []
+    for seed in range(STARTS // TOGETHER):
+        envs = gym.make_vec("SFL-v0", num_envs=TOGETHER, **latency_fields(env_id))
+        envs.reset(seed=SEED + seed)
+        problem = envs.unwrapped.true_problem()
+        lengths.append(solve_exact(problem).latency_s)
+        reached.append(problem.needs_band.any(axis=-1))
+    length_s = np.sort(np.concatenate(lengths))
+    tail = np.log(length_s[-int(TAIL * STARTS) :])
+    return Spread(
+        mean_s=float(length_s.mean()),
+        median_s=float(np.median(length_s)),
+        p99_s=float(np.quantile(length_s, 0.99)),
+        longest_s=float(length_s[-1]),
+        hill_index=float(1.0 / (tail[1:] - tail[0]).mean()),
+        outage=1.0 - float(np.mean(reached)),
+    )
+
+
+def efficiencies(problem: RoundProblem, share: np.ndarray) -> np.ndarray:
+    """Return bit/s/Hz that devices send at their shares, of those that hold one."""
+    band_hz = problem.uplink_bandwidth_hz[:, None]
+    rate = uplink_rate_bps(share, band_hz, problem.uplink_snr_hz, problem.uplink_curve, problem.fading_levels)
+    held = share > 0.0
+    found: np.ndarray = (rate / (share + ~held) / band_hz)[held]
+    return found
 
 
 def problems(env_id: str) -> list[RoundProblem]:
@@ -79,12 +131,13 @@ def measure(env_id: str) -> Difficulty:
     """Measure one preset."""
     cut_names = gym.make("SFL-v0", **latency_fields(env_id)).unwrapped.profile.cut_names
     num_cuts = len(cut_names)
-    optimum, equal, ruled = [], [], []
+    optimum, equal, ruled, sent = [], [], [], []
     used = np.zeros(num_cuts)
     common = np.zeros(num_cuts)
     for problem in problems(env_id):
         best = solve_exact(problem)
         optimum.append(best.latency_s)
+        sent.append(efficiencies(problem, best.decision.bandwidth_share))
         used += np.bincount(best.decision.cut.ravel(), minlength=num_cuts)
         deepest = np.isfinite(problem.fixed_s).sum(axis=-1) - 1
         equal.append(problem.latency_s(equal_bandwidth(problem)))
@@ -102,6 +155,8 @@ def measure(env_id: str) -> Difficulty:
         on_device=float(common[-1] / total - 1.0),
         shallow=float(common[0] / total - 1.0),
         ruled=float(np.mean(ruled)),
+        above_nr=float((np.concatenate(sent) > NR_BEST).mean()),
+        spread=spread(env_id),
     )
 
 
@@ -117,6 +172,8 @@ def measure_all() -> dict[str, Any]:
         "rounds": ROUNDS,
         "every": EVERY,
         "seed": SEED,
+        "starts": STARTS,
+        "tail": TAIL,
         "versions": versions(),
         "fields": {name: latency_fields(name) for name in measured_ids()},
         "presets": {name: asdict(measure(name)) for name in measured_ids()},
@@ -125,7 +182,20 @@ def measure_all() -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
-    return "\n".join([*presets_table(), "", about(found), "", *difficulty_table(found), "", TIERS_ABOUT, ""])
+    return "\n".join(
+        [
+            *presets_table(),
+            "",
+            about(found),
+            "",
+            *difficulty_table(found),
+            "",
+            TIERS_ABOUT,
+            "",
+            *spread_section(found),
+            "",
+        ]
+    )
 
 
 def presets_table() -> list[str]:
@@ -170,6 +240,28 @@ def difficulty_table(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"| `{env_id}` | {short(d.optimum_s, 3)} s | {cuts} | +{d.equal_bandwidth:.0%} | "
             f"+{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | +{d.shallow:.0%} | {d.ruled:.2%} |"
+        )
+    return lines
+
+
+def spread_section(found: dict[str, Any]) -> list[str]:
+    """Return how lengths of rounds spread over episodes, and how fast the uplinks are."""
+    lines = [
+        "## How long rounds are",
+        "",
+        f"The optimal first rounds of {found['starts']:,} episodes. The Hill index tells how heavy the tail is (of "
+        f"the longest {found['tail']:.0%}): above 1 the mean is finite, above 2 the variance. *Out* is the share of "
+        "device-rounds in which a device cannot be reached. *Above NR* is the share of the upper table's "
+        f"device-rounds whose uplink carries more than NR's best mode, {NR_BEST} bit/s/Hz.",
+        "",
+        "| id | median | mean | 99 % | longest | Hill index | out | above NR |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for env_id, figures in found["presets"].items():
+        s = Spread(**figures["spread"])
+        seconds = " | ".join(f"{short(x, 3)} s" for x in (s.median_s, s.mean_s, s.p99_s, s.longest_s))
+        lines.append(
+            f"| `{env_id}` | {seconds} | {s.hill_index:.1f} | {s.outage:.4%} | {figures['above_nr']:.1%} |"
         )
     return lines
 
