@@ -249,9 +249,9 @@ def spread_section(found: dict[str, Any]) -> list[str]:
     lines = [
         "## How long rounds are",
         "",
-        f"The optimal first rounds of {found['starts']:,} episodes. The Hill index tells how heavy the tail is (of "
-        f"the longest {found['tail']:.0%}): above 1 the mean is finite, above 2 the variance. *Out* is the share of "
-        "device-rounds in which a device cannot be reached. *Above NR* is the share of the upper table's "
+        f"The optimal first rounds of {found['starts']:,} episodes. The Hill index tells how heavy the tail is "
+        f"(of the longest {found['tail']:.0%}): above 1 the mean is finite, above 2 the variance. *Out* is the "
+        "share of device-rounds in which a device cannot be reached. *Above NR* is the share of the upper table's "
         f"device-rounds whose uplink carries more than NR's best mode, {NR_BEST} bit/s/Hz.",
         "",
         "| id | median | mean | 99 % | longest | Hill index | out | above NR |",
