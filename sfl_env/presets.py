@@ -36,9 +36,10 @@ PRESETS: Mapping[str, Preset] = {
         },
     ),
     "SFL-IoT-v0": Preset(
-        "20 gateways and single-board computers, VGG-16, small mini-batches",
+        "20 gateways and single-board computers that stay where they are, VGG-16, small mini-batches",
         {
             "model": "vgg16",
+            "mobility": "static",
             "num_devices": 20,
             "bandwidth_hz": 10e6,
             "cell_radius_m": 80.0,
@@ -53,15 +54,12 @@ PRESETS: Mapping[str, Preset] = {
             "num_devices": 15,
             "bandwidth_hz": 10e6,
             "cell_radius_m": 80.0,
-            "mobility": "random-waypoint",
             "device_types": ("budget-phone", "flagship-phone"),
             "device_weights": (1.0, 1.0),
             "compute_spread": 2.0,
         },
     ),
-    "SFL-StaleCSI-v0": Preset(
-        "the observed channel is one round old", {"csi_delay_rounds": 1, "fading_correlation": 0.9}
-    ),
+    "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
     "SFL-Battery-v0": Preset(
         "rounds drain batteries; an empty device leaves the training",
         {"battery_j": 2_000.0, "dropout_weight": 3.0},
@@ -77,6 +75,7 @@ PRESETS: Mapping[str, Preset] = {
             "target_accuracy": 0.95,
             "batch_size": 16,
             "bandwidth_hz": 10e6,
+            "mobility": "static",
             "device_types": ("iot-gateway", "pi-zero-2", "raspberry-pi-4"),
             "device_weights": (2.0, 1.0, 1.0),
         },

@@ -1,29 +1,37 @@
-"""The wireless channel: path loss, shadowing, fading and mobility as swappable parts, and their composite."""
+"""The wireless channel: path loss and link statistics, blockage, fading and mobility as swappable parts, and their composite."""
 
-from sfl_env.channel.fading import Fading, NoFading, Rayleigh, Rician, jakes_correlation
-from sfl_env.channel.mobility import Annulus, GaussMarkov, Mobility, RandomWaypoint, Static
+from sfl_env.channel.area import Annulus
+from sfl_env.channel.blockage import Blockage, NoBlockage, TwoStateBlockage
+from sfl_env.channel.drift import GaussMarkov
+from sfl_env.channel.fading import AveragedFading, BlockFading, Fading, NoFading, jakes_correlation
+from sfl_env.channel.mobility import Mobility, Static
 from sfl_env.channel.model import Channel, ChannelModel, ChannelState
 from sfl_env.channel.path_loss import ClassicMacro, PathLoss, UrbanMacro, UrbanMicro
-from sfl_env.channel.shadowing import CorrelatedShadowing, NoShadowing, Shadowing
+from sfl_env.channel.statistics import UMA, UMI, ByView, LinkStatistics
+from sfl_env.channel.waypoints import RandomWaypoint
 
 __all__ = [
+    "UMA",
+    "UMI",
     "Annulus",
+    "AveragedFading",
+    "BlockFading",
+    "Blockage",
+    "ByView",
     "Channel",
     "ChannelModel",
     "ChannelState",
     "ClassicMacro",
-    "CorrelatedShadowing",
     "Fading",
     "GaussMarkov",
+    "LinkStatistics",
     "Mobility",
+    "NoBlockage",
     "NoFading",
-    "NoShadowing",
     "PathLoss",
     "RandomWaypoint",
-    "Rayleigh",
-    "Rician",
-    "Shadowing",
     "Static",
+    "TwoStateBlockage",
     "UrbanMacro",
     "UrbanMicro",
     "jakes_correlation",

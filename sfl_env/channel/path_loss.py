@@ -1,8 +1,7 @@
 """Path loss over distance: the urban models of 3GPP TR 38.901 and the classic macro cell.
 
-Sources: 3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz", Table 7.4.1-1 (path loss
-and shadow-fading deviation) and Table 7.4.2-1 (probability of line of sight); 3GPP TR 36.814, Table A.2.1.1-2 for
-the classic macro cell.
+Sources: 3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz", Table 7.4.1-1 (path loss) and
+Table 7.4.2-1 (probability of line of sight); 3GPP TR 36.814, Table A.2.1.1-2 for the classic macro cell.
 """
 
 import math
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.checks import require_range
+from sfl_env.channel.statistics import UMA, UMI, LinkStatistics, without_line_of_sight
+from sfl_env.checks import require_positive, require_range
 
 _PROPAGATION_M_PER_S = 3.0e8
 """Velocity of light as TR 38.901 rounds it in the breakpoint distance (note 1 of Table 7.4.1-1)."""
@@ -30,7 +30,7 @@ _SURELY_VISIBLE_M = 18.0
 
 
 class PathLoss(Protocol):
-    """What the composite channel asks of a path-loss model. Write one class with these three methods.
+    """What the composite channel asks of a path-loss model. Write one class with these two methods and one attribute.
 
     Distances are horizontal (ground) distances between the base station and the device, in metres, of any
     shape; ``los`` is a boolean array of the same shape, true where the line of sight is free.
@@ -44,8 +44,9 @@ class PathLoss(Protocol):
         """Probability of a free line of sight, 0 to 1."""
         ...
 
-    def shadowing_std_db(self, los: NDArray[np.bool_]) -> Array:
-        """Standard deviation of the log-normal shadowing, dB."""
+    @property
+    def statistics(self) -> LinkStatistics:
+        """Deviations and correlation distances; :data:`~sfl_env.channel.statistics.UMI`, ``UMA`` or one's own."""
         ...
 
 
@@ -67,8 +68,6 @@ class _Urban:
     _NLOS_SLOPE_DB: ClassVar[float]
     _NLOS_CARRIER_SLOPE_DB: ClassVar[float]
     _NLOS_HEIGHT_SLOPE_DB: ClassVar[float]
-    _LOS_STD_DB: ClassVar[float]
-    _NLOS_STD_DB: ClassVar[float]
     _LOS_DECAY_M: ClassVar[float]
     _HIGHEST_TERMINAL_M: ClassVar[float]
 
@@ -118,10 +117,6 @@ class _Urban:
         probability: Array = visible + np.exp(distance * (-1.0 / self._LOS_DECAY_M)) * (1.0 - visible)
         return probability
 
-    def shadowing_std_db(self, los: NDArray[np.bool_]) -> Array:
-        """Standard deviation of the shadowing, dB, of links with and without line of sight."""
-        return np.where(los, self._LOS_STD_DB, self._NLOS_STD_DB)
-
 
 @dataclass(frozen=True)
 class UrbanMicro(_Urban):
@@ -136,7 +131,8 @@ class UrbanMicro(_Urban):
         PL_{NLOS} &= \max(PL_{LOS},\; 35.3 \log_{10} d + 22.4 + 21.3 \log_{10} f - 0.3 (h_{UT} - 1.5)) \\
         P_{LOS} &= 18/d_{2D} + e^{-d_{2D}/36} (1 - 18/d_{2D}), \text{ 1 up to 18 m}
 
-    Shadowing deviation 4 dB with and 7.82 dB without line of sight.
+    Shadowing deviation 4 dB with and 7.82 dB without line of sight; the rest of its ``statistics`` are
+    :data:`~sfl_env.channel.statistics.UMI`.
 
     Parameters
     ----------
@@ -168,10 +164,13 @@ class UrbanMicro(_Urban):
     _NLOS_SLOPE_DB = 35.3
     _NLOS_CARRIER_SLOPE_DB = 21.3
     _NLOS_HEIGHT_SLOPE_DB = 0.3
-    _LOS_STD_DB = 4.0
-    _NLOS_STD_DB = 7.82
     _LOS_DECAY_M = 36.0
     _HIGHEST_TERMINAL_M = 22.5
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """Those of UMi - Street Canyon."""
+        return UMI
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class UrbanMacro(_Urban):
 
     Terminals are at 13 m at most: up to there the standard's C'(h_UT), which raises the probability of a line of
     sight, is 0 and the effective environment height is 1 m for sure. Shadowing deviation 4 dB with and 6 dB
-    without line of sight.
+    without line of sight; the rest of its ``statistics`` are :data:`~sfl_env.channel.statistics.UMA`.
 
     Parameters
     ----------
@@ -216,28 +215,33 @@ class UrbanMacro(_Urban):
     _NLOS_SLOPE_DB = 39.08
     _NLOS_CARRIER_SLOPE_DB = 20.0
     _NLOS_HEIGHT_SLOPE_DB = 0.6
-    _LOS_STD_DB = 4.0
-    _NLOS_STD_DB = 6.0
     _LOS_DECAY_M = 63.0
     _HIGHEST_TERMINAL_M = 13.0
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """Those of UMa."""
+        return UMA
 
 
 @dataclass(frozen=True)
 class ClassicMacro:
     r"""The macro cell that most papers use: 128.1 + 37.6 log10(d in km) dB, at a carrier of 2 GHz.
 
-    It knows no line of sight: none is ever free, and the loss does not ask. Horizontal distances below 10 m count
-    as 10 m. Source: 3GPP TR 36.814, Table A.2.1.1-2.
+    It knows no line of sight: none is ever free, and the loss does not ask; fading is Rayleigh (K = 0). Horizontal
+    distances below 10 m count as 10 m. Source, of the two figures of shadowing, too: 3GPP TR 36.814, Table A.2.1.1-2.
 
     Parameters
     ----------
     shadowing_std : float
-        Standard deviation of the shadowing, dB.
+        Standard deviation of the shadowing, dB, at least 0.
+    shadowing_correlation_m : float
+        Its correlation distance, m, above 0.
 
     Raises
     ------
     ScenarioError
-        If the deviation is negative.
+        If a parameter is out of its range.
 
     Examples
     --------
@@ -246,9 +250,16 @@ class ClassicMacro:
     """
 
     shadowing_std: float = 8.0
+    shadowing_correlation_m: float = 50.0
 
     def __post_init__(self) -> None:
         require_range("shadowing_std", self.shadowing_std, 0.0)
+        require_positive("shadowing_correlation_m", self.shadowing_correlation_m)
+
+    @cached_property
+    def statistics(self) -> LinkStatistics:
+        """Alike for all links."""
+        return without_line_of_sight(self.shadowing_std, self.shadowing_correlation_m)
 
     def loss_db(self, distance_2d_m: Array, los: NDArray[np.bool_]) -> Array:
         """Mean path loss, dB."""
@@ -258,7 +269,3 @@ class ClassicMacro:
     def los_probability(self, distance_2d_m: Array) -> Array:
         """Zero everywhere."""
         return np.zeros(np.shape(distance_2d_m))
-
-    def shadowing_std_db(self, los: NDArray[np.bool_]) -> Array:
-        """Return the same deviation everywhere, dB."""
-        return np.full(np.shape(los), self.shadowing_std)

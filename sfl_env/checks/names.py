@@ -112,11 +112,11 @@ def require_choice(
 
     Examples
     --------
-    >>> require_choice("fading", "rican", ["rayleigh", "rician", "none"])
+    >>> require_choice("fading", "avaraged", ["averaged", "block", "none"])
     Traceback (most recent call last):
     ...
-    sfl_env.errors.ScenarioError: fading is 'rican'; it has to be one of rayleigh, rician, none (did you mean
-    'rician'?).
+    sfl_env.errors.ScenarioError: fading is 'avaraged'; it has to be one of averaged, block, none (did you mean
+    'averaged'?).
     """
     if not (isinstance(value, str) and value in choices):
         nearest = nearest_name(value, choices) if isinstance(value, str) else ""

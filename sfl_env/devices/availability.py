@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from sfl_env.arrays import Array, constant
-from sfl_env.checks import Range, require_range
+from sfl_env.checks import Range, require_positive, require_range
 from sfl_env.errors import ScenarioError
 
 State = TypeVar("State", bound=tuple[Any, ...])
@@ -26,8 +26,8 @@ class Availability(Protocol[State]):
         """Availability in n environments at the start."""
         ...
 
-    def step(self, state: State, rng: np.random.Generator) -> State:
-        """Availability one round later; the very same object if nothing has changed."""
+    def step(self, state: State, elapsed_s: Array, rng: np.random.Generator) -> State:
+        """Availability after a round of so many seconds, (N,); the very same object if nothing has changed."""
         ...
 
 
@@ -48,10 +48,11 @@ def edges_between(weights: tuple[float, ...]) -> Array:
 
 @dataclass(frozen=True)
 class MarkovAvailability:
-    """Markov chain over a few levels: now and then a device's load is drawn anew.
+    """Markov process over a few levels: now and then a device's load is drawn anew.
 
-    In each round, with the switching probability, a device draws its level from the weights; else it keeps it. The
-    weights are the stationary distribution, and the fraction's autocorrelation is (1 - switch_probability)^lag.
+    A load lasts for an exponentially distributed time; then a device draws its level from the weights. The weights are
+    the stationary distribution, and the fraction's autocorrelation over t seconds is exp(-t / hold_s), so that two
+    rounds change as much as one of their sum.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class MarkovAvailability:
         twice as often.
     weights : tuple of float, optional
         Stationary weight of each level, at least 0, not all 0; need not sum to 1. Equal by default.
-    switch_probability : float
-        Probability per round that the level is drawn anew, 0 to 1.
+    hold_s : float
+        Mean time until a level is drawn anew, which may be the same one, s, above 0.
 
     Raises
     ------
@@ -70,16 +71,16 @@ class MarkovAvailability:
 
     Examples
     --------
-    >>> availability = MarkovAvailability(levels=(0.5, 1.0), switch_probability=0.2)
+    >>> availability = MarkovAvailability(levels=(0.5, 1.0), hold_s=60.0)
     >>> rng = np.random.default_rng(0)
     >>> state = availability.initial(rng, 1, 4)
-    >>> availability.step(state, rng).fraction.shape
+    >>> availability.step(state, np.array([20.0]), rng).fraction.shape
     (1, 4)
     """
 
     levels: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     weights: tuple[float, ...] = ()
-    switch_probability: float = 0.1
+    hold_s: float = 200.0
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -94,7 +95,7 @@ class MarkovAvailability:
             require_range(f"weights[{index}]", weight, 0.0)
         if self.weights and sum(self.weights) == 0.0:
             raise ScenarioError("weights are all 0; at least one has to be above 0.")
-        require_range("switch_probability", self.switch_probability, 0.0, 1.0)
+        require_positive("hold_s", self.hold_s)
 
     @cached_property
     def _fractions(self) -> Array:
@@ -106,27 +107,25 @@ class MarkovAvailability:
         return edges_between(self.weights or (1.0,) * len(self.levels))
 
     @cached_property
-    def _switch_below(self) -> Array:
-        return constant(self.switch_probability)
-
-    @cached_property
-    def _switch_edges(self) -> Array:
-        return self._edges * self.switch_probability
+    def _rate_per_s(self) -> Array:
+        return constant(-1.0 / self.hold_s)
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> AvailabilityState:
         """Levels from the stationary distribution."""
         level = self._edges.searchsorted(rng.random((n, num_devices)), side="right")
         return AvailabilityState(self._fractions[level])
 
-    def step(self, state: AvailabilityState, rng: np.random.Generator) -> AvailabilityState:
-        """Levels one round later."""
-        draws = rng.random(state.fraction.size)
+    def step(self, state: AvailabilityState, elapsed_s: Array, rng: np.random.Generator) -> AvailabilityState:
+        """Levels so many seconds (N,) later."""
+        draws = rng.random(state.fraction.shape)
         # One number says both whether a device switches (it is below p) and, scaled back by p, where to.
-        (switched,) = (draws < self._switch_below).nonzero()
+        chance = -np.expm1(elapsed_s * self._rate_per_s)[:, None]
+        (switched,) = (draws < chance).ravel().nonzero()
         if not switched.size:
             return state
         fraction = state.fraction.copy()
-        level = self._switch_edges.searchsorted(draws.take(switched), side="right")
+        scaled = draws.take(switched) / chance.take(switched // fraction.shape[1])
+        level = self._edges.searchsorted(scaled, side="right")
         fraction.put(switched, self._fractions.take(level))
         return AvailabilityState(fraction)
 
@@ -145,6 +144,6 @@ class AlwaysAvailable:
         """Ones."""
         return AvailabilityState(np.ones((n, num_devices)))
 
-    def step(self, state: AvailabilityState, rng: np.random.Generator) -> AvailabilityState:
+    def step(self, state: AvailabilityState, elapsed_s: Array, rng: np.random.Generator) -> AvailabilityState:
         """Return the state as it is."""
         return state

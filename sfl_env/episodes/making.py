@@ -20,7 +20,6 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.arguments import sort
-from sfl_env.simulation.nominal import nominal_round_latency_s
 from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
 from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
 from sfl_env.simulation.simulator import Simulator
@@ -116,7 +115,7 @@ def _with_what_agents_touch(
     num_cuts = simulator.workload.num_cuts
     rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
     encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, _OptimalShares(simulator))
-    reference_latency_s = scenario.reference_latency_s or nominal_round_latency_s(simulator)
+    reference_latency_s = scenario.reference_latency_s or simulator.nominal_round_s
     return Made(
         scenario=scenario,
         learner=learner,

@@ -21,7 +21,7 @@ class DeviceFields:
     availability_levels: tuple[float, ...] = plain(
         (0.5, 0.75, 1.0), "fractions of its speed that a device may have free", each=Range(1e-6, 1.0)
     )
-    availability_switch_probability: float = number(
-        0.1, 0.0, 1.0, "", "chance per round that a device's free fraction is drawn anew"
+    availability_hold_s: float = number(
+        200.0, 1e-3, 1e12, "s", "mean time until a device's free fraction is drawn anew"
     )
     server_flops_per_s: float = number(10e12, 1e6, 1e21, "FLOP/s", "the server's, split evenly over devices")

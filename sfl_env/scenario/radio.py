@@ -7,7 +7,7 @@ from sfl_env.scenario.declaring import number, plain
 
 RateCurveName = Literal["truncated-shannon", "shannon"]
 PathLossName = Literal["umi", "uma", "macro"]
-FadingName = Literal["rayleigh", "rician", "none"]
+FadingName = Literal["averaged", "block", "none"]
 MobilityName = Literal["static", "random-waypoint", "gauss-markov"]
 
 
@@ -44,10 +44,24 @@ class RadioFields:
     carrier_hz: float = number(3.5e9, 0.5e9, 100e9, "Hz", "carrier frequency (TR 38.901 models)")
     cell_radius_m: float = number(60.0, 1.0, 1e5, "m", "devices live within this distance")
     min_distance_m: float = number(10.0, 0.1, 1e5, "m", "and no closer than this")
-    shadowing_correlation_m: float = number(13.0, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e")
-    fading: FadingName = plain("rician", "small-scale fading")
-    rician_k_db: float = number(6.0, -40.0, 60.0, "dB", "Rician factor")
-    fading_correlation: float = number(0.9, 0.0, 1.0, "", "of the complex fading from round to round")
-    mobility: MobilityName = plain("static", "how devices move")
-    speed_m_per_s: float = number(1.4, 0.0, 1e3, "m/s", "mean speed of moving devices")
-    round_interval_s: float = number(10.0, 0.0, 1e6, "s", "time that devices move between two rounds")
+    shadowing_correlation_m: float | None = number(
+        None, 1e-3, 1e5, "m", "distance over which shadowing falls to 1/e; None: that of the path-loss model"
+    )
+    fading: FadingName = plain(
+        "averaged",
+        "small-scale fading: averaged over within a round, or a block: constant within one and drawn for each",
+    )
+    rician_k_db: float | None = number(
+        None,
+        -40.0,
+        60.0,
+        "dB",
+        "Rician factor of links with line of sight; None: drawn as the path-loss model has it; without line of "
+        "sight fading is Rayleigh",
+    )
+    fading_correlation: float = number(0.0, 0.0, 1.0, "", "of the complex block fading from round to round")
+    mobility: MobilityName = plain("random-waypoint", "how devices move")
+    speed_m_per_s: float = number(0.83, 0.0, 1e3, "m/s", "mean speed of moving devices")
+    blockage_loss_db: float = number(6.0, 0.0, 100.0, "dB", "what a link loses while something is in its way")
+    blockage_fraction: float = number(0.2, 0.0, 0.99, "", "fraction of time that it is; 0: never")
+    blockage_hold_s: float = number(60.0, 1e-3, 1e9, "s", "mean time that a link stays blocked")

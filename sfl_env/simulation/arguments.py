@@ -21,7 +21,7 @@ SHELL_OPTIONS = (
 
 FIELDS = tuple(item.name for item in dataclasses.fields(Scenario))
 
-_FREE_SPEED = frozenset({"availability_levels", "availability_switch_probability"})
+_FREE_SPEED = frozenset({"availability_levels", "availability_hold_s"})
 """Fields that say how much of their speed devices have free."""
 
 

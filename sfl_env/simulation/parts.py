@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sfl_env.arrays import constant
-from sfl_env.channel.fading import Fading, NoFading, Rayleigh, Rician
-from sfl_env.channel.mobility import Annulus, GaussMarkov, Mobility, RandomWaypoint, Static
+from sfl_env.channel.area import Annulus
+from sfl_env.channel.blockage import Blockage, NoBlockage, TwoStateBlockage
+from sfl_env.channel.drift import GaussMarkov
+from sfl_env.channel.fading import AveragedFading, BlockFading, Fading, NoFading
+from sfl_env.channel.mobility import Mobility, Static
 from sfl_env.channel.model import Channel
 from sfl_env.channel.path_loss import ClassicMacro, PathLoss, UrbanMacro, UrbanMicro
-from sfl_env.channel.shadowing import CorrelatedShadowing
+from sfl_env.channel.waypoints import RandomWaypoint
 from sfl_env.devices.availability import MarkovAvailability
 from sfl_env.devices.population import Population
 from sfl_env.dnn import catalogue
@@ -36,12 +39,14 @@ REPLACED: Mapping[str, tuple[str, ...]] = {
         "fading_correlation",
         "mobility",
         "speed_m_per_s",
-        "round_interval_s",
+        "blockage_loss_db",
+        "blockage_fraction",
+        "blockage_hold_s",
     ),
     "uplink_curve": ("uplink_attenuation", "uplink_max_sinr_db"),
     "downlink_curve": ("downlink_attenuation", "downlink_max_sinr_db"),
     "population": ("device_types", "device_weights", "compute_spread"),
-    "availability": ("availability_levels", "availability_switch_probability"),
+    "availability": ("availability_levels", "availability_hold_s"),
     "network": ("model",),
     "data": ("dataset", "dataset_path"),
     "learner": ("network", "data", "torch_device", "executor"),
@@ -66,13 +71,16 @@ def channel(scenario: Scenario) -> Channel:
     Examples
     --------
     >>> channel(Scenario(path_loss="macro", mobility="gauss-markov")).path_loss
-    ClassicMacro(shadowing_std=8.0)
+    ClassicMacro(shadowing_std=8.0, shadowing_correlation_m=50.0)
     """
+    path_loss = _path_loss(scenario)
+    statistics = path_loss.statistics.with_shadowing_correlation(scenario.shadowing_correlation_m)
     return Channel(
-        _path_loss(scenario),
-        CorrelatedShadowing(scenario.shadowing_correlation_m),
+        path_loss,
         _fading(scenario),
         _mobility(scenario),
+        _blockage(scenario),
+        statistics.with_k_factor(scenario.rician_k_db),
     )
 
 
@@ -83,9 +91,7 @@ def population(scenario: Scenario) -> Population:
 
 def availability(scenario: Scenario) -> MarkovAvailability:
     """Return the process of the devices' free speed."""
-    return MarkovAvailability(
-        scenario.availability_levels, switch_probability=scenario.availability_switch_probability
-    )
+    return MarkovAvailability(scenario.availability_levels, hold_s=scenario.availability_hold_s)
 
 
 def workload(scenario: Scenario, network: DNNProfile) -> Workload:
@@ -182,23 +188,29 @@ def _rate_curve(scenario: Scenario, attenuation: float, max_sinr_db: float) -> R
 def _path_loss(scenario: Scenario) -> PathLoss:
     if scenario.path_loss == "macro":
         return ClassicMacro()
-    model = {"umi": UrbanMicro, "uma": UrbanMacro}[scenario.path_loss]
-    return model(carrier_hz=scenario.carrier_hz)
+    if scenario.path_loss == "uma":
+        return UrbanMacro(carrier_hz=scenario.carrier_hz)
+    return UrbanMicro(carrier_hz=scenario.carrier_hz)
 
 
 def _fading(scenario: Scenario) -> Fading[Any]:
     if scenario.fading == "none":
         return NoFading()
-    if scenario.fading == "rician":
-        return Rician(10.0 ** (scenario.rician_k_db / 10.0), scenario.fading_correlation)
-    return Rayleigh(scenario.fading_correlation)
+    if scenario.fading == "block":
+        return BlockFading(scenario.fading_correlation)
+    return AveragedFading()
 
 
 def _mobility(scenario: Scenario) -> Mobility[Any]:
-    area = Annulus(scenario.min_distance_m, scenario.cell_radius_m)
-    speed, interval_s = scenario.speed_m_per_s, scenario.round_interval_s
-    if scenario.mobility == "random-waypoint":
-        return RandomWaypoint(area, interval_s, 0.5 * speed, 1.5 * speed)
-    if scenario.mobility == "gauss-markov":
-        return GaussMarkov(area, interval_s, speed)
+    area, speed = Annulus(scenario.min_distance_m, scenario.cell_radius_m), scenario.speed_m_per_s
+    if scenario.mobility == "random-waypoint" and 0.5 * speed > 0.0:
+        return RandomWaypoint(area, 0.5 * speed, 1.5 * speed)
+    if scenario.mobility == "gauss-markov" and speed > 0.0:
+        return GaussMarkov(area, speed)
     return Static(area)
+
+
+def _blockage(scenario: Scenario) -> Blockage[Any]:
+    if scenario.blockage_fraction == 0.0 or scenario.blockage_loss_db == 0.0:
+        return NoBlockage()
+    return TwoStateBlockage(scenario.blockage_loss_db, scenario.blockage_fraction, scenario.blockage_hold_s)

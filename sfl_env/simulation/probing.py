@@ -1,5 +1,6 @@
 """A user's own parts of the system: tried once before the first episode, and looked at whenever they are asked."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,18 @@ from sfl_env.simulation.states import replace_rows
 
 PROBE_SEED = 0
 
+_PROBE_ROUND_S = 20.0
+
 _ABOVE_ZERO = Range(0.0, low_open=True)
 
 GAIN = (
     "gain",
     Range(1e-50, 1.0),
     "each device's linear power gain, received over sent power; a loss in dB is none",
+)
+_RICIAN_K = (
+    Range(0.0),
+    "each link's Rician factor, linear, infinite where nothing fades within the round; a figure in dB is none",
 )
 FREE = ("fraction", Range(1e-9, 1.0), "the share of its speed that each device has free")
 
@@ -160,17 +167,17 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     """Start a time-varying part, let one round pass and start one episode afresh."""
     require_methods(part, process, ["initial", "step"], protocol)
     n, rng = probed_episodes(num_devices), np.random.default_rng(PROBE_SEED)
-    start = f"{part}.initial(rng, {n}, {num_devices})"
+    start, later = f"{part}.initial(rng, {n}, {num_devices})", f"{part}.step(state, elapsed_s, rng)"
+    elapsed_s = np.full(n, _PROBE_ROUND_S)
+    _require_elapsed(part, process)
     first = state = called(start, process.initial, rng, n, num_devices)
     check_state(start, state, (n, num_devices), told)
     for _ in range(2):
         before, copied = state, _copied(state)
-        state = called(f"{part}.step(state, rng)", process.step, read_only(state), rng)
-        check_state(f"{part}.step(state, rng)", state, (n, num_devices), told)
+        state = called(later, process.step, read_only(state), read_only(elapsed_s), rng)
+        check_state(later, state, (n, num_devices), told)
         if not _equal(copied, before):
-            raise ScenarioError(
-                f"{part}.step(state, rng) has filled arrays of the round before again; it has to return others."
-            )
+            raise ScenarioError(f"{later} has filled arrays of the round before again; it has to return others.")
     copied = _copied(first)
     called(start, process.initial, rng, n, num_devices)
     once = f"{part}.initial(rng, 1, {num_devices})"
@@ -183,6 +190,21 @@ def _probe_process(part: str, process: Any, protocol: str, num_devices: int, tol
     except ScenarioError as error:
         raise ScenarioError(f"One environment of {part}'s state cannot be replaced: {error}") from error
     require_unspawned(f"{part}.initial or {part}.step", rng, 0)
+
+
+def _require_elapsed(part: str, process: Any) -> None:
+    """Raise for a part whose ``step`` does not take how long the round took."""
+    try:
+        signature = inspect.signature(process.step)
+    except (TypeError, ValueError):  # built in, without one
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise ScenarioError(
+            f"{part}.step takes {signature}; it has to take (state, elapsed_s, rng), where elapsed_s (N,) is how long "
+            "each environment's round took, in seconds."
+        ) from error
 
 
 def check_state(where: str, state: Any, shape: tuple[int, int], told: tuple[str, Range, str]) -> None:
@@ -199,6 +221,14 @@ def check_state(where: str, state: Any, shape: tuple[int, int], told: tuple[str,
     if not hasattr(state, name):
         raise ScenarioError(f"{where} has no {name}; the state has to have it, {shape}: {meaning}.")
     require_array(f"{where}.{name}", getattr(state, name), shape, allowed, meaning)
+    if name == GAIN[0] and hasattr(state, "rician_k"):
+        _check_rician_k(f"{where}.rician_k", state.rician_k, shape)
+
+
+def _check_rician_k(where: str, values: Any, shape: tuple[int, int]) -> None:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        values = np.where(np.isposinf(values), 1.0, values)
+    require_array(where, values, shape, *_RICIAN_K)
 
 
 def spawned(rng: np.random.Generator) -> int:

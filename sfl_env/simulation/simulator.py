@@ -1,11 +1,13 @@
 """The simulated system, batched over environments: from states and decisions to outcomes and next states."""
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, constant, row_maxima
+from sfl_env.channel.fading import nothing_fades
 from sfl_env.channel.model import ChannelModel
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
@@ -23,6 +25,7 @@ from sfl_env.rounds.stages import STAGES, staged_latency_s
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
+from sfl_env.simulation.nominal import SAMPLE_SEED, average_round_s, sample_size
 from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
 from sfl_env.simulation.watched import WatchedPopulation, watched_availability, watched_channel
 
@@ -46,8 +49,9 @@ class State(NamedTuple):
     """N simulated systems between two rounds; every array has the environment axis first."""
 
     setup: Setup
-    channel: Any  # with gain (N, K)
+    channel: Any  # with gain (N, K) and, unless it is a user's own, rician_k (N, K)
     past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
+    past_scattered: Array  # (N, csi_delay_rounds, K), likewise, 1 / (1 + Rician factor): always finite
     availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
@@ -125,18 +129,38 @@ class Simulator:
         self.has_batteries = scenario.battery_j is not None
         self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
 
-    def initial(self, rng: np.random.Generator, n: int, past_rounds: int | None = None) -> State:
+    @cached_property
+    def nominal_round_s(self) -> float:
+        """The optimal round of a cell in which every device is an average one, in seconds.
+
+        The average is that over a fixed sample of the scenario's devices and channels as episodes start with them,
+        without a past, so that the figure depends on the scenario alone.
+
+        Examples
+        --------
+        >>> slow = Simulator(Scenario()).nominal_round_s
+        >>> slow > Simulator(Scenario(bandwidth_hz=200e6)).nominal_round_s > 0
+        True
+        """
+        episodes = sample_size(self.scenario.num_devices)
+        state = self._initial(np.random.default_rng(SAMPLE_SEED), episodes, rounds_before=0)
+        return average_round_s(self.workload, self.resources, self.conditions(state))
+
+    def initial(self, rng: np.random.Generator, n: int) -> State:
         """Draw n systems at the start of their episodes.
 
-        With delayed CSI the channel has a past: the rounds before the first one, by default as many as the delay.
+        With delayed CSI the channel has a past: as many rounds before the first one as the delay, each as long as
+        the nominal round.
         """
+        return self._initial(rng, n, self.scenario.csi_delay_rounds)
+
+    def _initial(self, rng: np.random.Generator, n: int, rounds_before: int) -> State:
         scenario, shape = self.scenario, (n, self.scenario.num_devices)
         devices = self._population.sample(rng, *shape)
         batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
         check_memory(deepest_cut, devices, batch_size, self.profile.name)
-        rounds_before = scenario.csi_delay_rounds if past_rounds is None else past_rounds
-        channel, past = self._channel_with_past(rng, shape, rounds_before)
+        channel, past_gain, past_scattered = self._channel_with_past(rng, shape, rounds_before)
         availability = self._availability.initial(rng, *shape)
         samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
@@ -148,7 +172,8 @@ class Simulator:
                 j_per_sample_flop=samples * devices.energy_j_per_flop,
             ),
             channel=channel,
-            past_gain=past,
+            past_gain=past_gain,
+            past_scattered=past_scattered,
             availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
@@ -156,26 +181,30 @@ class Simulator:
 
     def _channel_with_past(
         self, rng: np.random.Generator, shape: tuple[int, int], rounds_before: int
-    ) -> tuple[Any, Array]:
-        """Draw channels (N, K), and the gains (N, rounds_before, K) of the rounds before."""
+    ) -> tuple[Any, Array, Array]:
+        """Draw channels (N, K), and gains and scattered shares (N, rounds_before, K) of the rounds before."""
         channel = self._channel.initial(rng, *shape)
-        past = np.empty((shape[0], rounds_before, shape[1]))
+        past_gain, past_scattered = np.empty((2, shape[0], rounds_before, shape[1]))
+        if rounds_before:
+            elapsed_s = np.full(shape[0], self.nominal_round_s)
         for age in range(rounds_before):
-            past[:, age] = channel.gain
-            channel = self._channel.step(channel, rng)
-        return channel, past
+            past_gain[:, age], past_scattered[:, age] = channel.gain, scattered_of(channel)
+            channel = self._channel.step(channel, elapsed_s, rng)
+        return channel, past_gain, past_scattered
 
     def conditions(self, state: State) -> Conditions:
         """Return the true conditions of the round that comes next."""
-        return self._conditions(state, state.channel.gain)
+        return self._conditions(state, state.channel.gain, rician_k_of(state.channel))
 
     def observed_conditions(self, state: State, true: Conditions) -> Conditions:
         """Return the conditions as observed: with delayed CSI, those of an old channel."""
-        return self._conditions(state, state.past_gain[:, 0]) if self.scenario.csi_delay_rounds else true
+        if not self.scenario.csi_delay_rounds:
+            return true
+        return self._conditions(state, state.past_gain[:, 0], rician_k_from(state.past_scattered[:, 0]))
 
-    def _conditions(self, state: State, gain: Array) -> Conditions:
+    def _conditions(self, state: State, gain: Array, rician_k: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
-        fading = SmallScaleFading(np.full(gain.shape, np.inf))
+        fading = SmallScaleFading(rician_k)
         snr_hz = snr_per_gain_hz * gain
         downlink_bps = self._downlink.full_rate_bps(gain, fading.levels)
         takes_part = self._outage.reached(snr_hz, downlink_bps)
@@ -255,18 +284,45 @@ class Simulator:
         return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
-        """Move on to the next round: channel, free speed, batteries.
+        """Move on to the next round: channel and free speed by the time that the round took, and batteries.
 
         A device whose battery runs out in a round still finishes that round.
         """
-        setup, channel, past_gain, availability, _, rounds_over = state
+        setup, channel, past_gain, past_scattered, availability, _, rounds_over = state
+        elapsed_s = outcome.latency_s
         if self.scenario.csi_delay_rounds:
             past_gain = np.concatenate([past_gain[:, 1:], channel.gain[:, None]], axis=1)
+            past_scattered = np.concatenate([past_scattered[:, 1:], scattered_of(channel)[:, None]], axis=1)
         return State(
             setup,
-            self._channel.step(channel, rng),
+            self._channel.step(channel, elapsed_s, rng),
             past_gain,
-            self._availability.step(availability, rng),
+            past_scattered,
+            self._availability.step(availability, elapsed_s, rng),
             outcome.charge,
             rounds_over + _ONE_ROUND,
         )
+
+
+def rician_k_of(channel: Any) -> Array:
+    """Return the Rician factors (N, K) of what fades within a channel's round; infinite where it does not say."""
+    told = getattr(channel, "rician_k", None)
+    return nothing_fades(channel.gain.shape) if told is None else np.asarray(told, np.float64)
+
+
+def scattered_of(channel: Any) -> Array:
+    """Return the share (N, K) of the power that fades within a channel's round, 1 / (1 + Rician factor)."""
+    shares: Array = 1.0 / (1.0 + rician_k_of(channel))
+    return shares
+
+
+def rician_k_from(scattered: Array) -> Array:
+    """Return the Rician factors that shares of scattered power come from.
+
+    Examples
+    --------
+    >>> rician_k_from(np.array([1.0, 0.5, 0.0]))
+    array([ 0.,  1., inf])
+    """
+    inverse = np.divide(1.0, scattered, out=np.full_like(scattered, np.inf), where=scattered > 0.0)
+    return inverse - 1.0

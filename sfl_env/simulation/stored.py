@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.channel.fading import ScatterState, SteadyState
-from sfl_env.channel.mobility import DriftState, StaticState, WaypointState
-from sfl_env.channel.model import ChannelState
-from sfl_env.channel.shadowing import ShadowingState
+from sfl_env.channel.blockage import BlockageState, FreeState
+from sfl_env.channel.drift import DriftState
+from sfl_env.channel.fading import AveragedState, ScatterState, SteadyState
+from sfl_env.channel.mobility import StaticState
+from sfl_env.channel.model import ChannelState, Place
+from sfl_env.channel.waypoints import WaypointState
 from sfl_env.checks import require_entries
 from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, Population
@@ -34,7 +36,7 @@ FINITE, NOT_NEGATIVE, POSITIVE = Bounds(-LARGEST, LARGEST), Bounds(0.0, LARGEST)
 FRACTION = Bounds(0.0, 1.0)
 
 _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
-    State: {"past_gain": POSITIVE, "charge": FRACTION},
+    State: {"past_gain": POSITIVE, "past_scattered": FRACTION, "charge": FRACTION},
     Setup: {"samples": POSITIVE, "snr_per_gain_hz": NOT_NEGATIVE, "j_per_sample_flop": NOT_NEGATIVE},
     DeviceBatch: {
         "compute_flops_per_s": POSITIVE,
@@ -44,13 +46,16 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
         "memory_bytes": Bounds(0.0, math.inf),
     },
     AvailabilityState: {"fraction": Bounds(SMALLEST, 1.0)},
-    ChannelState: {"visibility": FRACTION, "large_scale_gain": POSITIVE, "gain": POSITIVE},
-    ScatterState: {"power": NOT_NEGATIVE},
-    SteadyState: {"power": NOT_NEGATIVE},
-    WaypointState: {"speed_m_per_s": NOT_NEGATIVE},
+    ChannelState: {"gain": POSITIVE},
+    Place: {"large_scale_gain": POSITIVE, "k_factor": NOT_NEGATIVE},
+    BlockageState: {},
+    FreeState: {},
+    AveragedState: {},
+    ScatterState: {},
+    SteadyState: {},
+    WaypointState: {"speed_m_per_s": POSITIVE},
     StaticState: {},
     DriftState: {},
-    ShadowingState: {},
     Progress: {"accuracy": FRACTION, "loss": NOT_NEGATIVE, "elapsed_s": NOT_NEGATIVE},
 }
 """What the package's own states hold; entries that are not named have to be finite, other parts' are theirs."""

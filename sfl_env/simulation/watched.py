@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sfl_env.arrays import Array
 from sfl_env.channel.model import ChannelModel
 from sfl_env.checks import Range, read_only
 from sfl_env.devices.availability import Availability
@@ -46,10 +47,10 @@ class _Watched:
         check_state(where, state, (n, num_devices), self._told)
         return state
 
-    def step(self, state: Any, rng: np.random.Generator) -> Any:
-        """Return the states of the next round."""
-        where = f"{self._part}.step(state, rng)"
-        later = _drawn(where, rng, lambda: self._process.step(read_only(state), rng))
+    def step(self, state: Any, elapsed_s: Array, rng: np.random.Generator) -> Any:
+        """Return the states of the next round, after one of so many seconds, (N,)."""
+        where = f"{self._part}.step(state, elapsed_s, rng)"
+        later = _drawn(where, rng, lambda: self._process.step(read_only(state), read_only(elapsed_s), rng))
         check_state(where, later, getattr(state, self._told[0]).shape, self._told)
         return later
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from sfl_env import SFLEnv
-from sfl_env.channel import Annulus, Channel, CorrelatedShadowing, GaussMarkov, Rician, UrbanMicro
+from sfl_env.channel import Annulus, BlockFading, Channel, GaussMarkov, UrbanMicro
 from sfl_env.devices import MarkovAvailability, Population
 from sfl_env.dnn import catalogue
 from sfl_env.errors import ProfileError, SFLError
@@ -202,10 +202,8 @@ def _spoilt_array(array: Any, how: str) -> Any:
 def _whole(part: str) -> Any:
     episodes = SFLEnv(num_devices=3).episodes
     wholes: dict[str, Any] = {
-        "channel": Channel(
-            UrbanMicro(), CorrelatedShadowing(13.0), Rician(4.0, 0.9), GaussMarkov(Annulus(10.0, 60.0), 10.0, 1.4)
-        ),
-        "availability": MarkovAvailability((0.5, 1.0), switch_probability=0.5),
+        "channel": Channel(UrbanMicro(), BlockFading(0.5), GaussMarkov(Annulus(10.0, 60.0))),
+        "availability": MarkovAvailability((0.5, 1.0), hold_s=20.0),
         "population": Population(("laptop", "jetson-nano"), (1.0, 1.0), 1.5),
         "observation": episodes.observation_encoder,
         "action": episodes.action_encoder,

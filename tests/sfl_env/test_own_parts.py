@@ -68,7 +68,7 @@ class Steady:
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> SteadyState:
         return SteadyState(np.full((n, num_devices), 1e-9))
 
-    def step(self, state: SteadyState, rng: np.random.Generator) -> SteadyState:
+    def step(self, state: SteadyState, elapsed_s: np.ndarray, rng: np.random.Generator) -> SteadyState:
         return state
 
 

@@ -52,7 +52,7 @@ class Late:
         values = np.full((n, num_devices), self.value)
         return Links(np.zeros(n, dtype=np.int64), values, values)
 
-    def step(self, state: Links, rng: np.random.Generator) -> Links:
+    def step(self, state: Links, elapsed_s: np.ndarray, rng: np.random.Generator) -> Links:
         values = state.gain if state.round.max() < 2 else self.change(state.gain)
         return Links(state.round + 1, values, values)
 
@@ -573,7 +573,7 @@ def test_objects_are_no_state() -> None:
         def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Drawn:
             return Drawn(np.full((n, num_devices), 1e-9), np.array([object()] * n))
 
-        def step(self, state: Drawn, rng: np.random.Generator) -> Drawn:
+        def step(self, state: Drawn, elapsed_s: np.ndarray, rng: np.random.Generator) -> Drawn:
             return state
 
     with pytest.raises(ScenarioError, match=r"channel\.initial\(rng, 2, 3\)\.generators holds objects"):
@@ -710,7 +710,7 @@ def test_states_that_change_their_layout_later_are_named_where_an_episode_starts
             values = np.full((n, num_devices), 1e-9)
             return Noted(values, values.astype(np.float32))
 
-        def step(self, state: Noted, rng: np.random.Generator) -> Noted:
+        def step(self, state: Noted, elapsed_s: np.ndarray, rng: np.random.Generator) -> Noted:
             self.rounds += 1
             note = np.array(state.note) if self.rounds < 6 else later(np.full(state.gain.shape, 1.0))
             return Noted(np.array(state.gain), note)
@@ -730,7 +730,7 @@ def test_a_state_may_hold_texts_of_several_lengths() -> None:
         def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Noted:
             return Noted(np.full((n, num_devices), 1e-9), np.array(["a"] * n))
 
-        def step(self, state: Noted, rng: np.random.Generator) -> Noted:
+        def step(self, state: Noted, elapsed_s: np.ndarray, rng: np.random.Generator) -> Noted:
             return Noted(np.array(state.gain), np.strings.add(state.note, "b"))
 
     envs = SFLVectorEnv(3, num_devices=3, max_rounds=2, channel=Own())

@@ -1,5 +1,6 @@
-"""The composite channel: parts multiply, standing devices keep their place, seeds repeat, rows are replaced."""
+"""The composite channel: parts multiply, time and ways move it, seeds repeat, rows are replaced."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,52 +8,64 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 
 from sfl_env.channel import (
+    UMI,
     Annulus,
+    AveragedFading,
+    BlockFading,
     Channel,
     ClassicMacro,
-    CorrelatedShadowing,
     GaussMarkov,
     NoFading,
-    NoShadowing,
     RandomWaypoint,
-    Rayleigh,
-    Rician,
     Static,
+    TwoStateBlockage,
     UrbanMacro,
     UrbanMicro,
 )
-from sfl_env.channel.mobility import distance_m
+from sfl_env.channel.area import distance_m
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import replace_rows
 
 AREA = Annulus(inner_m=10.0, outer_m=300.0)
+BLOCKAGE = TwoStateBlockage(10.0, 0.3, 30.0)
+STANDING = Channel(UrbanMicro(), AveragedFading(), Static(AREA), BLOCKAGE)
 CHANNELS = [
-    Channel(UrbanMicro(), CorrelatedShadowing(), Rayleigh(0.9), Static(AREA)),
-    Channel(UrbanMacro(), CorrelatedShadowing(37.0), Rician(5.0, 0.5), RandomWaypoint(AREA, 1.0)),
-    Channel(ClassicMacro(), NoShadowing(), NoFading(), GaussMarkov(AREA, 1.0, 10.0)),
+    STANDING,
+    Channel(UrbanMacro(), BlockFading(0.5), RandomWaypoint(AREA), BLOCKAGE),
+    Channel(ClassicMacro(shadowing_std=0.0), NoFading(), GaussMarkov(AREA, 10.0)),
+    Channel(UrbanMicro(), AveragedFading(), RandomWaypoint(AREA)),
 ]
+LIKELY = 1e-4
 
 
-class Bend:
-    """A user's own mobility: everybody stands at 50 m and 250 m in turn."""
-
-    class State(NamedTuple):
-        position_m: np.ndarray
-
-    def initial(self, rng: Any, n: int, num_devices: int) -> Any:
-        return self.State(np.full((n, num_devices, 2), (50.0, 0.0)))
-
-    def step(self, state: Any, rng: Any) -> Any:
-        return self.State(np.array([300.0, 0.0]) - state.position_m)
+class There(NamedTuple):
+    position_m: np.ndarray
 
 
-def rollout(channel: Any, rounds: int, seed: int = 0, n: int = 3, num_devices: int = 4) -> Any:
+class Line:
+    """A user's own mobility: everybody goes outwards from a place at 2 m/s."""
+
+    def __init__(self, start_m: float) -> None:
+        self.start_m = start_m
+
+    def initial(self, rng: Any, n: int, num_devices: int) -> There:
+        return There(np.full((n, num_devices, 2), (self.start_m, 0.0)))
+
+    def step(self, state: There, elapsed_s: Any, rng: Any) -> Any:
+        walked_m = np.broadcast_to(2.0 * elapsed_s[:, None], state.position_m.shape[:2])
+        return There(state.position_m + walked_m[..., None] * (1.0, 0.0)), walked_m
+
+
+def rollout(
+    channel: Any, rounds: int, seed: int = 0, n: int = 3, num_devices: int = 4, seconds: float = 20.0
+) -> Any:
     rng = np.random.default_rng(seed)
     states = [channel.initial(rng, n, num_devices)]
     for _ in range(rounds):
-        states.append(channel.step(states[-1], rng))
+        states.append(channel.step(states[-1], np.full(n, seconds), rng))
     return states
 
 
@@ -60,13 +73,24 @@ def flat(state: Any) -> list[np.ndarray]:
     return [leaf for part in state for leaf in flat(part)] if isinstance(state, tuple) else [state]
 
 
-def test_gain_is_path_loss_times_shadowing_times_fading() -> None:
-    for state in rollout(CHANNELS[0], 3):
-        distance = distance_m(state.mobility.position_m)
-        los = CHANNELS[0].line_of_sight(state)
-        loss_db = UrbanMicro().loss_db(distance, los) + np.where(los, 4.0, 7.82) * state.shadowing.latent
-        np.testing.assert_allclose(state.large_scale_gain, 10.0 ** (-loss_db / 10.0), rtol=1e-12)
-        np.testing.assert_allclose(state.gain, state.large_scale_gain * state.fading.power, rtol=1e-15)
+def test_the_gain_is_path_loss_times_shadowing_times_blockage() -> None:
+    for state in rollout(CHANNELS[3], 3) + rollout(STANDING, 3):
+        distance, place = distance_m(state.mobility.position_m), state.place
+        loss_db = UrbanMicro().loss_db(distance, place.los) + np.where(place.los, 4.0, 7.82) * place.latent[:, 0]
+        np.testing.assert_allclose(place.large_scale_gain, 10.0 ** (-loss_db / 10.0), rtol=1e-12)
+        blocked = getattr(state.blockage, "blocked", np.zeros_like(place.los))
+        np.testing.assert_allclose(state.gain, place.large_scale_gain * np.where(blocked, 0.1, 1.0), rtol=1e-12)
+
+
+def test_block_fading_is_in_the_gain_and_averaged_fading_is_not() -> None:
+    for state in rollout(CHANNELS[1], 3):
+        power = BlockFading().power(state.fading, state.place.k_factor)
+        factor: Any = BLOCKAGE.factor(state.blockage)
+        np.testing.assert_allclose(state.gain, state.place.large_scale_gain * factor * power, rtol=1e-14)
+        assert (state.rician_k == math.inf).all()
+    for state in rollout(CHANNELS[3], 3):
+        assert state.rician_k is state.place.k_factor
+        assert ((state.rician_k > 0.0) == state.place.los).all()
 
 
 def test_without_shadowing_and_fading_the_gain_is_the_path_loss() -> None:
@@ -76,29 +100,83 @@ def test_without_shadowing_and_fading_the_gain_is_the_path_loss() -> None:
         np.testing.assert_allclose(state.gain, 10.0 ** (-loss_db / 10.0), rtol=1e-12)
 
 
-def test_standing_devices_keep_everything_but_their_fading() -> None:
-    first, *later = rollout(CHANNELS[0], 4)
+def test_the_classic_macro_cell_knows_no_line_of_sight_and_fades_as_rayleigh() -> None:
+    channel = Channel(ClassicMacro(), AveragedFading(), RandomWaypoint(AREA))
+    for state in rollout(channel, 3):
+        assert not state.place.los.any()
+        assert (state.rician_k == 0.0).all()
+
+
+def test_standing_devices_keep_all_but_their_blockage() -> None:
+    first, *later = rollout(STANDING, 30)
     for state in later:
-        assert state.large_scale_gain is first.large_scale_gain
-        assert (state.gain != first.gain).all()
+        assert state.place is first.place
+        assert state.rician_k is first.rician_k
+    changes = np.array([state.gain / first.gain for state in later])
+    assert set(np.round(np.unique(changes), 9)) <= {0.1, 1.0, 10.0}
+    assert len(np.unique(np.round(changes, 9))) > 1
 
 
 @pytest.mark.parametrize("channel", CHANNELS[1:])
-def test_moving_devices_change_their_large_scale_gain(channel: Any) -> None:
+def test_walking_devices_change_their_large_scale_gain(channel: Any) -> None:
     states = rollout(channel, 4)
-    assert (states[0].large_scale_gain != states[-1].large_scale_gain).all()
+    assert (states[0].place.large_scale_gain != states[-1].place.large_scale_gain).all()
 
 
-def test_the_view_comes_back_with_the_place() -> None:
-    channel = Channel(UrbanMicro(), NoShadowing(), NoFading(), Bend())
-    near, far, again = rollout(channel, 2, n=200, num_devices=100)
-    assert (channel.line_of_sight(near) == channel.line_of_sight(again)).all()
-    assert (near.gain == again.gain).all()
-    # Further out nobody sees the base station who did not see it from nearby.
-    assert (channel.line_of_sight(near) | ~channel.line_of_sight(far)).all()
-    # P_LOS: 50 m: 0.36 + e^(-50/36) x 0.64 = 0.519592; 250 m: 0.072 + e^(-250/36) x 0.928 = 0.072895
-    assert channel.line_of_sight(near).mean() == pytest.approx(0.519592, abs=0.018)
-    assert channel.line_of_sight(far).mean() == pytest.approx(0.072895, abs=0.01)
+@pytest.mark.parametrize("seconds", [3.0, 20.0, 400.0])
+def test_lines_of_sight_are_as_frequent_as_the_standard_says_wherever_devices_have_got_to(seconds: float) -> None:
+    channel = Channel(UrbanMicro(), NoFading(), Line(20.0))
+    for state in rollout(channel, 3, n=200, num_devices=200, seconds=seconds):
+        expected = UrbanMicro().los_probability(distance_m(state.mobility.position_m))[0, 0]
+        # Standard error at most 0.5 / sqrt(40,000) = 0.0025.
+        assert state.place.los.mean() == pytest.approx(expected, abs=0.0125)
+
+
+def test_numbers_of_links_are_correlated_by_their_distances_and_kinds() -> None:
+    # Far out 0.3 % see the base station, so that shadowing has the correlation distance of links without a view.
+    channel = Channel(UrbanMicro(), NoFading(), Line(5000.0))
+    first, later = rollout(channel, 1, n=200, num_devices=500, seconds=5.0)
+    assert first.place.los.mean() < 0.01
+    for number, metres in enumerate((13.0, 50.0, 15.0)):
+        measured = np.corrcoef(first.place.latent[:, number].ravel(), later.place.latent[:, number].ravel())[0, 1]
+        assert measured == pytest.approx(math.exp(-10.0 / metres), abs=0.016)
+    # Up to 18 m everybody sees it.
+    near, further = rollout(Channel(UrbanMicro(), NoFading(), Line(12.0)), 1, n=200, num_devices=500, seconds=1.5)
+    assert near.place.los.all()
+    measured = np.corrcoef(near.place.latent[:, 0].ravel(), further.place.latent[:, 0].ravel())[0, 1]
+    assert measured == pytest.approx(math.exp(-3.0 / 10.0), abs=0.016)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("seconds", [2.0, 60.0, 1e6])
+def test_gains_and_factors_are_spread_after_any_time_as_at_the_start(channel: Any, seconds: float) -> None:
+    first = rollout(channel, 0, seed=1, n=4, num_devices=2500)[0]
+    later = rollout(channel, 6, seed=2, n=4, num_devices=2500, seconds=seconds)[-1]
+    gains = ks_2samp(np.log(first.gain).ravel(), np.log(later.gain).ravel())
+    # Drifters bounce off a curved edge, which moves their density by some hundredths.
+    drifts = isinstance(channel.mobility, GaussMarkov)
+    assert gains.statistic < 0.06 if drifts else gains.pvalue > LIKELY
+    assert ks_2samp(first.place.k_factor.ravel(), later.place.k_factor.ravel()).pvalue > LIKELY
+
+
+def test_a_time_in_parts_changes_the_channel_as_much_as_at_once() -> None:
+    channel = Channel(UrbanMicro(), NoFading(), RandomWaypoint(AREA), BLOCKAGE)
+
+    def change(seconds: float, rounds: int, seed: int) -> Any:
+        states = rollout(channel, rounds, seed, n=4, num_devices=2500, seconds=seconds)
+        return np.log(states[-1].gain / states[0].gain).ravel()
+
+    assert ks_2samp(change(40.0, 1, 3), change(20.0, 2, 4)).pvalue > LIKELY
+
+
+def test_statistics_of_one_s_own_replace_those_of_the_path_loss_model() -> None:
+    channel = Channel(
+        UrbanMicro(), AveragedFading(), Static(AREA), statistics=UMI.without_shadowing().with_k_factor(3.0)
+    )
+    (state,) = rollout(channel, 0)
+    loss_db = UrbanMicro().loss_db(distance_m(state.mobility.position_m), state.place.los)
+    np.testing.assert_allclose(state.gain, 10.0 ** (-loss_db / 10.0), rtol=1e-12)
+    assert set(np.unique(state.rician_k.round(9))) <= {0.0, round(10.0**0.3, 9)}
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -114,8 +192,17 @@ def test_a_step_leaves_the_state_as_it_was(channel: Any) -> None:
     rng = np.random.default_rng(1)
     state = channel.initial(rng, 2, 3)
     before = [leaf.copy() for leaf in flat(state)]
-    channel.step(state, rng)
+    channel.step(state, np.array([20.0, 1e5]), rng)
     assert all((x == y).all() for x, y in zip(flat(state), before, strict=True))
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_in_no_time_nothing_but_block_fading_changes(channel: Any) -> None:
+    before, after = rollout(channel, 1, seconds=0.0)
+    if isinstance(channel.fading, BlockFading):
+        assert (before.gain != after.gain).all()
+        before, after = before.place, after.place
+    assert all((x == y).all() for x, y in zip(flat(before), flat(after), strict=True))
 
 
 @settings(max_examples=40, deadline=None)
@@ -123,15 +210,36 @@ def test_a_step_leaves_the_state_as_it_was(channel: Any) -> None:
     outer_m=st.floats(11.0, 1e7),
     carrier_hz=st.floats(0.5e9, 100e9),
     speed=st.floats(0.01, 1e4),
+    seconds=st.one_of(st.floats(0.0, 1e300), st.just(math.inf)),
     seed=st.integers(0, 2**32),
 )
-def test_gains_stay_positive_and_finite(outer_m: float, carrier_hz: float, speed: float, seed: int) -> None:
+def test_gains_stay_positive_and_finite(
+    outer_m: float, carrier_hz: float, speed: float, seconds: float, seed: int
+) -> None:
     area = Annulus(10.0, outer_m)
     for path_loss in (UrbanMicro(carrier_hz), UrbanMacro(carrier_hz), ClassicMacro(30.0)):
-        channel = Channel(path_loss, CorrelatedShadowing(), Rayleigh(0.5), GaussMarkov(area, 1.0, speed))
-        for state in rollout(channel, 3, seed):
-            assert ((state.gain > 0.0) & np.isfinite(state.gain)).all()
-            assert state.gain.shape == (3, 4)
+        for mobility in (GaussMarkov(area, speed), RandomWaypoint(area, speed, speed)):
+            channel = Channel(path_loss, BlockFading(0.5), mobility, TwoStateBlockage(100.0, 0.9, 1.0))
+            for state in rollout(channel, 3, seed, seconds=seconds):
+                assert ((state.gain > 0.0) & np.isfinite(state.gain)).all()
+                assert ((state.place.k_factor >= 0.0) & np.isfinite(state.place.k_factor)).all()
+                assert state.gain.shape == (3, 4)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize(
+    ("elapsed_s", "message"),
+    [
+        (np.array([1.0, -1.0]), r"elapsed_s holds -1\.0; each entry has to be a time in seconds, at least 0"),
+        (np.array([math.nan, 1.0]), "elapsed_s holds nan"),
+        (np.ones(3), r"elapsed_s has shape \(3,\); it has to be \(2,\)"),
+        (np.array(20.0), r"elapsed_s has shape \(\); it has to be \(2,\)"),
+    ],
+)
+def test_times_that_are_none_are_named(channel: Any, elapsed_s: Any, message: str) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ScenarioError, match=message):
+        channel.step(channel.initial(rng, 2, 3), elapsed_s, rng)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -144,7 +252,7 @@ def test_finished_environments_start_afresh_and_the_others_go_on(channel: Any, r
     for new, old, start in zip(flat(mixed), flat(running), flat(fresh), strict=True):
         assert (new[[0, 2]] == old[[0, 2]]).all()
         assert (new[[1, 3]] == start).all()
-    assert np.isfinite(channel.step(mixed, np.random.default_rng(0)).gain).all()
+    assert np.isfinite(channel.step(mixed, np.full(4, 20.0), np.random.default_rng(0)).gain).all()
 
 
 def test_replacing_with_the_wrong_number_of_environments_is_refused() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sfl_env.channel import ClassicMacro, PathLoss, UrbanMacro, UrbanMicro
 from sfl_env.errors import ScenarioError
 
-MODELS = [UrbanMicro(), UrbanMacro(), ClassicMacro()]
+MODELS: list[Any] = [UrbanMicro(), UrbanMacro(), ClassicMacro()]
 
 
 def loss(model: PathLoss, distance_m: float, los: bool) -> float:
@@ -132,11 +132,16 @@ def test_probabilities_stay_between_zero_and_one(distance_m: float) -> None:
         assert 0.0 <= model.los_probability(np.array([distance_m]))[0] <= 1.0
 
 
-def test_shadowing_deviations() -> None:
-    los = np.array([True, False])
-    assert UrbanMicro().shadowing_std_db(los).tolist() == [4.0, 7.82]
-    assert UrbanMacro().shadowing_std_db(los).tolist() == [4.0, 6.0]
-    assert ClassicMacro().shadowing_std_db(los).tolist() == [8.0, 8.0]
+def test_statistics_of_the_standard() -> None:
+    # TR 38.901, Tables 7.4.1-1, 7.5-6 and 7.6.3.1-2; TR 36.814, Table A.2.1.1-2
+    micro, macro, classic = (model.statistics for model in MODELS)
+    assert (micro.shadowing_std_db, micro.shadowing_correlation_m) == ((4.0, 7.82), (10.0, 13.0))
+    assert (macro.shadowing_std_db, macro.shadowing_correlation_m) == ((4.0, 6.0), (37.0, 50.0))
+    assert (classic.shadowing_std_db, classic.shadowing_correlation_m) == ((8.0, 8.0), (50.0, 50.0))
+    assert (micro.k_mean_db, micro.k_std_db, micro.k_correlation_m) == (9.0, 5.0, 15.0)
+    assert (macro.k_mean_db, macro.k_std_db, macro.k_correlation_m) == (9.0, 3.5, 12.0)
+    assert micro.los_correlation_m == macro.los_correlation_m == 50.0
+    assert not classic.has_line_of_sight
 
 
 def test_classic_macro_cell() -> None:
@@ -152,6 +157,7 @@ def test_classic_macro_cell() -> None:
         (lambda: UrbanMacro(terminal_height_m=20.0), "terminal_height_m is 20.0; .* from 1.5 to 13"),
         (lambda: UrbanMicro(base_station_height_m=math.nan), "base_station_height_m is nan"),
         (lambda: ClassicMacro(shadowing_std=-1.0), "shadowing_std is -1.0"),
+        (lambda: ClassicMacro(shadowing_correlation_m=0.0), "shadowing_correlation_m is 0.0"),
     ],
 )
 def test_parameters_out_of_range_are_named(make: Any, message: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from sfl_env import Scenario, ScenarioError, SFLEnv, SFLVectorEnv
-from sfl_env.channel import Annulus, Channel, NoFading, NoShadowing, Static, UrbanMicro
+from sfl_env.channel import Annulus, Channel, NoFading, Static, UrbanMicro
 from sfl_env.devices import AlwaysAvailable, DeviceBatch, Population
 from sfl_env.dnn import catalogue
 from sfl_env.episodes import OPTIONS
@@ -25,7 +25,7 @@ from tests.ids import BATCHED_IDS
 
 OWN: dict[str, Any] = {
     "profile": catalogue.load("lenet5"),
-    "channel": Channel(UrbanMicro(), NoShadowing(), NoFading(), Static(Annulus(10.0, 20.0))),
+    "channel": Channel(UrbanMicro(), NoFading(), Static(Annulus(10.0, 20.0))),
     "population": Population(("laptop",)),
     "availability": AlwaysAvailable(),
     "action": ContinuousAction(5),
@@ -122,7 +122,7 @@ class Watched:
 CHOICES = [
     {"path_loss": path_loss, "fading": fading, "mobility": mobility}
     for path_loss in ("umi", "uma", "macro")
-    for fading in ("rayleigh", "rician", "none")
+    for fading in ("averaged", "block", "none")
     for mobility in ("static", "random-waypoint", "gauss-markov")
 ]
 
@@ -263,7 +263,7 @@ def test_measured_speeds_are_what_they_are() -> None:
     "options",
     [
         {"availability_levels": (0.5, 1.0)},
-        {"availability_switch_probability": 0.3},
+        {"availability_hold_s": 60.0},
         {"scenario": Scenario(availability_levels=(0.5, 1.0))},
     ],
 )

@@ -41,7 +41,7 @@ class OwnChannel:
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
         return self.state(np.full(self.shape or (n, num_devices), self.value))
 
-    def step(self, state: Any, rng: np.random.Generator) -> Any:
+    def step(self, state: Any, elapsed_s: np.ndarray, rng: np.random.Generator) -> Any:
         return state if self.later is None else self.later(state)
 
 
@@ -51,13 +51,25 @@ class HalfAChannel:
 
 
 class Overwriting(OwnChannel):
-    def step(self, state: Any, rng: np.random.Generator) -> Any:
+    def step(self, state: Any, elapsed_s: np.ndarray, rng: np.random.Generator) -> Any:
         state.gain[:] *= 0.5
         return state
 
 
+class OfBefore(OwnChannel):
+    """Takes no time."""
+
+    def step(self, state: Any, rng: np.random.Generator) -> Any:  # type: ignore[override]  # the mistake under test
+        return state
+
+
+class Fading(NamedTuple):
+    gain: np.ndarray
+    rician_k: np.ndarray
+
+
 class Failing(OwnChannel):
-    def step(self, state: Any, rng: np.random.Generator) -> Any:
+    def step(self, state: Any, elapsed_s: np.ndarray, rng: np.random.Generator) -> Any:
         raise IndexError("no such round in the trace")
 
 
@@ -94,11 +106,27 @@ CHANNELS: list[tuple[Any, str]] = [
         "is of type dict; a state has to be a NamedTuple",
     ),
     (OwnChannel(state=lambda gain: Gains(gain.tolist())), "gain is of type list; a state has to be a NamedTuple"),
-    (OwnChannel(later=lambda state: Gains(state.gain[:, :3])), r"step\(state, rng\)\.gain has shape \(2, 3\)"),
-    (OwnChannel(later=lambda state: Gains(state.gain * 1e10)), r"channel\.step\(state, rng\)\.gain holds 10\.0"),
-    (OwnChannel(later=lambda state: None), r"channel\.step\(state, rng\) is of type NoneType"),
+    (
+        OwnChannel(later=lambda state: Gains(state.gain[:, :3])),
+        r"step\(state, elapsed_s, rng\)\.gain has shape \(2, 3\)",
+    ),
+    (
+        OwnChannel(later=lambda state: Gains(state.gain * 1e10)),
+        r"channel\.step\(state, elapsed_s, rng\)\.gain holds 10\.0",
+    ),
+    (OwnChannel(later=lambda state: None), r"channel\.step\(state, elapsed_s, rng\) is of type NoneType"),
     (Overwriting(), "read-only.* not its to change; return another array"),
-    (Failing(), r"channel\.step\(state, rng\) raised IndexError: no such round in the trace"),
+    (Failing(), r"channel\.step\(state, elapsed_s, rng\) raised IndexError: no such round in the trace"),
+    (
+        OfBefore(),
+        r"channel\.step takes \(state.*, rng.*\).*; it has to take \(state, elapsed_s, rng\), where elapsed_s \(N,\)",
+    ),
+    (
+        OwnChannel(state=lambda gain: Fading(gain, gain - 1.0)),
+        r"rician_k holds -0\.99.*; each entry has to be a number of at least 0: each link's Rician factor, linear",
+    ),
+    (OwnChannel(state=lambda gain: Fading(gain, gain[:, :3])), r"rician_k has shape \(2, 3\)"),
+    (OwnChannel(state=lambda gain: Fading(gain, gain * np.nan)), "rician_k holds nan"),
     (OneForAll(), r"trace has shape \(7,\); the first axis of every array of a state has to be the environment"),
 ]
 
@@ -121,12 +149,12 @@ class Refilling:
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Gains:
         return self.filled("initial", rng, (n, num_devices))
 
-    def step(self, state: Gains, rng: np.random.Generator) -> Gains:
+    def step(self, state: Gains, elapsed_s: np.ndarray, rng: np.random.Generator) -> Gains:
         return self.filled("step", rng, state.gain.shape)
 
 
 CHANNELS += [
-    (Refilling("step"), r"channel\.step\(state, rng\) has filled arrays of the round before again"),
+    (Refilling("step"), r"channel\.step\(state, elapsed_s, rng\) has filled arrays of the round before again"),
     (Refilling("initial"), r"channel\.initial\(.*\) has filled arrays of an episode before again"),
 ]
 
@@ -593,3 +621,20 @@ def test_all_refusals_are_errors_of_this_package() -> None:
             with pytest.raises(SFLError) as error:
                 SFLEnv(**{part: value})
             assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("factor", [0.0, 7.9, np.inf])
+def test_an_own_channel_may_tell_of_fading_within_the_round(factor: float) -> None:
+    env = SFLEnv(channel=OwnChannel(state=lambda gain: Fading(gain, np.full_like(gain, factor))))
+    env.reset(seed=0)
+    rician_k = env.episodes.now.true.rician_k
+    assert rician_k is not None
+    assert (rician_k == factor).all()
+
+
+def test_a_channel_that_says_nothing_of_fading_has_none_within_the_round() -> None:
+    env = SFLEnv(channel=OwnChannel())
+    env.reset(seed=0)
+    rician_k = env.episodes.now.true.rician_k
+    assert rician_k is not None
+    assert (rician_k == np.inf).all()

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {"num_devices": 3, "local_iterations": 1, "max_rounds": 
 # What is kept between rounds differs with these.
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in PRESETS),
-    ("SFL-v0", {"csi_delay_rounds": 3, "mobility": "gauss-markov", "fading": "rayleigh"}),
+    ("SFL-v0", {"csi_delay_rounds": 3, "mobility": "gauss-markov", "fading": "block"}),
     ("SFL-v0", {"schedule": "sequence", "deadline_s": 20.0, "action_mode": "cut"}),
     ("SFL-Accuracy-v0", {"optimizer": "adam", "partition": "dirichlet", "executor": "message-passing"}),
     ("SFL-Accuracy-v0", {"battery_j": 5.0, "deadline_s": 3.0, "schedule": "sequence", "server": "replicated"}),
@@ -150,7 +150,7 @@ class StillChannel:
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> StillGain:
         return StillGain(rng.uniform(1e-10, 1e-9, (n, num_devices)))
 
-    def step(self, state: StillGain, rng: np.random.Generator) -> StillGain:
+    def step(self, state: StillGain, elapsed_s: np.ndarray, rng: np.random.Generator) -> StillGain:
         return state
 
 

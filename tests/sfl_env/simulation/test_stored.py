@@ -23,6 +23,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "battery": lambda: gym.make("SFL-Battery-v0", **SMALL).unwrapped,
     "old channel, drifting": lambda: SFLEnv(csi_delay_rounds=2, mobility="gauss-markov", **SMALL),
     "walking, no fading": lambda: SFLEnv(fading="none", mobility="random-waypoint", speed_m_per_s=2.0, **SMALL),
+    "staying, block fading": lambda: SFLEnv(fading="block", mobility="static", path_loss="macro", **SMALL),
     "batch": lambda: gym.make_vec("SFL-v0", 2, **SMALL).unwrapped,
     "accuracy": lambda: gym.make("SFL-Accuracy-v0", **SMALL).unwrapped,
 }
@@ -172,10 +173,10 @@ def test_a_wrong_state_starts_no_episode(kind: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("state", 1, 5, 0, 1), -1e-9, r"state.channel.gain\[0, 1\] of the stored state is -1e-09; .* above 0"),
-        (("state", 5, 0), 7, r"state.round\[0\] of the stored state is 7; it has to be from 0 to 6"),
-        (("state", 4, 0, 2), 1.5, r"state.charge\[0, 2\] .* is 1.5; it has to be from 0.0 to 1.0"),
-        (("state", 1, 1, 0, 0, 0), float("nan"), r"state.channel.shadowing.latent\[0, 0\] .* is nan; .* finite"),
+        (("state", 1, 4, 0, 1), -1e-9, r"state.channel.gain\[0, 1\] of the stored state is -1e-09; .* above 0"),
+        (("state", 6, 0), 7, r"state.round\[0\] of the stored state is 7; it has to be from 0 to 6"),
+        (("state", 5, 0, 2), 1.5, r"state.charge\[0, 2\] .* is 1.5; it has to be from 0.0 to 1.0"),
+        (("state", 1, 1, 0, 0, 0, 0), float("nan"), r"state.channel.place.latent\[0, 0, 0\] .* is nan; .* finite"),
         (("state", 0, 2, 0, 0), 1.5, r"state.setup.deepest_cut of the stored state is of type float64"),
         (("num_envs",), 2, "is of 2 environments, and here they are 1"),
         (("scenario", "bandwidth_hz"), 1.0, r"bandwidth_hz is 1.0 there, 2\d+.0 here"),
