@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sfl_agents.training.job import Job
     from sfl_agents.training.settings import Settings
     from sfl_agents.training.settings import load as settings_for
+    from sfl_agents.training.telling import about
     from sfl_agents.training.train import train
     from sfl_agents.vec_env import SFLVecEnv
 
@@ -31,6 +32,7 @@ __all__ = [
     "Milestone",
     "SFLVecEnv",
     "Settings",
+    "about",
     "action_mode_of",
     "describe",
     "evaluate",
@@ -46,6 +48,7 @@ _HOMES = {
     "Milestone": "training.checkpoints",
     "SFLVecEnv": "vec_env",
     "Settings": "training.settings",
+    "about": "training.telling",
     "action_mode_of": "agent",
     "describe": "agent",
     "evaluate": "training.evaluation",

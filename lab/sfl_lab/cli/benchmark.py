@@ -17,7 +17,7 @@ class Benchmark:
     round), episodes.csv, results.png and summary.json. In accuracy mode by learning curves, from the same data,
     weights and channels: writes curves.csv, time_to_target.csv, curves.png and summary.json.
 
-    Example: 'sfl benchmark --agents runs/ppo --episodes 50 --fields num_devices=20'
+    Example: 'sfl benchmark --agents runs/ppo-0 runs/ppo-1 runs/ppo-2 --episodes 50 --fields num_devices=20'
 
     Example: 'sfl benchmark --mode accuracy --rounds 60 --fields partition=dirichlet target_accuracy=0.9'
     """
@@ -31,7 +31,8 @@ class Benchmark:
     same episodes with schedule='sequence'; 'centralised', all data at one place, has no rounds to time and belongs
     to --mode accuracy."""
     agents: tuple[Path, ...] = ()
-    """Folders that `sfl train` wrote."""
+    """Folders that `sfl train` wrote, or folders of such folders. Runs that differ by --seed alone are one row,
+    whose intervals are over training seeds: train at least 5."""
     episodes: int | None = None
     """Held-out episodes; by default 20, in accuracy mode 5."""
     rounds: int | None = None

@@ -11,10 +11,12 @@ class Evaluate:
     """Evaluate a trained agent on held-out episodes, round by round against the optimum.
 
     Example: 'sfl evaluate runs/ppo --episodes 50'
+
+    A folder of runs that differ by their training seed alone is one row, its intervals over training seeds.
     """
 
     agent: tyro.conf.Positional[Path]
-    """Folder that `sfl train` wrote, or an agent's file."""
+    """Folder that `sfl train` wrote, an agent's file, or a folder of such folders."""
     env_id: str | None = None
     """Environment; by default the one that the agent was trained on, with its fields."""
     episodes: int = 20
@@ -36,11 +38,12 @@ class Evaluate:
         from sfl_env.storage import runs
         from sfl_lab.cli.display import contest_progress, say, show
         from sfl_lab.cli.fields import parse_fields
+        from sfl_lab.compare.agents import runs_in
         from sfl_lab.compare.contest import compare, write_results
         from sfl_lab.compare.rounds.contest import RoundContest
 
         # An id that is named here may import the module in it.
-        trained = sfl_agents.describe(self.agent, trust=self.trust or self.env_id is not None)
+        trained = sfl_agents.describe(runs_in(self.agent)[0], trust=self.trust or self.env_id is not None)
         same_env = self.env_id in (None, trained.env_id)
         contest = RoundContest(
             env_id=self.env_id or trained.env_id,

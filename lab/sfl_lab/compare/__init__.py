@@ -2,16 +2,18 @@
 
 from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
-from sfl_lab.compare.intervals import Interval, mean_interval
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEAN, MEDIAN, Interval
 from sfl_lab.compare.records import ImpossibleResultError
 from sfl_lab.compare.rounds.contest import RoundContest
 
 __all__ = [
+    "GEOMETRIC_MEAN",
+    "MEAN",
+    "MEDIAN",
     "CurveContest",
     "ImpossibleResultError",
     "Interval",
     "RoundContest",
     "compare",
-    "mean_interval",
     "write_results",
 ]

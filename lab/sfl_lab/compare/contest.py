@@ -6,10 +6,10 @@ in which all contestants meet the same channels and devices.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rich.table import Table
 
@@ -21,7 +21,8 @@ from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError, RunError, ScenarioError
 from sfl_env.storage import runs
 from sfl_env.storage.runs import Run
-from sfl_lab.compare.intervals import CONFIDENCE, coverage
+from sfl_lab.compare.intervals import CONFIDENCE
+from sfl_lab.compare.lineup import Lineup
 from sfl_lab.compare.records import Record, check_paired
 
 SEQUENTIAL = "sequential"
@@ -35,37 +36,8 @@ IN_SEQUENCE: Mapping[str, Any] = {"schedule": "sequence"}
 RECORDS = "records"
 """Folder of what is done, which an interrupted contest goes on from."""
 
-Kind = Literal["baseline", "agent", "reference"]
-"""A reference is what is possible where the contest's limits do not hold."""
-
-
 R = TypeVar("R", bound=Record)
 Out = TypeVar("Out", bound="Results")
-
-
-@dataclass(frozen=True)
-class Contestant(Generic[R]):
-    """One of those compared, ready to play."""
-
-    label: str
-    kind: Kind
-    play: Callable[[int, Callable[[], object]], R]
-    """Of the heat's seed, and what to call after every round."""
-    system: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that make its system another one than the contest's."""
-
-
-@dataclass(frozen=True)
-class Lineup(Generic[R]):
-    """All contestants, and the system that the contest is about."""
-
-    scenario: Scenario
-    contestants: tuple[Contestant[R], ...]
-
-    @property
-    def systems(self) -> dict[str, Mapping[str, Any]]:
-        """The contestants whose systems are others, with the fields that make them so."""
-        return {entrant.label: entrant.system for entrant in self.contestants if entrant.system}
 
 
 class Results(Protocol):
@@ -129,7 +101,8 @@ class Contest(ABC, Generic[R, Out]):
         Names of baselines. All act in the environment as it is but ``"sequential"``, for which it has
         ``schedule="sequence"``.
     agents : tuple of path
-        Folders of training runs, or model files in them.
+        Folders of training runs, model files in them, or folders of training runs that differ by their seeds
+        alone. Those of the same settings are one row, whose intervals are over training seeds.
     episodes : int
         Held-out episodes, at least 2.
     seed : int
@@ -224,30 +197,6 @@ class Contest(ABC, Generic[R, Out]):
         return {**IN_SEQUENCE, "reference_latency_s": base.reference_latency_s}
 
 
-def labels_of(policies: Sequence[str], agents: Sequence[Path]) -> tuple[str, ...]:
-    """Return a label of its own for every policy and then for every agent.
-
-    Raises
-    ------
-    PolicyError
-        If one is named twice.
-
-    Examples
-    --------
-    >>> labels_of(["exact"], [Path("runs/ppo"), Path("old/sac"), Path("new/sac/agent.zip")])
-    ('exact', 'ppo', 'old/sac', 'new/sac/agent.zip')
-    """
-    # Two agents of one name, or of a baseline's, are told apart by their paths.
-    names = [path.parent.name if path.suffix == ".zip" else path.name for path in agents]
-    taken = [*policies, *names]
-    told_apart = (str(path) if taken.count(name) > 1 else name for name, path in zip(names, agents, strict=True))
-    labels = (*policies, *told_apart)
-    for label in labels:
-        if labels.count(label) > 1:
-            raise PolicyError(f"{label!r} is named twice; name every policy once.")
-    return labels
-
-
 def compare(
     contest: Contest[R, Out], lineup: Lineup[R], *, store: Path | None = None, watcher: Watcher | None = None
 ) -> Out:
@@ -309,11 +258,10 @@ def write_results(run: Run, results: Results) -> None:
     run.finish(results.summary())
 
 
-def circumstances(episodes: int) -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
     """Return what every summary tells beside the outcome: how sure its intervals are, and what made it."""
     return {
         "confidence": CONFIDENCE,
-        "coverage": round(coverage(episodes), 3),
         "command": runs.command(),
         "versions": runs.versions(),
     }

@@ -2,10 +2,10 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -42,18 +42,18 @@ def short(value: float, digits: int) -> str:
 
 
 def in_words(value: Interval | None, digits: int) -> str:
-    """Return a mean and its interval to a number of significant digits; a dash for none.
+    """Return an estimate and its interval to a number of significant digits; a dash for none.
 
     Examples
     --------
-    >>> in_words(Interval(1.23456, 1.2, 1.25), 4)
+    >>> in_words(Interval("mean", 1.23456, 1.2, 1.25, 0.95, 20), 4)
     '1.235 [1.200, 1.250]'
     >>> in_words(None, 4)
     '-'
     """
     if value is None:
         return NOTHING
-    return f"{short(value.mean, digits)} [{short(value.low, digits)}, {short(value.high, digits)}]"
+    return f"{short(value.value, digits)} [{short(value.low, digits)}, {short(value.high, digits)}]"
 
 
 def name_of(label: str, system: Mapping[str, Any] | None) -> str:
@@ -90,6 +90,44 @@ def star_notes(systems: Mapping[str, Mapping[str, Any]], what_it_means: str) -> 
         f"{STAR} {printable(label)} plays with {_fields(system)}, another system, on the same episodes. "
         f"{what_it_means}"
         for label, system in systems.items()
+    ]
+
+
+class Trained(Protocol):
+    """A row's score, as far as it tells of training."""
+
+    @property
+    def about(self) -> str:
+        """How it was trained."""
+        ...
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """Of an agent; none for what is not trained."""
+        ...
+
+
+def training_in_words(about: str, training_seeds: Sequence[int], episodes: str = "episodes") -> str:
+    """Return how an agent was trained, with how many seeds, and what its intervals are over.
+
+    Examples
+    --------
+    >>> training_in_words("PPO", [0, 1, 2, 3, 4])
+    'PPO; 5 training seeds, intervals over these'
+    >>> training_in_words("PPO", [0])
+    'PPO; 1 training seed, intervals over episodes'
+    """
+    number = len(training_seeds)
+    seeds = f"{number} training seed{'' if number == 1 else 's'}"
+    return f"{about}; {seeds}, intervals over {'these' if number > 1 else episodes}"
+
+
+def agent_notes(scores: Sequence[Trained], labels: Sequence[str], episodes: str = "episodes") -> list[str]:
+    """Return a sentence on every agent of a table: what it is made of, and how many training seeds there are."""
+    return [
+        f"{printable(label)}: {printable(training_in_words(entry.about, entry.training_seeds, episodes))}."
+        for label, entry in zip(labels, scores, strict=True)
+        if entry.training_seeds
     ]
 
 

@@ -44,8 +44,12 @@ def test_the_command_writes_everything_and_never_over_an_old_run(
     assert summary["scenario"]["num_devices"] == 4
     assert summary["generator_seed"] == HELD_OUT_SEED
     assert [entry["policy"] for entry in summary["policies"]] == ["exact", "shallow", "random"]
-    mean = np.mean([float(row["ratio"]) for row in rows if row["policy"] == "random"])
-    assert summary["policies"][2]["ratio"]["mean"] == pytest.approx(mean)
+    ratios = np.array([float(row["ratio"]) for row in rows if row["policy"] == "random"]).reshape(3, 5)
+    told = summary["policies"][2]
+    assert told["ratio"]["value"] == pytest.approx(np.exp(np.log(ratios.mean(axis=1)).mean()))
+    assert (told["ratio"]["statistic"], told["latency_s"]["statistic"]) == ("geometric mean", "median")
+    assert (told["unit"], told["training_seeds"]) == ("episode", [])
+    assert told["about"] == sfl_baselines.about("random")
 
     assert main([*COMMAND, "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
@@ -103,7 +107,16 @@ def test_learning_curves_are_written_whole(tmp_path: Path, capsys: pytest.Captur
         "time_to_target.csv",
     }
     curves = pd.read_csv(whole / "curves.csv")
-    assert list(curves) == ["scheme", "seed", "round", "elapsed_s", "accuracy", "loss", "latency_s"]
+    assert list(curves) == [
+        "scheme",
+        "training_seed",
+        "seed",
+        "round",
+        "elapsed_s",
+        "accuracy",
+        "loss",
+        "latency_s",
+    ]
     assert len(curves) == 3 * 2 * 3
     timed = curves[curves.scheme != "centralised"]
     np.testing.assert_allclose(timed.groupby(["scheme", "seed"]).latency_s.cumsum(), timed.elapsed_s, rtol=1e-8)

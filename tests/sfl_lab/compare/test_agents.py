@@ -1,13 +1,21 @@
 """Trained agents compete beside baselines, under names of their own."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 
+from sfl_env.errors import PolicyError
+from sfl_env.storage import runs
 from sfl_lab.cli import main
-from sfl_lab.compare.contest import compare
+from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEDIAN
 from sfl_lab.compare.rounds.contest import RoundContest, RoundResults
 from tests.sfl_lab.compare.trained import barely_trained
 
@@ -27,12 +35,84 @@ def benchmark(**options: Any) -> RoundResults:
 def test_agents_are_compared_beside_baselines_in_their_own_action_mode(trained: Path) -> None:
     exact, agent = benchmark(agents=(trained,)).scores
     assert (exact.policy, agent.policy, agent.kind) == ("exact", "barely", "agent")
-    assert agent.ratio.mean > 1.0
+    assert agent.ratio.value > 1.0
 
 
-def test_two_agents_of_one_name_are_told_apart(trained: Path) -> None:
-    results = benchmark(agents=(trained, trained / "agent.zip"))
-    assert {str(trained), str(trained / "agent.zip")} < {entry.policy for entry in results.scores}
+def test_two_agents_of_one_name_are_told_apart(trained: Path, tmp_path: Path) -> None:
+    other = barely_trained(tmp_path / "barely", "--total-steps", "128")
+    results = benchmark(agents=(trained, other))
+    assert {str(trained), str(other)} < {entry.policy for entry in results.scores}
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeds") / "team"
+    for seed in range(3):
+        barely_trained(folder / str(seed), "--seed", str(seed))
+    return folder
+
+
+def test_training_seeds_are_one_row_whose_intervals_are_over_them(seeds: Path) -> None:
+    results = benchmark(agents=(seeds,))
+    exact, team = results.scores
+    assert (exact.unit, exact.training_seeds) == ("episode", ())
+    assert (team.policy, team.unit, team.training_seeds, team.ratio.values) == (
+        "team",
+        "training seed",
+        (0, 1, 2),
+        3,
+    )
+    alone = [benchmark(agents=(seeds / str(seed),)).scores[1] for seed in range(3)]
+    assert {entry.unit for entry in alone} == {"episode"}
+    assert team.ratio == GEOMETRIC_MEAN.interval(np.array([entry.ratio.value for entry in alone]))
+    assert team.latency_s == MEDIAN.interval(np.array([entry.latency_s.value for entry in alone]))
+    assert "[95 % interval over episodes (3 training seeds for agents with several)]" in str(
+        results.table().caption
+    )
+    (note,) = results.notes()
+    assert note.endswith("; 3 training seeds, intervals over these.")
+    (note,) = benchmark(agents=(seeds / "1",)).notes()
+    assert note.endswith("; 1 training seed, intervals over episodes.")
+
+
+def test_runs_named_one_by_one_are_put_together_by_their_settings(seeds: Path, trained: Path) -> None:
+    other = barely_trained(seeds.parent / "longer-0", "--total-steps", "128")
+    entries = benchmark(agents=(seeds / "2", other, seeds / "0")).scores
+    assert {entry.policy: entry.training_seeds for entry in entries} == {
+        "exact": (),
+        "ppo": (0, 2),
+        "longer-0": (0,),
+    }
+
+
+def test_trainings_of_other_settings_are_no_training_seeds(seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds, tmp_path / "mixed")
+    barely_trained(tmp_path / "mixed" / "9", "--total-steps", "128", "--seed", "9")
+    with pytest.raises(PolicyError, match=r"different settings: settings\.total_steps is 64 in 0 and 128 in 9"):
+        benchmark(agents=(tmp_path / "mixed",))
+
+
+def test_a_training_counts_once(seeds: Path) -> None:
+    with pytest.raises(PolicyError, match="are the same training"):
+        benchmark(agents=(seeds / "0", seeds / "0" / "agent.zip"))
+
+
+def test_files_say_whose_training_seed_a_row_is(seeds: Path, tmp_path: Path) -> None:
+    write_results(runs.start(tmp_path / "run", "benchmark", {}), benchmark(agents=(seeds,)))
+    rounds, episodes = (pd.read_csv(tmp_path / "run" / name) for name in ("results.csv", "episodes.csv"))
+    for table in (rounds, episodes):
+        assert set(table[table.policy == "team"].training_seed) == {0, 1, 2}
+        assert table[table.policy == "exact"].training_seed.isna().all()
+    assert len(episodes) == (3 + 1) * 4
+    told = json.loads((tmp_path / "run" / "summary.json").read_text())["policies"][1]
+    assert (told["policy"], told["training_seeds"]) == ("team", [0, 1, 2])
+    by_seed = episodes[episodes.policy == "team"].groupby("training_seed").mean_ratio
+    assert told["ratio"]["value"] == pytest.approx(np.exp(np.log(by_seed.agg(scipy.stats.gmean)).mean()), rel=1e-6)
+
+
+def test_evaluate_takes_training_seeds_too(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(seeds), "--episodes", "2"]) == 0
+    assert "3 training seeds, intervals over these" in capsys.readouterr().out
 
 
 def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(

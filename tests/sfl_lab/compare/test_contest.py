@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sfl_env.errors import PolicyError
-from sfl_lab.compare.contest import Contest, compare, labels_of
+from sfl_lab.compare.agents import labels_of
+from sfl_lab.compare.contest import Contest, compare
 from sfl_lab.compare.curves.contest import CurveContest
 from sfl_lab.compare.rounds.contest import RoundContest
 from tests.sfl_lab.compare.watchers import Recorder
@@ -105,8 +106,9 @@ def test_a_damaged_record_is_made_again_and_said_so(
 
 
 def test_every_contestant_has_a_name_of_its_own() -> None:
-    assert labels_of(["exact"], [Path("runs/exact"), Path("runs/b")]) == ("exact", "runs/exact", "b")
+    agents = [("exact", "runs/exact"), ("b", "runs/b")]
+    assert labels_of(["exact"], agents) == ("exact", "runs/exact", "b")
     with pytest.raises(PolicyError, match="'exact' is named twice"):
         labels_of(["exact", "exact"], [])
     with pytest.raises(PolicyError, match="named twice"):
-        labels_of([], [Path("runs/a"), Path("runs/a")])
+        labels_of([], [("a", "runs/a"), ("a", "runs/a")])

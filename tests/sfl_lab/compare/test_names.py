@@ -10,8 +10,9 @@ from rich.progress import TextColumn
 
 from sfl_env.storage import runs
 from sfl_lab.cli.display import contest_progress, say
-from sfl_lab.compare.contest import Contestant, Lineup, compare, write_results
+from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
+from sfl_lab.compare.lineup import Contestant, Lineup
 from sfl_lab.compare.rounds.contest import RoundContest, RoundResults
 
 NAMES = ["lr[red]1", "a$$b", "[/bold]", "$\\frac{1}$", "x:smile:y", "back\\slash[", "per%cent {brace}"]

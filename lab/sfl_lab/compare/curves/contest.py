@@ -4,33 +4,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
-import sfl_agents
 import sfl_baselines
 from sfl_baselines import Policy
 from sfl_baselines.environments import held_out_seed, make_single
 from sfl_env import Scenario, SFLEnv
 from sfl_env.errors import ScenarioError
+from sfl_lab.compare.agents import labels_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
     SEQUENTIAL,
     Contest,
-    Contestant,
-    Lineup,
     circumstances,
     described,
-    labels_of,
 )
 from sfl_lab.compare.curves import figure, tables
 from sfl_lab.compare.curves.curve import Curve, follow
 from sfl_lab.compare.curves.schemes import CentralisedLearner, RoundLengthAgent
 from sfl_lab.compare.curves.scores import LearningScore, score
-from sfl_lab.compare.writing import star_notes
+from sfl_lab.compare.lineup import Contestant, Lineup, Play, Row, agents_of
+from sfl_lab.compare.writing import agent_notes, star_notes
+
+if TYPE_CHECKING:
+    from sfl_agents import Job
 
 SCHEMES = ("alternating", "exact", "common-cut", "equal-bandwidth", "federated", SEQUENTIAL, CENTRALISED)
 """What is compared by default."""
@@ -43,7 +44,8 @@ class CurveResults:
     contest: "CurveContest"
     scenario: Scenario
     target: float
-    curves: Mapping[str, tuple[Curve, ...]]  # scheme to its curves, one for each seed
+    curves: Mapping[str, tuple[Curve, ...]]  # by contestant, one for each held-out seed
+    rows: Mapping[str, Row]  # by scheme
     scores: tuple[LearningScore, ...]
     systems: Mapping[str, Mapping[str, Any]]  # scheme to the fields that make its system another one
 
@@ -67,13 +69,16 @@ class CurveResults:
         found = star_notes(self.systems, "Its times and rounds are its own, from the same data and weights.")
         if any(entry.kind == "reference" for entry in self.scores):
             found.append("Centralised training has no time axis: all data lies at one place and nothing is sent.")
-        return found
+        return found + agent_notes(self.scores, [entry.scheme for entry in self.scores], "held-out seeds")
 
     def files(self) -> Mapping[str, Callable[[Path], None]]:
         """Return the names of tables and picture, and what writes each."""
         timeless = [entry.scheme for entry in self.scores if entry.kind == "reference"]
-        told = (self.curves, timeless, self.contest.seeds)
-        drawn = (self.scores, self.curves, self.target, self.title, self.systems)
+        followed = {label: [self.curves[member] for member in row.members] for label, row in self.rows.items()}
+        seeds = {label: row.training_seeds or (None,) for label, row in self.rows.items()}
+        told = (followed, timeless, self.contest.seeds, seeds)
+        together = {label: [curve for group in groups for curve in group] for label, groups in followed.items()}
+        drawn = (self.scores, together, self.target, self.title, self.systems)
         return {
             "curves.csv": lambda path: tables.write_curves(path, *told),
             "time_to_target.csv": lambda path: tables.write_times(path, *told, self.target),
@@ -90,7 +95,7 @@ class CurveResults:
             "target_accuracy": self.target,
             "first": self.first,
             "other_systems": self.systems,
-            **circumstances(contest.episodes),
+            **circumstances(),
             "schemes": self.scores,
         }
 
@@ -135,18 +140,20 @@ class CurveContest(Contest[Curve, CurveResults]):
         SFLError
             As for :meth:`Contest.lineup`.
         """
-        labels = labels_of(self.policies, self.agents)
+        labels_of(self.policies, ())  # tells of what is named twice before anything is made
         env = self.env(self.action_mode)
         if env.scenario.target_accuracy is None:
             raise ScenarioError(
                 "target_accuracy is None; to compare what is learnt takes an accuracy to reach, such as "
                 "target_accuracy=0.9."
             )
+
+        def agent(path: Path, job: "Job") -> Play[Curve]:
+            own = self.env(job.settings.action_mode)
+            return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust), own)
+
         contestants = [self._baseline(name, env) for name in self.policies]
-        for label, path in zip(labels[len(contestants) :], self.agents, strict=True):
-            own = self.env(sfl_agents.action_mode_of(path))
-            agent = partial(RoundLengthAgent, path, own, trust=self.trust)
-            contestants.append(Contestant(label, "agent", _trainer(agent, own)))
+        contestants += agents_of(self.agents, self.policies, agent)
         return Lineup(env.scenario, tuple(contestants))
 
     def _baseline(self, name: str, env: SFLEnv) -> Contestant[Curve]:
@@ -154,11 +161,12 @@ class CurveContest(Contest[Curve, CurveResults]):
         if name == CENTRALISED:
             own = make(learner=CentralisedLearner(make, env))
             play = _trainer(partial(sfl_baselines.make, "equal-bandwidth", own), own)
-            return Contestant(name, "reference", play)
+            return Contestant(name, "reference", play, about="all data at one place, nothing sent")
         own_fields = self.system_of(name, env.episodes)
         own = make(**own_fields) if own_fields else env
         play = _trainer(partial(sfl_baselines.make, name, own), own)
-        return Contestant(name, "baseline", play, IN_SEQUENCE if own_fields else {})
+        about = sfl_baselines.about(name)
+        return Contestant(name, "baseline", play, IN_SEQUENCE if own_fields else {}, about)
 
     def load(self, path: Path, entries: int) -> Curve:
         """Read a stored record whose arrays have at most so many entries."""
@@ -169,13 +177,11 @@ class CurveContest(Contest[Curve, CurveResults]):
         target = lineup.scenario.target_accuracy
         assert target is not None
         first = next(iter(records.values()))
-        scores = [
-            score(entrant.label, entrant.kind, records[entrant.label], target, first)
-            for entrant in lineup.contestants
-        ]
+        rows = {row.label: row for row in lineup.rows}
+        scores = [score(row, [records[member] for member in row.members], target, first) for row in rows.values()]
         # Rounded, so that schemes that are equal but for rounding keep the order in which they were named.
         scores.sort(key=lambda entry: np.inf if entry.time_at_least_s is None else round(entry.time_at_least_s, 6))
-        return CurveResults(self, lineup.scenario, target, records, tuple(scores), lineup.systems)
+        return CurveResults(self, lineup.scenario, target, records, rows, tuple(scores), lineup.systems)
 
 
 def _trainer(policy: Callable[[], Policy], env: SFLEnv) -> Callable[[int, Callable[[], object]], Curve]:

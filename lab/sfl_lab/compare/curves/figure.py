@@ -39,7 +39,7 @@ class _Line:
     number: int
     x: Array  # (T,)
     accuracy: Array  # (seeds, T)
-    target_x: float  # where it reaches the target, in the mean over seeds
+    target_x: float  # where it reaches the target: mean of rounds, median of seconds
     all_reach: bool  # otherwise that is a lower bound
     unit: str
 
@@ -88,7 +88,7 @@ def write_figure(
     scores : sequence of LearningScore
         The schemes, the first at the target first.
     curves : mapping
-        Scheme to its curves, one for each seed.
+        Scheme to its curves, one for each held-out and training seed.
     target : float
         The accuracy to reach, drawn as a line.
     title : str
@@ -117,7 +117,8 @@ def write_figure(
     by_time.set_xlabel("simulated seconds")
     for axes, lines in ((by_round, lines_by_round), (by_time, lines_by_time)):
         _label(axes, lines, target, layout)
-    legend = f"line: mean over seeds, band: lowest to highest, dot: {target:.0%} reached, in the mean"
+    legend = "line: mean over seeds, band: lowest to highest, "
+    legend += f"dot: {target:.0%} reached (rounds: mean, seconds: median)"
     if any(entry.reached < entry.seeds for entry in scores):
         legend += " (triangle: later, not by all seeds)"
     if systems:

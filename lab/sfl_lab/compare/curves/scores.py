@@ -1,78 +1,117 @@
 """What a scheme's learning curves come to: time to the target accuracy, with intervals over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from sfl_lab.compare.contest import Kind
+from sfl_env.arrays import Array
 from sfl_lab.compare.curves.curve import Curve, Reached, reach
-from sfl_lab.compare.intervals import Interval, mean_interval
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEAN, MEDIAN, Estimator, Interval
+from sfl_lab.compare.lineup import Kind, Row
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class LearningScore:
     """How one scheme did.
 
-    What seeds that never reach the target would have taken is not known. Their number is ``seeds - reached``, the
-    intervals are over the others, and ``rounds_at_least`` and ``time_at_least_s`` count them with the rounds and
-    the time for which they were followed, bounds below the means of all.
+    An interval is over held-out seeds, or, for an agent that was trained with several seeds, over those: then the
+    figures of each training seed are made one by the same statistic first.
+
+    What trainings of the network that never reach the target would have taken is not known. Their number is
+    ``seeds - reached``, the intervals are over the others, and ``rounds_at_least`` and ``time_at_least_s`` count
+    them with the rounds and the time for which they were followed, bounds below the figures of all.
     """
 
     scheme: str
     kind: Kind
-    seeds: int
+    about: str  # what it does, or how it was trained
+    training_seeds: tuple[int, ...]  # of an agent
+    unit: str  # what the intervals are over: "episode", that is a held-out seed, or "training seed"
+    seeds: int  # held-out seeds, times the agent's training seeds
     reached: int
-    rounds: Interval | None  # to the target, over the seeds that reach it; None for less than 2
+    rounds: Interval | None  # to the target, over the seeds that reach it, mean; None for less than 2
     rounds_at_least: float
-    time_s: Interval | None  # likewise; None for centralised training, which has no time axis
+    time_s: Interval | None  # likewise, median; None for centralised training, which has no time axis
     time_at_least_s: float | None
-    time_ratio: Interval | None  # over the first scheme's on the same seed, if both reach it on every seed
-    latency_s: Interval | None  # of a round
-    final_accuracy: Interval
+    time_ratio: Interval | None  # geometric mean over the first scheme's on the same seed, if both always reach it
+    latency_s: Interval | None  # of a round, median
+    final_accuracy: Interval  # mean
 
 
 def score(
-    scheme: str, kind: Kind, curves: Sequence[Curve], target: float, first: Sequence[Curve] | None = None
+    row: Row, curves: Sequence[Sequence[Curve]], target: float, first: Sequence[Curve] | None = None
 ) -> LearningScore:
     """Summarise a scheme's curves.
 
     Parameters
     ----------
-    scheme, kind
-        As in :class:`LearningScore`.
-    curves : sequence of Curve
-        One for each of at least 2 seeds.
+    row : Row
+        The scheme.
+    curves : sequence of sequences of Curve
+        For each training seed, or once where nothing is trained, one for each of at least 2 held-out seeds.
     target : float
         The accuracy to reach.
     first : sequence of Curve, optional
-        The first scheme's curves from the same seeds, to compare times with.
+        The first scheme's curves from the same held-out seeds, to compare times with.
     """
-    found = [reach(curve, target) for curve in curves]
-    reached = [at for at in found if at is not None]
-    # Of seeds that never reach the target it is known that they take longer than they were followed.
-    known = [
-        at or Reached(curve.rounds, float(curve.elapsed_s[-1])) for at, curve in zip(found, curves, strict=True)
-    ]
-    timed = kind != "reference"
-    theirs = [reach(curve, target) for curve in first or curves]
-    pairs = [(at.time_s, other.time_s) for at, other in zip(found, theirs, strict=True) if at and other]
-    # Over some of the seeds only, the ratio would be that of the easier ones.
-    all_paired = timed and len(pairs) == len(curves) and all(first_s > 0.0 for _, first_s in pairs)
+    found = [[reach(curve, target) for curve in group] for group in curves]
+    reached = [[at for at in group if at] for group in found]
+    known = [[_known(curve, target) for curve in group] for group in curves]
+    timed = row.kind != "reference"
     return LearningScore(
-        scheme=scheme,
-        kind=kind,
-        seeds=len(curves),
-        reached=len(reached),
-        rounds=_interval([at.rounds for at in reached]),
-        rounds_at_least=float(np.mean([at.rounds for at in known])),
-        time_s=_interval([at.time_s for at in reached]) if timed else None,
-        time_at_least_s=float(np.mean([at.time_s for at in known])) if timed else None,
-        time_ratio=_interval([ours_s / first_s for ours_s, first_s in pairs]) if all_paired else None,
-        latency_s=_interval([float(curve.latency_s[1:].mean()) for curve in curves]) if timed else None,
-        final_accuracy=mean_interval(np.array([curve.accuracy[-1] for curve in curves])),
+        scheme=row.label,
+        kind=row.kind,
+        about=row.about,
+        training_seeds=row.training_seeds,
+        unit=row.unit,
+        seeds=sum(map(len, curves)),
+        reached=sum(map(len, reached)),
+        rounds=_interval(MEAN, reached, lambda at: at.rounds),
+        rounds_at_least=_centre(MEAN, known, lambda at: at.rounds),
+        time_s=_interval(MEDIAN, reached, lambda at: at.time_s) if timed else None,
+        time_at_least_s=_centre(MEDIAN, known, lambda at: at.time_s) if timed else None,
+        time_ratio=_time_ratio(found, first or curves[0], target) if timed else None,
+        latency_s=_interval(MEDIAN, curves, lambda curve: curve.latency_s[1:].mean()) if timed else None,
+        final_accuracy=MEAN.over([_array(group, lambda curve: curve.accuracy[-1]) for group in curves]).within(
+            0.0, 1.0
+        ),
     )
 
 
-def _interval(values: Sequence[float]) -> Interval | None:
-    return mean_interval(np.array(values, dtype=np.float64)) if len(values) > 1 else None
+def _known(curve: Curve, target: float) -> Reached:
+    """Return when the target was reached, or how far the curve was followed without."""
+    return reach(curve, target) or Reached(curve.rounds, float(curve.elapsed_s[-1]))
+
+
+def _time_ratio(
+    found: Sequence[Sequence[Reached | None]], first: Sequence[Curve], target: float
+) -> Interval | None:
+    """Return the ratio of times, paired by held-out seeds, where all reach the target after the start."""
+    theirs = [reach(curve, target) for curve in first]
+    pairs = [list(zip(group, theirs, strict=True)) for group in found]
+    # Over some of the seeds only, the ratio would be that of the easier ones.
+    if not all(at and other and at.time_s > 0.0 and other.time_s > 0.0 for group in pairs for at, other in group):
+        return None
+    ratios = [[at.time_s / other.time_s for at, other in group if at and other] for group in pairs]
+    return _interval(GEOMETRIC_MEAN, ratios, lambda ratio: ratio)
+
+
+def _array(group: Sequence[T], figure: Callable[[T], float]) -> Array:
+    return np.array([figure(entry) for entry in group], dtype=np.float64)
+
+
+def _interval(
+    estimator: Estimator, groups: Sequence[Sequence[T]], figure: Callable[[T], float]
+) -> Interval | None:
+    """Return the interval where there are enough values for one."""
+    if len(groups[0]) < 2 if len(groups) == 1 else not all(groups):
+        return None
+    return estimator.over([_array(group, figure) for group in groups])
+
+
+def _centre(estimator: Estimator, groups: Sequence[Sequence[T]], figure: Callable[[T], float]) -> float:
+    return estimator.centre(estimator.units([_array(group, figure) for group in groups]))

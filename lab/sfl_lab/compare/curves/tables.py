@@ -1,6 +1,6 @@
 """Learning curves as tables: on the terminal, and as CSV files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sfl_lab.compare.curves.curve import Curve, reach
 from sfl_lab.compare.curves.scores import LearningScore
-from sfl_lab.compare.intervals import Interval, caution
+from sfl_lab.compare.intervals import Interval, sureness
 from sfl_lab.compare.writing import NOTHING, in_words, name_cell, plain_table, short, write_csv
 from sfl_lab.text import printable
 
@@ -36,9 +36,7 @@ def terminal_table(
     systems : mapping
         Scheme to the fields that make its system another one, where there are such.
     """
-    rough = caution(scores[0].seeds, "seeds")
-    bound = "; > a bound, where not every seed reaches the target"
-    table = plain_table(title, f"mean [95 % interval over seeds{rough}]{bound}")
+    table = plain_table(title, caption(scores))
     table.add_column("scheme", no_wrap=True)
     for heading in (f"seconds to {target:.0%}", f"over {first}", "rounds", "seeds", "final accuracy"):
         table.add_column(Text(printable(heading)), justify="right", no_wrap=True)
@@ -55,8 +53,23 @@ def terminal_table(
     return table
 
 
+def caption(scores: Sequence[LearningScore]) -> str:
+    """Return what the figures of the table are, and what their intervals are over."""
+    held_out = min(entry.seeds // max(len(entry.training_seeds), 1) for entry in scores)
+    trained = sorted({len(entry.training_seeds) for entry in scores if entry.unit == "training seed"})
+    units = "held-out seeds"
+    if trained:
+        units += f" ({' or '.join(map(str, trained))} training seeds for agents with several)"
+    sizes = [(held_out, "held-out seeds"), *((number, "training seeds") for number in trained)]
+    return (
+        f"[95 % interval over {units}]. Seconds: median; their ratio: geometric mean of ratios on the same seed; "
+        "rounds and accuracy: mean; > a bound, where not every seed reaches the target. "
+        f"{'; '.join(sureness(*size) for size in sizes)}."
+    )
+
+
 def seconds(entry: LearningScore) -> str:
-    """Return the time to the target: with its interval if all seeds reach it, else a bound below the mean."""
+    """Return the time to the target: with its interval if all seeds reach it, else a bound below it."""
     return NOTHING if entry.time_at_least_s is None else _bound(entry.time_s, entry.time_at_least_s, entry)
 
 
@@ -64,66 +77,85 @@ def _bound(value: Interval | None, at_least: float, entry: LearningScore) -> str
     return in_words(value, 3) if entry.reached == entry.seeds else f"> {short(at_least, 3)}"
 
 
+Followed = Mapping[str, Sequence[Sequence[Curve]]]
+"""Scheme to its curves: for each training seed, or once, one for each held-out seed."""
+
+TrainingSeeds = Mapping[str, Sequence[int | None]]
+"""Scheme to its training seeds; None where nothing but the network is trained."""
+
+
 def write_curves(
-    path: Path, curves: Mapping[str, Sequence[Curve]], timeless: Sequence[str], seeds: Sequence[int]
+    path: Path, curves: Followed, timeless: Sequence[str], seeds: Sequence[int], trained: TrainingSeeds
 ) -> None:
-    """Write one row for every scheme, seed and round; round 0 is the start.
+    """Write one row for every scheme, training seed, held-out seed and round; round 0 is the start.
 
     Parameters
     ----------
     path : pathlib.Path
         Where to.
     curves : mapping
-        Scheme to its curves, one for each seed.
+        Scheme to its curves.
     timeless : sequence of str
         Schemes without a time axis, whose times are left empty.
     seeds : sequence of int
-        The seeds.
+        The held-out seeds.
+    trained : mapping
+        Scheme to its training seeds.
     """
     tables = []
-    for scheme, of_seeds in curves.items():
-        for seed, curve in zip(seeds, of_seeds, strict=True):
-            timed = np.nan if scheme in timeless else 1.0
-            columns = {
-                "scheme": scheme,
-                "seed": seed,
-                "round": np.arange(curve.rounds + 1),
-                "elapsed_s": timed * curve.elapsed_s,
-                "accuracy": curve.accuracy,
-                "loss": curve.loss,
-                "latency_s": timed * curve.latency_s,
-            }
-            tables.append(pd.DataFrame(columns))
+    for scheme, training_seed, seed, curve in _one_by_one(curves, seeds, trained):
+        timed = np.nan if scheme in timeless else 1.0
+        columns = {
+            "scheme": scheme,
+            "training_seed": training_seed,
+            "seed": seed,
+            "round": np.arange(curve.rounds + 1),
+            "elapsed_s": timed * curve.elapsed_s,
+            "accuracy": curve.accuracy,
+            "loss": curve.loss,
+            "latency_s": timed * curve.latency_s,
+        }
+        tables.append(pd.DataFrame(columns))
     write_csv(path, pd.concat(tables))
 
 
 def write_times(
     path: Path,
-    curves: Mapping[str, Sequence[Curve]],
+    curves: Followed,
     timeless: Sequence[str],
     seeds: Sequence[int],
+    trained: TrainingSeeds,
     target: float,
 ) -> None:
-    """Write one row for every scheme and seed: when the target was reached, and how long the scheme was followed.
+    """Write for every scheme and seed when the target was reached, and how long the scheme was followed.
 
     Parameters as of :func:`write_curves`, and the accuracy to reach. Where it is not reached, rounds and time are
     empty.
     """
     rows = []
-    for scheme, of_seeds in curves.items():
+    for scheme, training_seed, seed, curve in _one_by_one(curves, seeds, trained):
         timed = np.nan if scheme in timeless else 1.0
-        for seed, curve in zip(seeds, of_seeds, strict=True):
-            at = reach(curve, target)
-            rows.append(
-                {
-                    "scheme": scheme,
-                    "seed": seed,
-                    "target_accuracy": target,
-                    "reached": at is not None,
-                    "rounds": np.nan if at is None else at.rounds,
-                    "time_s": np.nan if at is None else timed * at.time_s,
-                    "followed_rounds": curve.rounds,
-                    "followed_s": timed * curve.elapsed_s[-1],
-                }
-            )
+        at = reach(curve, target)
+        rows.append(
+            {
+                "scheme": scheme,
+                "training_seed": training_seed,
+                "seed": seed,
+                "target_accuracy": target,
+                "reached": at is not None,
+                "rounds": np.nan if at is None else at.rounds,
+                "time_s": np.nan if at is None else timed * at.time_s,
+                "followed_rounds": curve.rounds,
+                "followed_s": timed * curve.elapsed_s[-1],
+            }
+        )
     write_csv(path, pd.DataFrame(rows))
+
+
+def _one_by_one(
+    curves: Followed, seeds: Sequence[int], trained: TrainingSeeds
+) -> Iterator[tuple[str, str, int, Curve]]:
+    for scheme, groups in curves.items():
+        for training_seed, of_seeds in zip(trained[scheme], groups, strict=True):
+            for seed, curve in zip(seeds, of_seeds, strict=True):
+                yield scheme, "" if training_seed is None else str(training_seed), seed, curve

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -12,22 +12,24 @@ import sfl_agents
 import sfl_baselines
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
+from sfl_lab.compare.agents import labels_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
     SEQUENTIAL,
     Contest,
-    Contestant,
-    Lineup,
     circumstances,
     described,
-    labels_of,
 )
+from sfl_lab.compare.lineup import Contestant, Lineup, Play, Row, agents_of
 from sfl_lab.compare.rounds import figure, tables
 from sfl_lab.compare.rounds.rollout import Rollout, roll_out
 from sfl_lab.compare.rounds.scores import Score, score
 from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_name, yardstick_of
-from sfl_lab.compare.writing import star_notes
+from sfl_lab.compare.writing import agent_notes, star_notes
+
+if TYPE_CHECKING:
+    from sfl_agents import Job
 
 POLICIES = tuple(name for name in sfl_baselines.names() if name != SEQUENTIAL)
 """Baselines that are compared by default; ``sequential`` plays in another system."""
@@ -39,7 +41,8 @@ class RoundResults:
 
     contest: "RoundContest"
     scenario: Scenario
-    rollouts: Mapping[str, Rollout]
+    rollouts: Mapping[str, Rollout]  # by contestant; of an agent with several training seeds by each
+    rows: Mapping[str, Row]  # by policy
     scores: tuple[Score, ...]
     systems: Mapping[str, Mapping[str, Any]]  # policy to the fields that make its system another one
 
@@ -76,14 +79,20 @@ class RoundResults:
                 "and a server that takes no time) that need not be reachable."
             )
         not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be shorter."
-        return found + star_notes(self.systems, not_theirs)
+        return (
+            found
+            + star_notes(self.systems, not_theirs)
+            + agent_notes(self.scores, [entry.policy for entry in self.scores])
+        )
 
     def files(self) -> Mapping[str, Callable[[Path], None]]:
         """Return the names of tables and picture, and what writes each."""
-        drawn = (self.scores, self.rollouts, self.title, self.yardstick, self.by_return, self.systems)
+        played = {label: [self.rollouts[member] for member in row.members] for label, row in self.rows.items()}
+        drawn = (self.scores, played, self.title, self.yardstick, self.by_return, self.systems)
+        seeds = {label: row.training_seeds or (None,) for label, row in self.rows.items()}
         return {
-            "results.csv": lambda path: tables.write_rounds(path, self.rollouts),
-            "episodes.csv": lambda path: tables.write_episodes(path, self.rollouts),
+            "results.csv": lambda path: tables.write_rounds(path, played, seeds),
+            "episodes.csv": lambda path: tables.write_episodes(path, played, seeds),
             "results.png": lambda path: figure.write_figure(path, *drawn),
         }
 
@@ -98,7 +107,7 @@ class RoundResults:
             "generator_seed": held_out_seed(contest.seed),
             "reference": self.yardstick,
             "other_systems": self.systems,
-            **circumstances(contest.episodes),
+            **circumstances(),
             "policies": self.scores,
         }
 
@@ -135,27 +144,30 @@ class RoundContest(Contest[Rollout, RoundResults]):
 
     def lineup(self) -> Lineup[Rollout]:
         """Make the environments, baselines and agents, each under a label of its own."""
-        labels = labels_of(self.policies, self.agents)
-        modes = {path: sfl_agents.action_mode_of(path) for path in self.agents}
-        envs = {mode: self.batch(mode) for mode in {self.action_mode, *modes.values()}}
-        base = envs[self.action_mode]
+        labels_of(self.policies, ())  # tells of what is named twice before anything is made
+        base = self.batch(self.action_mode)
         yardstick = yardstick_of(base.episodes)
         contestants = [self._baseline(name, base, yardstick) for name in self.policies]
-        for label, path in zip(labels[len(self.policies) :], self.agents, strict=True):
-            batch = envs[modes[path]]
-            agent = sfl_agents.load(path, batch, trust=self.trust)
-            play = partial(roll_out, agent, batch.episodes, yardstick)
-            contestants.append(Contestant(label, "agent", play))
+        envs = {self.action_mode: base}
+
+        def agent(path: Path, job: "Job") -> Play[Rollout]:
+            mode = job.settings.action_mode
+            if mode not in envs:
+                envs[mode] = self.batch(mode)
+            trained = sfl_agents.load(path, envs[mode], trust=self.trust)
+            return partial(roll_out, trained, envs[mode].episodes, yardstick)
+
+        contestants += agents_of(self.agents, self.policies, agent)
         return Lineup(base.scenario, tuple(contestants))
 
     def _baseline(self, name: str, base: SFLVectorEnv, yardstick: Yardstick) -> Contestant[Rollout]:
         own_fields = self.system_of(name, base.episodes)
         if not own_fields:
             play = partial(roll_out, sfl_baselines.make(name, base), base.episodes, yardstick)
-            return Contestant(name, "baseline", play)
+            return Contestant(name, "baseline", play, about=sfl_baselines.about(name))
         own = self.batch(self.action_mode, **own_fields)
         play = partial(roll_out, sfl_baselines.make(name, own), own.episodes, replace(yardstick, bounds=False))
-        return Contestant(name, "baseline", play, IN_SEQUENCE)
+        return Contestant(name, "baseline", play, IN_SEQUENCE, sfl_baselines.about(name))
 
     def load(self, path: Path, entries: int) -> Rollout:
         """Read a stored record whose arrays have at most so many entries."""
@@ -164,9 +176,10 @@ class RoundContest(Contest[Rollout, RoundResults]):
     def results(self, lineup: Lineup[Rollout], records: Mapping[str, tuple[Rollout, ...]]) -> RoundResults:
         """Score and rank the policies."""
         rollouts = {label: only for label, (only,) in records.items()}
-        scores = [score(entrant.label, entrant.kind, rollouts[entrant.label]) for entrant in lineup.contestants]
+        rows = {row.label: row for row in lineup.rows}
+        scores = [score(row, [rollouts[member] for member in row.members]) for row in rows.values()]
         scores.sort(key=lambda entry: _rank(entry, _ranks_by_return(lineup.scenario)))
-        return RoundResults(self, lineup.scenario, rollouts, tuple(scores), lineup.systems)
+        return RoundResults(self, lineup.scenario, rollouts, rows, tuple(scores), lineup.systems)
 
 
 def _ranks_by_return(scenario: Scenario) -> bool:
@@ -176,4 +189,4 @@ def _ranks_by_return(scenario: Scenario) -> bool:
 
 def _rank(entry: Score, by_return: bool) -> float:
     # Rounded, so that policies that are equal but for rounding keep the order in which they were named.
-    return -round(entry.episode_return.mean, 3) if by_return else round(entry.ratio.mean, 5)
+    return -round(entry.mean_return, 3) if by_return else round(entry.ratio.value, 5)

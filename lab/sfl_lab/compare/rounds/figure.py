@@ -1,6 +1,7 @@
 """The benchmark's picture: every policy's round length over the optimum."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,26 @@ from matplotlib.figure import Figure
 
 from sfl_env.arrays import Array
 from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
-from sfl_lab.compare.intervals import Interval
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEDIAN, Estimator, Interval
 from sfl_lab.compare.rounds.rollout import Rollout
-from sfl_lab.compare.rounds.scores import Score
+from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return
 from sfl_lab.compare.writing import name_of
 
 COLOURS = {"baseline": "#3b6ea5", "agent": "#d1495b"}
 _LOG_FROM = 3.0
-"""Means that differ by more than this factor are drawn on a logarithmic axis."""
+"""Estimates that differ by more than this factor are drawn on a logarithmic axis."""
 
 
 def write_figure(
     path: Path,
     scores: Sequence[Score],
-    rollouts: Mapping[str, Rollout],
+    rollouts: Mapping[str, Sequence[Rollout]],
     title: str,
     yardstick: str,
     by_return: bool,
     systems: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Draw every policy's mean with its interval over the episodes behind it.
+    """Draw every policy's figure with its interval over the episodes, or training seeds, behind it.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def write_figure(
     scores : sequence of Score
         The best first, which is drawn at the top.
     rollouts : mapping
-        Policy to its rollout.
+        Policy to its rollouts: one, or one for each training seed.
     title, yardstick : str
         What was run, and the name of what rounds are compared to.
     by_return : bool
@@ -48,51 +49,58 @@ def write_figure(
     """
     figure = Figure(figsize=(12.0 if by_return else 8.2, 1.6 + 0.4 * len(scores)), layout="constrained", dpi=160)
     panels = figure.subplots(1, 2 if by_return else 1, sharey=True, squeeze=False)[0]
-    ratios = [rollouts[entry.policy].mean(rollouts[entry.policy].ratio) for entry in scores]
-    _draw(panels[0], scores, [entry.ratio.mean for entry in scores], [entry.ratio for entry in scores], ratios)
+    ratios = [_units(GEOMETRIC_MEAN, episode_ratio, rollouts[entry.policy]) for entry in scores]
+    _draw(panels[0], scores, [entry.ratio for entry in scores], ratios)
     panels[0].set_xlabel(f"length of a round over the {yardstick} (lower is better)")
     panels[0].axvline(1.0, color=INK, linewidth=1.0, zorder=1)
     if by_return:
-        costs = [-rollouts[entry.policy].total(rollouts[entry.policy].reward) for entry in scores]
-        intervals = [_negative(entry.episode_return) for entry in scores]
-        _draw(panels[1], scores, [entry.mean for entry in intervals], intervals, costs)
+        costs = [-_units(MEDIAN, episode_return, rollouts[entry.policy]) for entry in scores]
+        _draw(panels[1], scores, [_negative(entry.episode_return) for entry in scores], costs)
         panels[1].set_xlabel("minus the return of an episode (lower is better)")
     _name_rows(panels[0], scores, systems)
-    legend = "large dot: mean, bar: its 95 % interval, small dots: episodes"
+    legend = "large dot: geometric mean" + (" (of returns: median)" if by_return else "")
+    legend += ", bar: its 95 % interval, small dots: episodes"
+    if any(entry.unit == "training seed" for entry in scores):
+        legend += " or training seeds"
     panels[0].set_title(legend, loc="left", fontsize=9, color=GREY)
     write_titled(figure, path, title)
 
 
 def _negative(value: Interval) -> Interval:
-    return Interval(-value.mean, -value.high, -value.low)
+    return replace(value, value=-value.value, low=-value.high, high=-value.low)
+
+
+def _units(estimator: Estimator, figure: Callable[[Rollout], Array], rollouts: Sequence[Rollout]) -> Array:
+    """Return the values that a row's interval is made of."""
+    return estimator.units([figure(rollout) for rollout in rollouts])
 
 
 def _draw(
     axes: Axes,
     scores: Sequence[Score],
-    means: Sequence[float],
     intervals: Sequence[Interval],
-    episodes: Sequence[Array],
+    units: Sequence[Array],
 ) -> None:
-    """Draw one row for each policy: an episode is a small dot, the mean a large one on its interval."""
+    """Draw one row for each policy: an episode is a small dot, the estimate a large one on its interval."""
     jitter = np.random.default_rng(0)
-    for row, (entry, mean, interval, values) in enumerate(zip(scores, means, intervals, episodes, strict=True)):
+    for row, (entry, interval, values) in enumerate(zip(scores, intervals, units, strict=True)):
         colour = COLOURS[entry.kind]
         height = row + jitter.uniform(-0.2, 0.2, len(values))
         axes.scatter(values, height, s=9, color=colour, alpha=0.3, linewidths=0, zorder=2)
         ends = [interval.low, interval.high]
         axes.plot(ends, [row, row], color=colour, linewidth=3.0, solid_capstyle="round", zorder=3)
-        axes.plot(mean, row, "o", color=colour, markeredgecolor="white", markersize=7.5, zorder=4)
+        axes.plot(interval.value, row, "o", color=colour, markeredgecolor="white", markersize=7.5, zorder=4)
         axes.annotate(
-            f"{mean:#.4g}",
+            f"{interval.value:#.4g}",
             (1.01, row),
             xycoords=("axes fraction", "data"),
             va="center",
             fontsize=9,
             color=colour,
         )
-    lowest = min(float(values.min()) for values in episodes)
-    if lowest > 0.0 and max(means) > _LOG_FROM * min(means):
+    lowest = min(float(values.min()) for values in units)
+    centres = [interval.value for interval in intervals]
+    if lowest > 0.0 and max(centres) > _LOG_FROM * min(centres):
         axes.set_xscale("log")
         name_log_ticks(axes.xaxis)
     axes.set_ylim(len(scores) - 0.5, -0.5)

@@ -1,42 +1,86 @@
-"""What a policy's rounds come to, with intervals over episodes."""
+"""What a policy's rounds come to, with intervals over episodes or over training seeds."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sfl_lab.compare.contest import Kind
-from sfl_lab.compare.intervals import Interval, mean_interval
+from sfl_env.arrays import Array
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEAN, MEDIAN, Interval
+from sfl_lab.compare.lineup import Kind, Row
 from sfl_lab.compare.rounds.rollout import Rollout
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Where numbers lie, such as the seconds of all rounds."""
+
+    mean: float
+    median: float
+    percentile_95: float
+
+
+@dataclass(frozen=True)
 class Score:
-    """How one policy did."""
+    """How one policy did.
+
+    An interval is over episodes, or, for an agent that was trained with several seeds, over these: then the
+    figures of each training seed's episodes are made one by the same statistic first. Every episode's ratio is the
+    mean of its rounds' ratios, each to the yardstick of the same round, so ratios and their intervals are paired.
+    """
 
     policy: str
     kind: Kind
-    ratio: Interval  # length of a round over the yardstick
-    ratio_95: float  # that ratio's 95th percentile over all rounds
-    latency_s: Interval  # of a round
-    total_s: Interval  # of an episode
-    episode_return: Interval
-    energy_j: Interval  # of all devices in an episode
-    rounds: Interval  # of an episode
-    active_devices: Interval  # in a round
+    about: str  # what it does, or how it was trained
+    training_seeds: tuple[int, ...]  # of an agent
+    unit: str  # what the intervals are over: "episode" or "training seed"
+    ratio: Interval  # geometric mean of episodes' ratios of round over yardstick
+    ratio_95: float  # a round's ratio: 95th percentile over all rounds
+    latency_s: Interval  # median of episodes' mean round
+    round_s: Spread  # of all rounds
+    total_s: Interval  # median of episodes
+    episode_return: Interval  # median
+    mean_return: float  # over episodes; what ranks policies where more than the round's length counts
+    energy_j: Interval  # of all devices in an episode, median
+    rounds: Interval  # of an episode, mean
+    active_devices: Interval  # in a round, mean
 
 
-def score(policy: str, kind: Kind, rollout: Rollout) -> Score:
-    """Summarise a policy's rollout."""
-    ratio = rollout.ratio
+def score(row: Row, rollouts: Sequence[Rollout]) -> Score:
+    """Summarise the rollouts of a policy, one for each training seed if it has such."""
+
+    def each(figure: Callable[[Rollout], Array]) -> list[Array]:
+        return [figure(rollout) for rollout in rollouts]
+
     return Score(
-        policy=policy,
-        kind=kind,
-        ratio=mean_interval(rollout.mean(ratio)),
-        ratio_95=float(np.nanpercentile(ratio, 95.0)),
-        latency_s=mean_interval(rollout.mean(rollout.latency_s)),
-        total_s=mean_interval(rollout.total(rollout.latency_s)),
-        episode_return=mean_interval(rollout.total(rollout.reward)),
-        energy_j=mean_interval(rollout.total(rollout.energy_j)),
-        rounds=mean_interval(rollout.rounds.astype(np.float64)),
-        active_devices=mean_interval(rollout.mean(rollout.active_devices)),
+        policy=row.label,
+        kind=row.kind,
+        about=row.about,
+        training_seeds=row.training_seeds,
+        unit=row.unit,
+        ratio=GEOMETRIC_MEAN.over(each(episode_ratio)),
+        ratio_95=float(np.nanpercentile(np.concatenate([rollout.ratio for rollout in rollouts]), 95.0)),
+        latency_s=MEDIAN.over(each(lambda rollout: rollout.mean(rollout.latency_s))),
+        round_s=_spread(np.concatenate([rollout.latency_s[rollout.running] for rollout in rollouts])),
+        total_s=MEDIAN.over(each(lambda rollout: rollout.total(rollout.latency_s))),
+        episode_return=MEDIAN.over(each(episode_return)),
+        mean_return=float(np.mean(each(episode_return))),
+        energy_j=MEDIAN.over(each(lambda rollout: rollout.total(rollout.energy_j))),
+        rounds=MEAN.over(each(lambda rollout: rollout.rounds.astype(np.float64))),
+        active_devices=MEAN.over(each(lambda rollout: rollout.mean(rollout.active_devices))),
     )
+
+
+def episode_ratio(rollout: Rollout) -> Array:
+    """(N,): for each episode the mean over its rounds of the round's length over the same round's yardstick."""
+    return rollout.mean(rollout.ratio)
+
+
+def episode_return(rollout: Rollout) -> Array:
+    """(N,): sum of each episode's rewards."""
+    return rollout.total(rollout.reward)
+
+
+def _spread(values: Array) -> Spread:
+    median, percentile_95 = np.percentile(values, [50.0, 95.0])
+    return Spread(float(values.mean()), float(median), float(percentile_95))

@@ -1,6 +1,6 @@
 """The benchmark's results as tables: on the terminal, and as CSV files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from rich.table import Table
 
-from sfl_lab.compare.intervals import caution
+from sfl_lab.compare.intervals import sureness
 from sfl_lab.compare.rounds.rollout import Rollout
-from sfl_lab.compare.rounds.scores import Score
+from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return
 from sfl_lab.compare.writing import in_words, name_cell, plain_table, short, write_csv
 
 
@@ -37,30 +37,52 @@ def terminal_table(
     systems : mapping
         Policy to the fields that make its system another one, where there are such.
     """
-    table = plain_table(title, f"mean [95 % interval over episodes{caution(episodes, 'episodes')}]")
+    table = plain_table(title, caption(scores, episodes))
     table.add_column("policy", no_wrap=True)
-    headings = [f"round / {yardstick}", "95th pct.", "seconds a round"]
-    for heading in [*headings, *(("return", "rounds", "devices") if by_return else ())]:
+    headings = [f"round / {yardstick}", "95th pct.", "an episode's seconds a round", "mean", "median", "95th pct."]
+    for heading in [*headings, *(("return", "mean", "rounds", "devices") if by_return else ())]:
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in scores:
         cells = [in_words(entry.ratio, 4), short(entry.ratio_95, 4), in_words(entry.latency_s, 3)]
+        cells += [short(s, 3) for s in (entry.round_s.mean, entry.round_s.median, entry.round_s.percentile_95)]
         if by_return:
-            cells += [in_words(entry.episode_return, 4), f"{entry.rounds.mean:.1f}"]
-            cells.append(f"{entry.active_devices.mean:.1f}")
+            cells += [in_words(entry.episode_return, 4), short(entry.mean_return, 4)]
+            cells += [f"{entry.rounds.value:.1f}", f"{entry.active_devices.value:.1f}"]
         name = name_cell(entry.policy, systems)
         table.add_row(name, *cells, style="bold" if entry.kind == "agent" else None)
     return table
 
 
-def write_rounds(path: Path, rollouts: Mapping[str, Rollout]) -> None:
-    """Write one row for every policy, episode and round."""
+def caption(scores: Sequence[Score], episodes: int) -> str:
+    """Return what the figures of the table are, and what their intervals are over."""
+    seeds = sorted({len(entry.training_seeds) for entry in scores if entry.unit == "training seed"})
+    units = "episodes"
+    if seeds:
+        units += f" ({' or '.join(map(str, seeds))} training seeds for agents with several)"
+    sure = "; ".join(sureness(*unit) for unit in [(episodes, "episodes"), *((n, "training seeds") for n in seeds)])
+    return (
+        f"[95 % interval over {units}]. Ratio: geometric mean of episodes' mean ratios; seconds: median of "
+        f"episodes' mean rounds, then mean, median and 95th percentile of all rounds. {sure}."
+    )
+
+
+Played = Mapping[str, Sequence[Rollout]]
+"""Policy to its rollouts: one, or one for each training seed."""
+
+Seeds = Mapping[str, Sequence[int | None]]
+"""Policy to the training seeds of its rollouts; None where nothing is trained."""
+
+
+def write_rounds(path: Path, played: Played, seeds: Seeds) -> None:
+    """Write one row for every policy, training seed, episode and round."""
     tables = []
-    for policy, rollout in rollouts.items():
+    for policy, training_seed, rollout in _one_by_one(played, seeds):
         episode, at = np.nonzero(rollout.running.T)
         tables.append(
             pd.DataFrame(
                 {
                     "policy": policy,
+                    "training_seed": training_seed,
                     "episode": episode,
                     "round": at,
                     "latency_s": rollout.latency_s[at, episode],
@@ -75,21 +97,29 @@ def write_rounds(path: Path, rollouts: Mapping[str, Rollout]) -> None:
     write_csv(path, pd.concat(tables))
 
 
-def write_episodes(path: Path, rollouts: Mapping[str, Rollout]) -> None:
-    """Write one row for every policy and episode."""
+def write_episodes(path: Path, played: Played, seeds: Seeds) -> None:
+    """Write one row for every policy, training seed and episode: what the intervals are made of."""
     tables = []
-    for policy, rollout in rollouts.items():
+    for policy, training_seed, rollout in _one_by_one(played, seeds):
         tables.append(
             pd.DataFrame(
                 {
                     "policy": policy,
+                    "training_seed": training_seed,
                     "episode": np.arange(len(rollout.rounds)),
                     "rounds": rollout.rounds,
-                    "mean_ratio": rollout.mean(rollout.ratio),
+                    "mean_ratio": episode_ratio(rollout),
+                    "mean_s": rollout.mean(rollout.latency_s),
                     "total_s": rollout.total(rollout.latency_s),
-                    "return": rollout.total(rollout.reward),
+                    "return": episode_return(rollout),
                     "energy_j": rollout.total(rollout.energy_j),
                 }
             )
         )
     write_csv(path, pd.concat(tables))
+
+
+def _one_by_one(played: Played, seeds: Seeds) -> Iterator[tuple[str, str, Rollout]]:
+    for policy, rollouts in played.items():
+        for seed, rollout in zip(seeds[policy], rollouts, strict=True):
+            yield policy, "" if seed is None else str(seed), rollout

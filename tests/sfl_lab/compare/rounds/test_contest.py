@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from sfl_baselines.environments import HELD_OUT_SEED, held_out_seed, training_seed
 from sfl_env.errors import PolicyError, RunError, ScenarioError
+from sfl_env.storage import runs
 from sfl_lab.compare.contest import CENTRALISED, compare
 from sfl_lab.compare.rounds.contest import POLICIES, RoundContest, RoundResults
 from tests.ids import BATCHED_IDS
@@ -26,13 +28,13 @@ def test_every_environment_can_be_benchmarked(env_id: str) -> None:
     results = benchmark(env_id, fields={"max_rounds": 3}, episodes=2)
     assert {entry.policy for entry in results.scores} == set(POLICIES)
     for entry in results.scores:
-        assert np.isfinite(entry.ratio.mean), entry
-        assert entry.ratio.low <= entry.ratio.mean <= entry.ratio.high, entry
+        assert np.isfinite(entry.ratio.value), entry
+        assert entry.ratio.low <= entry.ratio.value <= entry.ratio.high, entry
 
 
 def test_nothing_beats_exact_in_the_sanity_tier_and_alternating_equals_it() -> None:
     results = benchmark(episodes=8)
-    ratio = {entry.policy: entry.ratio.mean for entry in results.scores}
+    ratio = {entry.policy: entry.ratio.value for entry in results.scores}
     assert [entry.policy for entry in results.scores][:3] == ["oracle", "exact", "alternating"]
     assert min(ratio.values()) >= 1.0 - 1e-9
     assert max(ratio[name] for name in ("exact", "oracle", "alternating")) < 1.0 + 1e-5
@@ -49,7 +51,7 @@ def test_the_oracle_leads_where_the_observed_channel_is_old() -> None:
 def test_devices_that_take_turns_are_compared_with_their_own_optimum() -> None:
     results = benchmark(policies=("exact", "sequential", "common-cut"), fields=SMALL | {"schedule": "sequence"})
     assert (results.yardstick, results.systems) == ("optimum", {})
-    ratio = {entry.policy: entry.ratio.mean for entry in results.scores}
+    ratio = {entry.policy: entry.ratio.value for entry in results.scores}
     assert ratio["sequential"] == pytest.approx(1.0, abs=1e-5)
     assert ratio["common-cut"] >= 1.0 - 1e-9
     assert ratio["exact"] > 1.01  # splits a band that nobody has to share
@@ -80,8 +82,8 @@ def test_split_learning_may_be_faster_than_the_others_optimum() -> None:
     uneven = SMALL | {"server_flops_per_s": 1e11, "batch_size": 16, "batch_size_spread": 16.0}
     results = benchmark(policies=("exact", "sequential"), fields=uneven)
     assert [entry.policy for entry in results.scores] == ["sequential", "exact"]
-    assert results.scores[0].ratio.mean < 0.9
-    assert results.scores[1].ratio.mean == pytest.approx(1.0, abs=1e-5)
+    assert results.scores[0].ratio.value < 0.9
+    assert results.scores[1].ratio.value == pytest.approx(1.0, abs=1e-5)
 
 
 def test_split_learning_does_not_compete_where_there_is_no_such_system() -> None:
@@ -133,9 +135,35 @@ def test_a_contest_knows_what_it_can_compare() -> None:
         RoundContest(policies=())
 
 
-def test_a_summary_says_how_rough_its_intervals_are() -> None:
-    assert benchmark(episodes=2, policies=("exact",)).summary()["coverage"] == 0.5
-    few = benchmark(episodes=3, policies=("exact",)).table().caption
-    assert "rough, since 3 episodes are few: about 75 % of such intervals hold the true mean" in str(few)
-    enough = benchmark(episodes=10, policies=("exact",), fields=SMALL | {"max_rounds": 1}).table().caption
-    assert str(enough) == "mean [95 % interval over episodes]"
+def test_results_say_how_sure_their_intervals_are() -> None:
+    few = benchmark(episodes=3, policies=("exact",))
+    assert few.scores[0].latency_s.confidence == 0.75
+    assert "75.0 % of such intervals of medians over 3 episodes hold the true one: compare at least 6" in str(
+        few.table().caption
+    )
+    enough = benchmark(episodes=20, policies=("exact",), fields=SMALL | {"max_rounds": 1})
+    assert enough.scores[0].latency_s.confidence > 0.95
+    assert "95.9 % of such intervals of medians over 20 episodes hold the true one." in str(enough.table().caption)
+
+
+def test_a_ratio_is_that_of_pairs_round_by_round_and_its_interval_is_over_episodes() -> None:
+    results = benchmark(policies=("exact", "equal-bandwidth"), episodes=6)
+    exact, equal = (results.rollouts[name] for name in ("exact", "equal-bandwidth"))
+    np.testing.assert_array_equal(exact.yardstick_s, equal.yardstick_s)
+    by_episode = (equal.latency_s / exact.yardstick_s).mean(axis=0)
+    found = results.scores[1].ratio
+    assert (found.statistic, found.values) == ("geometric mean", 6)
+    logarithms = scipy.stats.ttest_1samp(np.log(by_episode), 0.0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx(tuple(np.exp(logarithms)))
+    assert found.value == pytest.approx(scipy.stats.gmean(by_episode))
+
+
+def test_seconds_have_median_and_95th_percentile_beside_their_mean() -> None:
+    results = benchmark(policies=("random",), episodes=7)
+    (entry,), seconds = results.scores, results.rollouts["random"].latency_s
+    assert entry.round_s.mean == pytest.approx(seconds.mean())
+    assert entry.round_s.median == pytest.approx(np.median(seconds))
+    assert entry.round_s.percentile_95 == pytest.approx(np.percentile(seconds, 95.0))
+    assert entry.latency_s.value == pytest.approx(np.median(seconds.mean(axis=0)))
+    assert entry.latency_s.high == seconds.mean(axis=0).max()  # of 7 values even these reach 98.4 % only
+    assert list(runs.to_plain(results.summary()["policies"][0])["round_s"]) == ["mean", "median", "percentile_95"]
