@@ -92,10 +92,16 @@ mutants: install
 	$(BIN)/python -m tests.mutants --package $(PACKAGE) --sample $(SAMPLE) --seed $(SEED) \
 		--out runs/mutants/$(PACKAGE).json
 
-# The main job: train an agent and compare it with the optimum and the baselines.
+# The main job: train an agent with five seeds, two at a time, and compare it with the optimum and the baselines.
+TRAINING_SEEDS ?= 0 1 2 3 4
+TRAININGS := $(TRAINING_SEEDS:%=ppo-%)
 benchmark: install
-	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed 0 --out runs/ppo --overwrite
-	$(BIN)/sfl benchmark --env-id SFL-v0 --agents runs/ppo --out runs/benchmark --overwrite
+	$(MAKE) --jobs 2 --output-sync=target $(TRAININGS)
+	$(BIN)/sfl benchmark --env-id SFL-v0 --agents $(TRAININGS:%=runs/%) --out runs/benchmark --overwrite
+
+.PHONY: $(TRAININGS)
+$(TRAININGS): ppo-%: install
+	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed $* --out runs/$@ --overwrite
 
 # Train an agent on the lengths of rounds, and a network under it and every scheme: on data that all devices have
 # alike, on data of a few classes each, and on the latter with a step size that suits split learning.
@@ -124,6 +130,7 @@ docs: install
 	$(BIN)/python docs/build/difficulty.py
 	$(BIN)/python docs/build/figures.py
 	$(BIN)/python docs/build/results.py
+	$(BIN)/python docs/build/coverage.py
 	$(BIN)/python docs/build/speed.py
 	$(BIN)/python docs/build/architecture.py
 

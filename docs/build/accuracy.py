@@ -19,7 +19,7 @@ from sfl_env.dnn.networks import build
 from sfl_env.learning import LocalTraining, SplitFederatedTraining, load_data, scheme
 from sfl_env.scenario import Schedule, Server
 from sfl_env.storage.runs import versions, write_json
-from sfl_lab.compare.intervals import caution, mean_interval
+from sfl_lab.compare.intervals import MEAN
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "accuracy.json"
@@ -154,21 +154,21 @@ def rounds_to(accuracy: NDArray[np.float64], target: float) -> str:
 
 
 def interval(values: NDArray[np.float64], style: str) -> str:
-    """Write a mean over seeds with its interval."""
-    found = mean_interval(values)
-    return f"{found.mean:{style}} [{found.low:{style}}, {found.high:{style}}]"
+    """Write a mean over seeds with its interval, without what an accuracy cannot be."""
+    found = MEAN.interval(values)
+    if style.endswith("%"):
+        found = found.within(0.0, 1.0)
+    return f"{found.value:{style}} [{found.low:{style}}, {found.high:{style}}]"
 
 
 def source(found: dict[str, Any]) -> list[str]:
     """Return what was run, as lines of Markdown."""
     local = found["local"]
-    rough = caution(len(found["seeds"]), "seeds")
     packages = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     return [
         f"`{found['command']}`: `digits-cnn` on `digits`, {found['num_devices']} devices, {local['iterations']} "
         f"mini-batches of {local['batch_size']} a round, SGD with step size {local['learning_rate']} and momentum "
-        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (bootstrap"
-        f"{rough}). "
+        f"{local['momentum']}, {len(found['seeds'])} seeds; mean and 95 % interval over seeds (Student's). "
         f"Versions: {packages}."
     ]
 

@@ -7,34 +7,28 @@ stays as it is. No figure of the README's results was typed.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sfl_baselines
 from sfl_env.storage.runs import write_json
-from sfl_lab.compare.intervals import Interval, caution
-from sfl_lab.compare.writing import NOTHING, in_words, short
+from sfl_lab.compare.intervals import Interval, sureness
+from sfl_lab.compare.writing import NOTHING, in_words, short, training_in_words
 
 ROOT = Path(__file__).parents[2]
 RUNS, DATA, IMAGES = ROOT / "runs", ROOT / "docs" / "data", ROOT / "docs" / "images"
 ROUNDS, LEARNT = DATA / "benchmark.json", DATA / "benchmark-accuracy.json"
 
-POLICIES = {name: sfl_baselines.about(name) for name in sfl_baselines.names()} | {
-    "ppo": "Stable-Baselines3 PPO, trained by `make benchmark`",
-}
-"""What each policy does, in the catalogue's own words."""
-
-SCHEMES = POLICIES | {
+SCHEMES = {name: sfl_baselines.about(name) for name in sfl_baselines.names()} | {
     "alternating": "SFL, alternating optimisation",
     "exact": "SFL, exact joint optimum",
     "common-cut": "SFL, the best single cut for all",
     "equal-bandwidth": "SFL, equal shares, own best cuts",
     "federated": "FL: the whole network on the device",
     "sequential": "SL: devices in sequence, own best cuts",
-    "ppo": "SFL, PPO, trained on the lengths of rounds",
-    "centralised": "all data at one place, nothing sent",
 }
+"""Training schemes in their field's terms."""
 
 SPREAD = {
     "benchmark-accuracy": "Every device has all ten digits (IID)",
@@ -55,20 +49,21 @@ Summary = Mapping[str, Any]
 def rounds_table(summary: Summary) -> list[str]:
     """Return the lengths of rounds as lines of Markdown."""
     lines = [
-        "| policy | what it does | round / optimum | seconds a round |",
-        "|---|---|---|---|",
+        "| policy | what it does | round / optimum | seconds a round | mean | median | 95th percentile |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in summary["policies"]:
-        ratio, seconds = row["ratio"], row["latency_s"]
-        figures = f"{_fixed(ratio, '.3f')} | {_fixed(seconds, '.1f')}"
-        lines.append(f"| `{row['policy']}` | {POLICIES[row['policy']]} | {figures} |")
-    rough = caution(summary["episodes"], "episodes")
+        rounds = [f"{row['round_s'][name]:.1f}" for name in ("mean", "median", "percentile_95")]
+        figures = [_fixed(row["ratio"], ".3f"), _fixed(row["latency_s"], ".1f"), *rounds]
+        lines.append(f"| `{row['policy']}` | {_about(row)} | {' | '.join(figures)} |")
     return [
         *lines,
         "",
         f"`make benchmark`: {summary['episodes']} held-out episodes of {summary['scenario']['max_rounds']} rounds "
-        f"of `{summary['env_id']}`, the same for every policy; mean and {summary['confidence']:.0%} interval over "
-        f"episodes (bootstrap{rough}). Versions: {_versions(summary)}.",
+        f"of `{summary['env_id']}`, the same for every policy. Ratio: geometric mean over episodes of the mean of "
+        "an episode's ratios, round by round; seconds a round: median over episodes of an episode's mean round; "
+        f"then mean, median and 95th percentile of all rounds. {_unit(summary['policies'], 'episodes')} "
+        f"{_sure(summary['policies'], summary['episodes'], 'episodes')} Versions: {_versions(summary)}.",
     ]
 
 
@@ -78,13 +73,13 @@ def accuracy_tables(summaries: Mapping[str, Summary]) -> list[str]:
     for run, summary in summaries.items():
         lines += [f"{SPREAD[run]}:", "", *_accuracy_table(summary), ""]
     first = next(iter(summaries.values()))
-    rough = caution(len(first["seeds"]), "seeds")
     return [
         *lines,
         f"`make benchmark-accuracy`: {len(first['seeds'])} held-out seeds of `{first['env_id']}` "
         f"({first['scenario']['num_devices']} devices); for a seed every scheme has the same data, initial "
-        "weights, mini-batches, devices and channels. Mean and "
-        f"{first['confidence']:.0%} interval over seeds (bootstrap{rough}); `>`: not all seeds reach the target, "
+        "weights, mini-batches, devices and channels. Seconds: median; their ratio: geometric mean of ratios on "
+        f"the same seed; rounds and accuracy: mean. {_unit(first['schemes'], 'held-out seeds')} "
+        f"{_sure(first['schemes'], len(first['seeds']), 'held-out seeds')} `>`: not all seeds reach the target, "
         f"and those that do not count with the time for which they were followed. Versions: {_versions(first)}.",
     ]
 
@@ -99,7 +94,7 @@ def _accuracy_table(summary: Summary) -> list[str]:
     for row in summary["schemes"]:
         cells = [
             f"`{row['scheme']}`",
-            SCHEMES[row["scheme"]],
+            SCHEMES.get(row["scheme"]) or _about(row, "held-out seeds"),
             "" if row["time_at_least_s"] is None else _known(row, "time_s", "time_at_least_s"),
             _interval(row["time_ratio"]) if row["time_ratio"] else "",
             _known(row, "rounds", "rounds_at_least"),
@@ -108,6 +103,23 @@ def _accuracy_table(summary: Summary) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _about(row: Summary, episodes: str = "episodes") -> str:
+    """Say what a policy does or how it was trained, as its run told."""
+    seeds = row["training_seeds"]
+    return training_in_words(row["about"], seeds, episodes) if seeds else row["about"]
+
+
+def _unit(rows: Sequence[Summary], episodes: str) -> str:
+    several = any(row["unit"] == "training seed" for row in rows)
+    return f"In brackets: 95 % interval over {episodes}{', where said over training seeds' if several else ''}."
+
+
+def _sure(rows: Sequence[Summary], number: int, episodes: str) -> str:
+    seeds = sorted({len(row["training_seeds"]) for row in rows if row["unit"] == "training seed"})
+    told = [sureness(number, episodes), *(sureness(of, "training seeds") for of in seeds)]
+    return f"{'; '.join(told)} ([how](docs/statistics.md))."
 
 
 def accuracy_in_words(summaries: Mapping[str, Summary]) -> list[str]:
@@ -124,7 +136,7 @@ def accuracy_in_words(summaries: Mapping[str, Summary]) -> list[str]:
         f"{_rounds(skewed, 'common-cut')} rounds instead of {_rounds(skewed, 'alternating')}, in "
         f"{harder['common-cut']} times the time. Split learning reaches the target on "
         f"{_reached(skewed, 'sequential')} seeds there and ends at "
-        f"{skewed['sequential']['final_accuracy']['mean']:.1%}; with the smaller step size it does on "
+        f"{skewed['sequential']['final_accuracy']['value']:.1%}; with the smaller step size it does on "
         f"{_reached(slow, 'sequential')}. That cuts decide both time and learning is what an agent can use here. "
         "Agents train on the lengths of rounds (`sfl train --env-id SFL-Accuracy-v0 --fields mode=latency "
         "model=digits-cnn`) and join the comparison with `--agents`, as `ppo` does above, at "
@@ -138,7 +150,7 @@ def _rows(summary: Summary) -> dict[str, Any]:
 
 def _over(rows: Mapping[str, Any], scheme: str) -> str:
     ratio = rows[scheme]["time_ratio"] if scheme in rows else None
-    return short(ratio["mean"], 3) if ratio else NOTHING
+    return short(ratio["value"], 3) if ratio else NOTHING
 
 
 def _rounds(rows: Mapping[str, Any], scheme: str) -> str:
@@ -154,12 +166,12 @@ def _known(row: Summary, exact: str, at_least: str) -> str:
     return _interval(row[exact]) if row["reached"] == row["seeds"] else f"> {short(row[at_least], 3)}"
 
 
-def _interval(figure: Mapping[str, float]) -> str:
+def _interval(figure: Mapping[str, Any]) -> str:
     return in_words(Interval(**figure), 3)
 
 
 def _fixed(figure: Mapping[str, float], form: str) -> str:
-    return f"{figure['mean']:{form}} [{figure['low']:{form}}, {figure['high']:{form}}]"
+    return f"{figure['value']:{form}} [{figure['low']:{form}}, {figure['high']:{form}}]"
 
 
 def _versions(summary: Summary) -> str:

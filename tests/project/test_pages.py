@@ -3,12 +3,19 @@
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import sfl_baselines
+from sfl_env.storage import runs
+from sfl_lab.compare.contest import Contest, compare
+from sfl_lab.compare.curves.contest import CurveContest
+from sfl_lab.compare.lineup import Lineup
+from sfl_lab.compare.rounds.contest import RoundContest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -86,6 +93,21 @@ def test_the_page_on_accuracy_shows_the_measured_figures() -> None:
     )
 
 
+def test_the_page_on_statistics_shows_the_measured_coverage() -> None:
+    measured = json.loads((DOCS / "data" / "coverage.json").read_text(encoding="utf-8"))
+    page = (DOCS / "statistics.md").read_text(encoding="utf-8")
+    assert page == script("coverage").filled(page, measured), (
+        "docs/statistics.md is behind docs/data/coverage.json: run `python docs/build/coverage.py --tables`."
+    )
+
+
+def test_what_comparisons_take_covers_93_per_cent_where_it_was_measured() -> None:
+    measured = json.loads((DOCS / "data" / "coverage.json").read_text(encoding="utf-8"))
+    for name, about in measured["populations"].items():
+        for n, shares in about["covered"].items():
+            assert shares[about["chosen"]] >= 0.93, (name, n)
+
+
 def test_the_readme_shows_the_measured_figures() -> None:
     page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     assert page == script("results").filled(page), (
@@ -97,6 +119,46 @@ def test_the_readme_shows_the_measured_figures() -> None:
 def test_the_results_section_says_what_every_baseline_of_the_benchmark_does() -> None:
     told = script("results")
     assert set(sfl_baselines.names()) <= set(told.SCHEMES)
+
+
+AGENT = "PPO of Stable-Baselines3 with this package's DevicePolicy"
+
+
+def as_stored(contest: Contest[Any, Any]) -> dict[str, Any]:
+    """The summary that a benchmark writes, with its baseline `random` in the place of three training seeds."""
+    lineup = contest.lineup()
+    *others, last = lineup.contestants
+    seeds = [
+        replace(last, label=f"ppo {seed}", kind="agent", about=AGENT, row="ppo", training_seed=seed)
+        for seed in range(3)
+    ]
+    summary = compare(contest, Lineup(lineup.scenario, (*others, *seeds))).summary()
+    stored: dict[str, Any] = json.loads(json.dumps(runs.to_plain(summary)))
+    return stored
+
+
+def test_the_table_of_rounds_is_made_of_what_a_benchmark_writes() -> None:
+    fields = {"num_devices": 2, "max_rounds": 2}
+    summary = as_stored(RoundContest(policies=("exact", "random"), episodes=6, fields=fields))
+    *table, _, source = script("results").rounds_table(summary)
+    assert {line.count("|") for line in table} == {8}
+    exact, agent = table[2:]
+    seconds = summary["policies"][0]["round_s"]
+    assert exact.endswith(f"| {seconds['mean']:.1f} | {seconds['median']:.1f} | {seconds['percentile_95']:.1f} |")
+    assert sfl_baselines.about("exact") in exact
+    assert f"| `ppo` | {AGENT}; 3 training seeds, intervals over these |" in agent
+    assert "96.9 % of such intervals of medians over 6 episodes hold the true one; 75.0 % of such" in source
+
+
+def test_the_table_of_what_is_learnt_is_made_of_what_a_benchmark_writes(one_thread: None) -> None:
+    fields = {"num_devices": 2, "max_rounds": 2, "local_iterations": 1, "target_accuracy": 0.0}
+    summary = as_stored(CurveContest(policies=("exact", "random"), episodes=2, fields=fields))
+    told = script("results")
+    lines = told.accuracy_tables({"benchmark-accuracy": summary})
+    assert any("SFL, exact joint optimum" in line for line in lines)
+    assert any(f"`ppo` | {AGENT}; 3 training seeds, intervals over these" in line for line in lines)
+    assert any("6 of 6" in line for line in lines)
+    assert "over held-out seeds, where said over training seeds" in lines[-1]
 
 
 @pytest.mark.parametrize("section", ["results", "accuracy", "accuracy in words"])

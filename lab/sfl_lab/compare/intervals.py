@@ -6,12 +6,13 @@ the figures, and ``docs/build/coverage.py`` makes them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binom, t
 
 from sfl_env.arrays import Array
@@ -124,12 +125,15 @@ class Estimator(ABC):
     def _bounds(self, values: Array) -> _Bounds:
         """Return the interval's ends."""
 
-    def _require(self, values: Array, fits: Callable[[Array], Array] = np.isfinite, what: str = "finite") -> None:
-        wrong = np.flatnonzero(~np.asarray(fits(values)))
-        if len(wrong):
+    def _require(self, values: Array) -> None:
+        """Raise unless the values are numbers of which there is such a figure."""
+        self._refuse(values, np.isfinite(values), "finite")
+
+    def _refuse(self, values: Array, fit: NDArray[np.bool_], what: str) -> None:
+        if not fit.all():
+            at = int(fit.argmin())
             raise RunError(
-                f"Value {wrong[0]} of {len(values)} is {values[wrong[0]]}; "
-                f"a {self.statistic} needs {what} numbers."
+                f"Value {at} of {len(values)} is {values[at]}; a {self.statistic} needs {what} numbers."
             )
 
 
@@ -180,9 +184,9 @@ class _GeometricMean(Estimator):
         logarithms = MEAN.interval(np.log(values))
         return _Bounds(float(np.exp(logarithms.low)), float(np.exp(logarithms.high)))
 
-    def _require(self, values: Array, fits: Callable[[Array], Array] = np.isfinite, what: str = "finite") -> None:
+    def _require(self, values: Array) -> None:
         super()._require(values)
-        super()._require(values, lambda numbers: numbers > 0.0, "positive")
+        self._refuse(values, values > 0.0, "positive")
 
 
 class _Median(Estimator):

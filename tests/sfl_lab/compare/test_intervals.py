@@ -1,6 +1,7 @@
 """Intervals hold the true figure as often as they say, at the numbers of values that comparisons have."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_the_median_lies_between_the_narrowest_order_statistics_that_are_sure_en
     assert found.high == n - 1 - left_out
     # Scipy's own test of a quantile has the same interval, by the same distribution.
     if n > 5:
-        theirs = scipy.stats.quantile_test(np.arange(float(n)), p=0.5).confidence_interval(CONFIDENCE)
+        theirs: Any = scipy.stats.quantile_test(np.arange(float(n)), p=0.5).confidence_interval(CONFIDENCE)
         assert (found.low, found.high) == (theirs.low, theirs.high)
         assert found.confidence >= CONFIDENCE
     else:

@@ -153,7 +153,7 @@ def test_a_ratio_is_that_of_pairs_round_by_round_and_its_interval_is_over_episod
     by_episode = (equal.latency_s / exact.yardstick_s).mean(axis=0)
     found = results.scores[1].ratio
     assert (found.statistic, found.values) == ("geometric mean", 6)
-    logarithms = scipy.stats.ttest_1samp(np.log(by_episode), 0.0).confidence_interval(0.95)
+    logarithms: Any = scipy.stats.ttest_1samp(np.log(by_episode), 0.0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx(tuple(np.exp(logarithms)))
     assert found.value == pytest.approx(scipy.stats.gmean(by_episode))
 
