@@ -2,18 +2,18 @@
 
 from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
-from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEAN, MEDIAN, Interval
+from sfl_lab.compare.intervals import Interval, geometric_mean_interval, mean_interval, median_interval
 from sfl_lab.compare.records import ImpossibleResultError
 from sfl_lab.compare.rounds.contest import RoundContest
 
 __all__ = [
-    "GEOMETRIC_MEAN",
-    "MEAN",
-    "MEDIAN",
     "CurveContest",
     "ImpossibleResultError",
     "Interval",
     "RoundContest",
     "compare",
+    "geometric_mean_interval",
+    "mean_interval",
+    "median_interval",
     "write_results",
 ]

@@ -232,6 +232,7 @@ def _left_out(n: int) -> tuple[int, float]:
 
 
 MEAN, GEOMETRIC_MEAN, MEDIAN = _Mean(), _GeometricMean(), _Median()
+mean_interval, geometric_mean_interval, median_interval = MEAN.interval, GEOMETRIC_MEAN.interval, MEDIAN.interval
 
 
 def sureness(n: int, what: str) -> str:
