@@ -62,8 +62,8 @@ def rounds_table(summary: Summary) -> list[str]:
         f"`make benchmark`: {summary['episodes']} held-out episodes of {summary['scenario']['max_rounds']} rounds "
         f"of `{summary['env_id']}`, the same for every policy. Ratio: geometric mean over episodes of the mean of "
         "an episode's ratios, round by round; seconds a round: median over episodes of an episode's mean round; "
-        f"then mean, median and 95th percentile of all rounds. {_unit(summary['policies'], 'episodes')} "
-        f"{_sure(summary['policies'], summary['episodes'], 'episodes')} Versions: {_versions(summary)}.",
+        "then mean, median and 95th percentile of all rounds. "
+        f"{_unit(summary['policies'], summary['episodes'], 'episodes')} Versions: {_versions(summary)}.",
     ]
 
 
@@ -78,8 +78,8 @@ def accuracy_tables(summaries: Mapping[str, Summary]) -> list[str]:
         f"`make benchmark-accuracy`: {len(first['seeds'])} held-out seeds of `{first['env_id']}` "
         f"({first['scenario']['num_devices']} devices); for a seed every scheme has the same data, initial "
         "weights, mini-batches, devices and channels. Seconds: median; their ratio: geometric mean of ratios on "
-        f"the same seed; rounds and accuracy: mean. {_unit(first['schemes'], 'held-out seeds')} "
-        f"{_sure(first['schemes'], len(first['seeds']), 'held-out seeds')} `>`: not all seeds reach the target, "
+        "the same seed; rounds and accuracy: mean. "
+        f"{_unit(first['schemes'], len(first['seeds']), 'held-out seeds')} `>`: not all seeds reach the target, "
         f"and those that do not count with the time for which they were followed. Versions: {_versions(first)}.",
     ]
 
@@ -111,15 +111,13 @@ def _about(row: Summary, episodes: str = "episodes") -> str:
     return training_in_words(row["about"], seeds, episodes) if seeds else row["about"]
 
 
-def _unit(rows: Sequence[Summary], episodes: str) -> str:
-    several = any(row["unit"] == "training seed" for row in rows)
-    return f"In brackets: 95 % interval over {episodes}{', where said over training seeds' if several else ''}."
-
-
-def _sure(rows: Sequence[Summary], number: int, episodes: str) -> str:
-    seeds = sorted({len(row["training_seeds"]) for row in rows if row["unit"] == "training seed"})
-    told = [sureness(number, episodes), *(sureness(of, "training seeds") for of in seeds)]
-    return f"{'; '.join(told)} ([how](docs/statistics.md))."
+def _unit(rows: Sequence[Summary], number: int, episodes: str) -> str:
+    several = any(row["ratio_unit"] == "training seed" for row in rows)
+    ratios = ", of ratios over training seeds where there are several" if several else ""
+    return (
+        f"In brackets: 95 % interval over {episodes}{ratios}; {sureness(number, episodes)} "
+        "([how it is done](docs/statistics.md))."
+    )
 
 
 def accuracy_in_words(summaries: Mapping[str, Summary]) -> list[str]:

@@ -146,8 +146,9 @@ def test_the_table_of_rounds_is_made_of_what_a_benchmark_writes() -> None:
     seconds = summary["policies"][0]["round_s"]
     assert exact.endswith(f"| {seconds['mean']:.1f} | {seconds['median']:.1f} | {seconds['percentile_95']:.1f} |")
     assert sfl_baselines.about("exact") in exact
-    assert f"| `ppo` | {AGENT}; 3 training seeds, intervals over these |" in agent
-    assert "96.9 % of such intervals of medians over 6 episodes hold the true one; 75.0 % of such" in source
+    assert f"| `ppo` | {AGENT}; 3 training seeds, interval of the ratio over these |" in agent
+    assert "of ratios over training seeds where there are several" in source
+    assert "96.9 % of such intervals of medians over 6 episodes hold the true one" in source
 
 
 def test_the_table_of_what_is_learnt_is_made_of_what_a_benchmark_writes(one_thread: None) -> None:
@@ -156,9 +157,9 @@ def test_the_table_of_what_is_learnt_is_made_of_what_a_benchmark_writes(one_thre
     told = script("results")
     lines = told.accuracy_tables({"benchmark-accuracy": summary})
     assert any("SFL, exact joint optimum" in line for line in lines)
-    assert any(f"`ppo` | {AGENT}; 3 training seeds, intervals over these" in line for line in lines)
+    assert any(f"`ppo` | {AGENT}; 3 training seeds, interval of the ratio over these" in line for line in lines)
     assert any("6 of 6" in line for line in lines)
-    assert "over held-out seeds, where said over training seeds" in lines[-1]
+    assert "over held-out seeds, of ratios over training seeds where there are several" in lines[-1]
 
 
 @pytest.mark.parametrize("section", ["results", "accuracy", "accuracy in words"])

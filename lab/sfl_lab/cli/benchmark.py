@@ -32,7 +32,7 @@ class Benchmark:
     to --mode accuracy."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote, or folders of such folders. Runs that differ by --seed alone are one row,
-    whose intervals are over training seeds: train at least 5."""
+    with the interval of its ratio over training seeds: train at least 5."""
     episodes: int | None = None
     """Held-out episodes; by default 20, in accuracy mode 5."""
     rounds: int | None = None

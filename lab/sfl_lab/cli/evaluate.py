@@ -12,7 +12,8 @@ class Evaluate:
 
     Example: 'sfl evaluate runs/ppo --episodes 50'
 
-    A folder of runs that differ by their training seed alone is one row, its intervals over training seeds.
+    A folder of runs that differ by their training seed alone is one row, the interval of its ratio over
+    training seeds.
     """
 
     agent: tyro.conf.Positional[Path]

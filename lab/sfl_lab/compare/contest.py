@@ -102,7 +102,7 @@ class Contest(ABC, Generic[R, Out]):
         ``schedule="sequence"``.
     agents : tuple of path
         Folders of training runs, model files in them, or folders of training runs that differ by their seeds
-        alone. Those of the same settings are one row, whose intervals are over training seeds.
+        alone. Those of the same settings are one row, with the interval of its ratio over training seeds.
     episodes : int
         Held-out episodes, at least 2.
     seed : int

@@ -52,7 +52,7 @@ class Row:
 
     @property
     def unit(self) -> str:
-        """What its intervals are over."""
+        """What the interval of its ratio is over."""
         return "training seed" if len(self.training_seeds) > 1 else "episode"
 
 

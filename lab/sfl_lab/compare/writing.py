@@ -113,13 +113,15 @@ def training_in_words(about: str, training_seeds: Sequence[int], episodes: str =
     Examples
     --------
     >>> training_in_words("PPO", [0, 1, 2, 3, 4])
-    'PPO; 5 training seeds, intervals over these'
+    'PPO; 5 training seeds, interval of the ratio over these'
     >>> training_in_words("PPO", [0])
     'PPO; 1 training seed, intervals over episodes'
     """
     number = len(training_seeds)
     seeds = f"{number} training seed{'' if number == 1 else 's'}"
-    return f"{about}; {seeds}, intervals over {'these' if number > 1 else episodes}"
+    return (
+        f"{about}; {seeds}, {'interval of the ratio over these' if number > 1 else f'intervals over {episodes}'}"
+    )
 
 
 def agent_notes(scores: Sequence[Trained], labels: Sequence[str], episodes: str = "episodes") -> list[str]:

@@ -48,7 +48,7 @@ def test_the_command_writes_everything_and_never_over_an_old_run(
     told = summary["policies"][2]
     assert told["ratio"]["value"] == pytest.approx(np.exp(np.log(ratios.mean(axis=1)).mean()))
     assert (told["ratio"]["statistic"], told["latency_s"]["statistic"]) == ("geometric mean", "median")
-    assert (told["unit"], told["training_seeds"]) == ("episode", [])
+    assert (told["ratio_unit"], told["training_seeds"]) == ("episode", [])
     assert told["about"] == sfl_baselines.about("random")
 
     assert main([*COMMAND, "--out", str(out)]) == 2

@@ -18,19 +18,20 @@ T = TypeVar("T")
 class LearningScore:
     """How one scheme did.
 
-    An interval is over held-out seeds, or, for an agent that was trained with several seeds, over those: then the
-    figures of each training seed are made one by the same statistic first.
+    Intervals are over held-out seeds; only that of the ratio of times of an agent with several training seeds is
+    over these. Its other figures are, for each held-out seed, means over its training seeds.
 
     What trainings of the network that never reach the target would have taken is not known. Their number is
-    ``seeds - reached``, the intervals are over the others, and ``rounds_at_least`` and ``time_at_least_s`` count
-    them with the rounds and the time for which they were followed, bounds below the figures of all.
+    ``seeds - reached``, the intervals are over held-out seeds without such, and ``rounds_at_least`` and
+    ``time_at_least_s`` count them with the rounds and the time for which they were followed, bounds below the
+    figures of all.
     """
 
     scheme: str
     kind: Kind
     about: str  # what it does, or how it was trained
     training_seeds: tuple[int, ...]  # of an agent
-    unit: str  # what the intervals are over: "episode", that is a held-out seed, or "training seed"
+    ratio_unit: str  # what the ratio's interval is over: "episode", that is a held-out seed, or "training seed"
     seeds: int  # held-out seeds, times the agent's training seeds
     reached: int
     rounds: Interval | None  # to the target, over the seeds that reach it, mean; None for less than 2
@@ -59,26 +60,26 @@ def score(
         The first scheme's curves from the same held-out seeds, to compare times with.
     """
     found = [[reach(curve, target) for curve in group] for group in curves]
-    reached = [[at for at in group if at] for group in found]
-    known = [[_known(curve, target) for curve in group] for group in curves]
+    # By held-out seeds from here on, each with all training seeds.
+    reached = [[at for at in of_seed if at] for of_seed in zip(*found, strict=True) if all(of_seed)]
+    known = [[_known(curve, target) for curve in of_seed] for of_seed in zip(*curves, strict=True)]
+    together = list(zip(*curves, strict=True))
     timed = row.kind != "reference"
     return LearningScore(
         scheme=row.label,
         kind=row.kind,
         about=row.about,
         training_seeds=row.training_seeds,
-        unit=row.unit,
+        ratio_unit=row.unit,
         seeds=sum(map(len, curves)),
-        reached=sum(map(len, reached)),
+        reached=sum(at is not None for group in found for at in group),
         rounds=_interval(MEAN, reached, lambda at: at.rounds),
         rounds_at_least=_centre(MEAN, known, lambda at: at.rounds),
         time_s=_interval(MEDIAN, reached, lambda at: at.time_s) if timed else None,
         time_at_least_s=_centre(MEDIAN, known, lambda at: at.time_s) if timed else None,
         time_ratio=_time_ratio(found, first or curves[0], target) if timed else None,
-        latency_s=_interval(MEDIAN, curves, lambda curve: curve.latency_s[1:].mean()) if timed else None,
-        final_accuracy=MEAN.over([_array(group, lambda curve: curve.accuracy[-1]) for group in curves]).within(
-            0.0, 1.0
-        ),
+        latency_s=_interval(MEDIAN, together, lambda curve: curve.latency_s[1:].mean()) if timed else None,
+        final_accuracy=MEAN.interval(_means(together, lambda curve: curve.accuracy[-1])).within(0.0, 1.0),
     )
 
 
@@ -96,22 +97,22 @@ def _time_ratio(
     # Over some of the seeds only, the ratio would be that of the easier ones.
     if not all(at and other and at.time_s > 0.0 and other.time_s > 0.0 for group in pairs for at, other in group):
         return None
-    ratios = [[at.time_s / other.time_s for at, other in group if at and other] for group in pairs]
-    return _interval(GEOMETRIC_MEAN, ratios, lambda ratio: ratio)
+    return GEOMETRIC_MEAN.over(
+        [np.array([at.time_s / other.time_s for at, other in group if at and other]) for group in pairs]
+    )
 
 
-def _array(group: Sequence[T], figure: Callable[[T], float]) -> Array:
-    return np.array([figure(entry) for entry in group], dtype=np.float64)
+def _means(groups: Sequence[Sequence[T]], figure: Callable[[T], float]) -> Array:
+    """Return for each held-out seed the mean over training seeds."""
+    return np.array([np.mean([figure(entry) for entry in of_seed]) for of_seed in groups], dtype=np.float64)
 
 
 def _interval(
     estimator: Estimator, groups: Sequence[Sequence[T]], figure: Callable[[T], float]
 ) -> Interval | None:
-    """Return the interval where there are enough values for one."""
-    if len(groups[0]) < 2 if len(groups) == 1 else not all(groups):
-        return None
-    return estimator.over([_array(group, figure) for group in groups])
+    """Return the interval over held-out seeds where there are enough for one."""
+    return estimator.interval(_means(groups, figure)) if len(groups) > 1 else None
 
 
 def _centre(estimator: Estimator, groups: Sequence[Sequence[T]], figure: Callable[[T], float]) -> float:
-    return estimator.centre(estimator.units([_array(group, figure) for group in groups]))
+    return estimator.centre(_means(groups, figure))

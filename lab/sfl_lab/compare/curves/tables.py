@@ -55,16 +55,13 @@ def terminal_table(
 
 def caption(scores: Sequence[LearningScore]) -> str:
     """Return what the figures of the table are, and what their intervals are over."""
-    held_out = min(entry.seeds // max(len(entry.training_seeds), 1) for entry in scores)
-    trained = sorted({len(entry.training_seeds) for entry in scores if entry.unit == "training seed"})
-    units = "held-out seeds"
-    if trained:
-        units += f" ({' or '.join(map(str, trained))} training seeds for agents with several)"
-    sizes = [(held_out, "held-out seeds"), *((number, "training seeds") for number in trained)]
+    several = any(entry.ratio_unit == "training seed" for entry in scores)
+    ratios = ", of agents with several training seeds over these" if several else ""
+    seeds = scores[0].final_accuracy.values
     return (
-        f"[95 % interval over {units}]. Seconds: median; their ratio: geometric mean of ratios on the same seed; "
-        "rounds and accuracy: mean; > a bound, where not every seed reaches the target. "
-        f"{'; '.join(sureness(*size) for size in sizes)}."
+        f"[95 % interval over held-out seeds]. Seconds: median; their ratio: geometric mean of ratios on the same "
+        f"seed{ratios}; rounds and accuracy: mean; > a bound, where not every seed reaches the target. "
+        f"{sureness(seeds, 'held-out seeds')}."
     )
 
 

@@ -1,6 +1,6 @@
 """The benchmark's picture: every policy's round length over the optimum."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sfl_env.arrays import Array
 from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
-from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEDIAN, Estimator, Interval
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN, Interval
 from sfl_lab.compare.rounds.rollout import Rollout
 from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return
 from sfl_lab.compare.writing import name_of
@@ -49,30 +49,27 @@ def write_figure(
     """
     figure = Figure(figsize=(12.0 if by_return else 8.2, 1.6 + 0.4 * len(scores)), layout="constrained", dpi=160)
     panels = figure.subplots(1, 2 if by_return else 1, sharey=True, squeeze=False)[0]
-    ratios = [_units(GEOMETRIC_MEAN, episode_ratio, rollouts[entry.policy]) for entry in scores]
+    by_policy = [[episode_ratio(rollout) for rollout in rollouts[entry.policy]] for entry in scores]
+    ratios = [GEOMETRIC_MEAN.units(groups) for groups in by_policy]
     _draw(panels[0], scores, [entry.ratio for entry in scores], ratios)
     panels[0].set_xlabel(f"length of a round over the {yardstick} (lower is better)")
     panels[0].axvline(1.0, color=INK, linewidth=1.0, zorder=1)
     if by_return:
-        costs = [-_units(MEDIAN, episode_return, rollouts[entry.policy]) for entry in scores]
+        returns = [[episode_return(rollout) for rollout in rollouts[entry.policy]] for entry in scores]
+        costs = [-np.mean(groups, axis=0) for groups in returns]
         _draw(panels[1], scores, [_negative(entry.episode_return) for entry in scores], costs)
         panels[1].set_xlabel("minus the return of an episode (lower is better)")
     _name_rows(panels[0], scores, systems)
     legend = "large dot: geometric mean" + (" (of returns: median)" if by_return else "")
     legend += ", bar: its 95 % interval, small dots: episodes"
-    if any(entry.unit == "training seed" for entry in scores):
-        legend += " or training seeds"
+    if any(entry.ratio_unit == "training seed" for entry in scores):
+        legend += " or, of ratios, training seeds"
     panels[0].set_title(legend, loc="left", fontsize=9, color=GREY)
     write_titled(figure, path, title)
 
 
 def _negative(value: Interval) -> Interval:
     return replace(value, value=-value.value, low=-value.high, high=-value.low)
-
-
-def _units(estimator: Estimator, figure: Callable[[Rollout], Array], rollouts: Sequence[Rollout]) -> Array:
-    """Return the values that a row's interval is made of."""
-    return estimator.units([figure(rollout) for rollout in rollouts])
 
 
 def _draw(

@@ -24,16 +24,16 @@ class Spread:
 class Score:
     """How one policy did.
 
-    An interval is over episodes, or, for an agent that was trained with several seeds, over these: then the
-    figures of each training seed's episodes are made one by the same statistic first. Every episode's ratio is the
-    mean of its rounds' ratios, each to the yardstick of the same round, so ratios and their intervals are paired.
+    Every episode's ratio is the mean of its rounds' ratios, each to the yardstick of the same round, so ratios and
+    their intervals are paired. Intervals are over episodes; only that of the ratio of an agent with several
+    training seeds is over these. Its other figures are, in each episode, means over its training seeds.
     """
 
     policy: str
     kind: Kind
     about: str  # what it does, or how it was trained
     training_seeds: tuple[int, ...]  # of an agent
-    unit: str  # what the intervals are over: "episode" or "training seed"
+    ratio_unit: str  # what the ratio's interval is over: "episode" or "training seed"
     ratio: Interval  # geometric mean of episodes' ratios of round over yardstick
     ratio_95: float  # a round's ratio: 95th percentile over all rounds
     latency_s: Interval  # median of episodes' mean round
@@ -49,25 +49,26 @@ class Score:
 def score(row: Row, rollouts: Sequence[Rollout]) -> Score:
     """Summarise the rollouts of a policy, one for each training seed if it has such."""
 
-    def each(figure: Callable[[Rollout], Array]) -> list[Array]:
-        return [figure(rollout) for rollout in rollouts]
+    def each(figure: Callable[[Rollout], Array]) -> Array:
+        """Return an episode's figure, the mean over training seeds, for each episode."""
+        return np.asarray(np.mean([figure(rollout) for rollout in rollouts], axis=0), dtype=np.float64)
 
     return Score(
         policy=row.label,
         kind=row.kind,
         about=row.about,
         training_seeds=row.training_seeds,
-        unit=row.unit,
-        ratio=GEOMETRIC_MEAN.over(each(episode_ratio)),
+        ratio_unit=row.unit,
+        ratio=GEOMETRIC_MEAN.over([episode_ratio(rollout) for rollout in rollouts]),
         ratio_95=float(np.nanpercentile(np.concatenate([rollout.ratio for rollout in rollouts]), 95.0)),
-        latency_s=MEDIAN.over(each(lambda rollout: rollout.mean(rollout.latency_s))),
+        latency_s=MEDIAN.interval(each(lambda rollout: rollout.mean(rollout.latency_s))),
         round_s=_spread(np.concatenate([rollout.latency_s[rollout.running] for rollout in rollouts])),
-        total_s=MEDIAN.over(each(lambda rollout: rollout.total(rollout.latency_s))),
-        episode_return=MEDIAN.over(each(episode_return)),
-        mean_return=float(np.mean(each(episode_return))),
-        energy_j=MEDIAN.over(each(lambda rollout: rollout.total(rollout.energy_j))),
-        rounds=MEAN.over(each(lambda rollout: rollout.rounds.astype(np.float64))),
-        active_devices=MEAN.over(each(lambda rollout: rollout.mean(rollout.active_devices))),
+        total_s=MEDIAN.interval(each(lambda rollout: rollout.total(rollout.latency_s))),
+        episode_return=MEDIAN.interval(each(episode_return)),
+        mean_return=float(each(episode_return).mean()),
+        energy_j=MEDIAN.interval(each(lambda rollout: rollout.total(rollout.energy_j))),
+        rounds=MEAN.interval(each(lambda rollout: rollout.rounds.astype(np.float64))),
+        active_devices=MEAN.interval(each(lambda rollout: rollout.mean(rollout.active_devices))),
     )
 
 

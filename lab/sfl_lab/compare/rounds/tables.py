@@ -39,7 +39,7 @@ def terminal_table(
     """
     table = plain_table(title, caption(scores, episodes))
     table.add_column("policy", no_wrap=True)
-    headings = [f"round / {yardstick}", "95th pct.", "an episode's seconds a round", "mean", "median", "95th pct."]
+    headings = [f"round / {yardstick}", "95th pct.", "seconds a round", "all rounds: mean", "median", "95th pct."]
     for heading in [*headings, *(("return", "mean", "rounds", "devices") if by_return else ())]:
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in scores:
@@ -55,14 +55,12 @@ def terminal_table(
 
 def caption(scores: Sequence[Score], episodes: int) -> str:
     """Return what the figures of the table are, and what their intervals are over."""
-    seeds = sorted({len(entry.training_seeds) for entry in scores if entry.unit == "training seed"})
-    units = "episodes"
-    if seeds:
-        units += f" ({' or '.join(map(str, seeds))} training seeds for agents with several)"
-    sure = "; ".join(sureness(*unit) for unit in [(episodes, "episodes"), *((n, "training seeds") for n in seeds)])
+    several = any(entry.ratio_unit == "training seed" for entry in scores)
+    ratios = ", of agents with several training seeds over these" if several else ""
     return (
-        f"[95 % interval over {units}]. Ratio: geometric mean of episodes' mean ratios; seconds: median of "
-        f"episodes' mean rounds, then mean, median and 95th percentile of all rounds. {sure}."
+        f"[95 % interval over episodes]. Ratio: geometric mean of episodes' mean ratios{ratios}; seconds: median "
+        "of episodes' mean rounds, then mean, median and 95th percentile of all rounds. "
+        f"{sureness(episodes, 'episodes')}."
     )
 
 

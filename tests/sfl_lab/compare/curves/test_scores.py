@@ -14,7 +14,7 @@ TRAINED = Row("ppo", "agent", "about", (0, 1, 2), ("a", "b", "c"))
 
 def test_times_are_medians_over_seeds_and_compared_seed_by_seed() -> None:
     found = score(BASELINE, [[SLOW, FAST, SLOW]], 0.9, first=[FAST, FAST, FAST])
-    assert (found.reached, found.seeds, found.unit) == (3, 3, "episode")
+    assert (found.reached, found.seeds, found.ratio_unit) == (3, 3, "episode")
     assert found.time_s is not None
     assert found.time_s.value == found.time_at_least_s == 18.0
     assert found.rounds is not None
@@ -47,16 +47,28 @@ def test_a_reference_has_rounds_and_no_time() -> None:
     assert seconds(found) == "-"
 
 
-def test_of_several_training_seeds_each_is_one_value_however_many_episodes_it_has() -> None:
+def test_of_several_training_seeds_each_is_one_ratio_and_seconds_are_over_episodes() -> None:
     groups = [[SLOW, SLOW], [FAST, FAST], [FAST, SLOW]]
     found = score(TRAINED, groups, 0.9, first=[FAST, FAST])
-    assert (found.reached, found.seeds, found.unit, found.training_seeds) == (6, 6, "training seed", (0, 1, 2))
-    assert found.time_s is not None
-    assert (found.time_s.values, found.time_s.value) == (3, (5.0 + 18.0) / 2)
-    assert found.rounds is not None
-    assert (found.rounds.values, found.rounds.value) == (3, 2.5)
+    assert (found.reached, found.seeds, found.ratio_unit) == (6, 6, "training seed")
     assert found.time_ratio is not None
+    assert found.time_ratio.values == 3
     assert found.time_ratio.value == pytest.approx((18.0 / 5.0) ** 0.5)
+    assert found.time_s is not None
+    by_episode = [(18.0 + 5.0 + 5.0) / 3, (18.0 + 5.0 + 18.0) / 3]
+    assert (found.time_s.values, found.time_s.low, found.time_s.high) == (2, *map(pytest.approx, by_episode))
+    assert found.rounds is not None
+    assert found.rounds.values == 2
+    assert found.rounds.value == pytest.approx(2.5)
+
+
+def test_a_held_out_seed_counts_as_reached_when_all_training_seeds_reach_the_target() -> None:
+    found = score(TRAINED, [[FAST, FAST, FAST], [FAST, NEVER, FAST]], 0.9)
+    assert (found.reached, found.seeds) == (5, 6)
+    assert found.time_s is not None
+    assert (found.time_s.values, found.time_s.value) == (2, 5.0)
+    assert found.time_ratio is None
+    assert seconds(found) == "> 5.00"
 
 
 def test_no_accuracy_is_above_one() -> None:
