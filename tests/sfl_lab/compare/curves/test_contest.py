@@ -1,11 +1,13 @@
 """Schemes are compared by what is learnt: from the same data, weights, draws and channels, and honestly."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,10 +16,12 @@ from sfl_baselines.environments import HELD_OUT_SEED, make_batch, make_single
 from sfl_env import Decision
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.scenario import ScenarioLearner
-from sfl_lab.compare.contest import compare
+from sfl_env.storage import runs
+from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import SCHEMES, CurveContest, CurveResults
 from sfl_lab.compare.curves.curve import Reached, follow, reach
 from sfl_lab.compare.curves.schemes import CentralisedLearner
+from sfl_lab.compare.lineup import Lineup
 from tests.sfl_lab.compare.watchers import Recorder, StopError, stopping_after
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 3, "local_iterations": 1, "target_accuracy": 0.2}
@@ -156,3 +160,21 @@ def test_all_held_out_seeds_are_checked() -> None:
     CurveContest(episodes=3, seed=HELD_OUT_SEED - 3)
     with pytest.raises(ScenarioError, match="seed is 1000000"):
         CurveContest(episodes=3, seed=HELD_OUT_SEED - 2)
+
+
+def test_training_seeds_of_an_agent_are_one_scheme_in_tables_files_and_figure(tmp_path: Path) -> None:
+    contest = CurveContest(policies=("exact", "random"), episodes=2, fields=SMALL | {"target_accuracy": 0.0})
+    lineup = contest.lineup()
+    exact, random = lineup.contestants
+    seeds = [replace(random, label=f"a{s}", kind="agent", about="PPO", row="ppo", training_seed=s) for s in (3, 5)]
+    results = compare(contest, Lineup(lineup.scenario, (exact, *seeds)))
+    scores = {entry.scheme: entry for entry in results.scores}
+    assert set(scores) == {"exact", "ppo"}
+    assert (scores["ppo"].seeds, scores["ppo"].training_seeds) == (4, (3, 5))
+    assert results.notes()[-1] == "ppo: PPO; 2 training seeds, interval of the ratio over these."
+    write_results(runs.start(tmp_path / "run", "benchmark", {}), results)
+    times = pd.read_csv(tmp_path / "run" / "time_to_target.csv")
+    assert times.scheme.tolist() == ["exact"] * 2 + ["ppo"] * 4
+    assert times.training_seed.tolist()[2:] == [3, 3, 5, 5]
+    assert times.seed.tolist()[2:] == [HELD_OUT_SEED, HELD_OUT_SEED + 1] * 2
+    assert len(pd.read_csv(tmp_path / "run" / "curves.csv")) == 6 * (SMALL["max_rounds"] + 1)
