@@ -37,7 +37,7 @@ def terminal_table(
     systems : mapping
         Policy to the fields that make its system another one, where there are such.
     """
-    table = plain_table(title, caption(scores, episodes))
+    table = plain_table(title, caption(scores, episodes, by_return))
     table.add_column("policy", no_wrap=True)
     headings = [f"round / {yardstick}", "95th pct.", "seconds a round", "all rounds: mean", "median", "95th pct."]
     for heading in [*headings, *(("return", "mean", "rounds", "devices") if by_return else ())]:
@@ -53,14 +53,15 @@ def terminal_table(
     return table
 
 
-def caption(scores: Sequence[Score], episodes: int) -> str:
+def caption(scores: Sequence[Score], episodes: int, by_return: bool) -> str:
     """Return what the figures of the table are, and what their intervals are over."""
     several = any(entry.ratio_unit == "training seed" for entry in scores)
     ratios = ", of agents with several training seeds over these" if several else ""
+    returns = " Return: median of episodes, then their mean, which ranks the policies." if by_return else ""
     return (
         f"[95 % interval over episodes]. Ratio: geometric mean of episodes' mean ratios{ratios}; seconds: median "
-        "of episodes' mean rounds, then mean, median and 95th percentile of all rounds. "
-        f"{sureness(episodes, 'episodes')}."
+        "of episodes' mean rounds, then mean, median and 95th percentile of all rounds."
+        f"{returns} {sureness(episodes, 'episodes')}."
     )
 
 
