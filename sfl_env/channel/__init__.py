@@ -1,4 +1,4 @@
-"""The wireless channel: path loss and link statistics, blockage, fading and mobility as swappable parts, and their composite."""
+"""The wireless channel: path loss, link statistics, blockage, fading and mobility as swappable parts, and all in one."""
 
 from sfl_env.channel.area import Annulus
 from sfl_env.channel.blockage import Blockage, NoBlockage, TwoStateBlockage
