@@ -1,4 +1,4 @@
-"""The wireless channel: path loss, link statistics, blockage, fading and mobility as swappable parts, and all in one."""
+"""The wireless channel: path loss, link statistics, blockage, fading and mobility as parts of one whole."""
 
 from sfl_env.channel.area import Annulus
 from sfl_env.channel.blockage import Blockage, NoBlockage, TwoStateBlockage

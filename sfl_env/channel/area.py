@@ -66,7 +66,7 @@ class Annulus:
     def candidates(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, NDArray[np.bool_]]:
         """Points (*shape, 2) in metres, and whether they lie in the area, uniform over it if they do.
 
-        Where most of a square does, it costs less to draw from that and to drop some than to draw by :meth:`sample`.
+        Where most of a square does, drawing from that and dropping some costs less than :meth:`sample`.
         """
         if self.inner_m > _MOSTLY * self.outer_m:
             return self.sample(rng, shape), np.ones(shape, dtype=np.bool_)
@@ -96,28 +96,55 @@ class Annulus:
         return clipped
 
     def is_crossed(self, start_m: Array, end_m: Array) -> NDArray[np.bool_]:
-        """Whether the straight ways (..., 2) from start to end lead through the innermost part."""
+        """Whether the straight ways (..., 2) from start to end lead through the innermost part or into it."""
         x, y = start_m[..., 0], start_m[..., 1]
         way_x, way_y = end_m[..., 0] - x, end_m[..., 1] - y
         length2, inwards = way_x * way_x + way_y * way_y, -(x * way_x + y * way_y)
-        # The way comes nearest within it, nearer than the edge: |start x way|^2 < (inner |way|)^2. Who starts at the
-        # edge itself and goes away does not cross it, whatever rounding says.
+        # The way comes nearest within it, nearer than the edge: |start x way|^2 < (inner |way|)^2. Who starts at
+        # the edge itself and goes away does not cross it, whatever rounding says.
         beside = x * way_y - y * way_x
         crossed: NDArray[np.bool_] = (beside * beside < self.inner_m**2 * length2) & (inwards > 0.0)
         crossed &= inwards < length2
+        end2 = end_m[..., 0] * end_m[..., 0] + end_m[..., 1] * end_m[..., 1]
+        crossed |= end2 < self.inner_m**2 * (1.0 - 1e-13)
         return crossed
+
+    def is_left(self, end_m: Array) -> NDArray[np.bool_]:
+        """Whether ways (..., 2) end beyond the cell's edge, by more than rounding."""
+        beyond: NDArray[np.bool_] = distance_m(end_m) > self.outer_m * (1.0 + 1e-13)
+        return beyond
+
+    def entered(self, start_m: Array, end_m: Array) -> Array:
+        """Part (m,) of the straight ways (m, 2), which lead through the innermost part, until they enter it."""
+        way = end_m - start_m
+        inwards, length2 = -_dot(start_m, way), _dot(way, way)
+        outside2 = np.maximum(_dot(start_m, start_m) - self.inner_m**2, 0.0)
+        root = np.sqrt(np.maximum(inwards * inwards - length2 * outside2, 0.0))
+        part: Array = np.minimum(outside2 / (inwards + root), 1.0)
+        return part
+
+    def left(self, start_m: Array, end_m: Array) -> Array:
+        """Part (m,) of the straight ways (m, 2), which lead out of the cell, until they leave it."""
+        way = end_m - start_m
+        inwards, length2 = -_dot(start_m, way), _dot(way, way)
+        inside2 = np.maximum(self.outer_m**2 - _dot(start_m, start_m), 0.0)
+        part: Array = np.clip((inwards + np.sqrt(inwards * inwards + length2 * inside2)) / length2, 0.0, 1.0)
+        return part
 
     def cut_off(self, start_m: Array, end_m: Array) -> Array:
         """Ends (m, 2) of the straight ways, those through the innermost part where they would enter it."""
         (crossing,) = self.is_crossed(start_m, end_m).nonzero()
-        start, way = start_m[crossing], (end_m - start_m)[crossing]
-        inwards = -(start * way).sum(axis=-1)
-        length2 = np.square(way).sum(axis=-1)
-        outside2 = np.maximum(np.square(start).sum(axis=-1) - self.inner_m**2, 0.0)
-        root = np.sqrt(np.maximum(inwards * inwards - length2 * outside2, 0.0))
         ends = end_m.copy()
-        ends[crossing] = self.clip(start + way * np.minimum(outside2 / (inwards + root), 1.0)[:, None])
+        if len(crossing):
+            start, end = start_m[crossing], end_m[crossing]
+            ends[crossing] = self.clip(start + (end - start) * self.entered(start, end)[:, None])
         return ends
+
+
+def _dot(one: Array, other: Array) -> Array:
+    """Inner products (...) of vectors (..., 2)."""
+    product: Array = one[..., 0] * other[..., 0] + one[..., 1] * other[..., 1]
+    return product
 
 
 def distance_m(position_m: Array) -> Array:

@@ -43,8 +43,8 @@ class FreeState(NamedTuple):
 class TwoStateBlockage:
     r"""Links that are free or blocked, a Markov process in continuous time.
 
-    A blocked link becomes free at the rate :math:`1/h`, a free one blocked at :math:`p / (h (1 - p))`, with
-    the mean time blocked :math:`h` and the fraction of time blocked :math:`p`. After t seconds it is blocked with the
+    A blocked link becomes free at the rate :math:`1/h`, a free one blocked at :math:`p / (h (1 - p))`, with the
+    mean time blocked :math:`h` and the fraction of time blocked :math:`p`. After t seconds it is blocked with the
     probability
 
     .. math:: p + (b - p)\, e^{-t / (h (1 - p))}, \quad b \in \{0, 1\} \text{ blocked before}

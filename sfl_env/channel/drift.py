@@ -11,8 +11,14 @@ from sfl_env.arrays import Array
 from sfl_env.channel.area import Annulus, distance_m
 from sfl_env.checks import require_positive, require_range
 
+_MOST_BOUNCES = 8
+"""Of one part of a step."""
+
 _MOST_PARTS = 64
-"""Parts of one step at most; where they are not enough to follow a device, it may be anywhere."""
+"""Parts of one step at most. They lead a quarter of the cell's diameter, or less, until all is forgotten."""
+
+_FORGOTTEN_CROSSINGS = 5.0
+"""Whoever drifts for so many times as long as the cell takes to cross may be anywhere, and is drawn anew."""
 
 
 class DriftState(NamedTuple):
@@ -26,16 +32,17 @@ class DriftState(NamedTuple):
 class GaussMarkov:
     r"""Each device drifts with a velocity that remembers the last one; it bounces off the edges of the area.
 
-    In each of the two directions the velocity is an Ornstein-Uhlenbeck process with the memory :math:`\tau`: over t
-    seconds
+    In each of the two directions the velocity is an Ornstein-Uhlenbeck process with the memory :math:`\tau`: over
+    t seconds
 
     .. math:: v' = a v + \sqrt{1 - a^2}\, \sigma w, \quad a = e^{-t / \tau}
 
-    with w standard normal and :math:`\sigma` such that the mean speed is as given (speeds are Rayleigh distributed:
-    :math:`\sigma` is the mean speed over :math:`\sqrt{\pi / 2}`). The position is its exact integral, drawn together
-    with it, so that two steps in a row are one of their sum. Steps in which devices would come far are made in parts,
-    for the sake of the bounces. Positions start uniform over the area and stay nearly so. Source: B. Liang, Z. J. Haas,
-    "Predictive distance-based mobility management for PCS networks", INFOCOM 1999, with a mean velocity of zero.
+    with w standard normal and :math:`\sigma` such that the mean speed is as given (speeds are Rayleigh
+    distributed: :math:`\sigma` is the mean speed over :math:`\sqrt{\pi / 2}`). The position is its exact integral,
+    drawn together with it, so that two steps in a row are one of their sum. Edges reflect devices as mirrors do
+    light; steps that lead far are made in parts for that. Positions are uniform over the area at all times.
+    Source: B. Liang, Z. J. Haas, "Predictive distance-based mobility management for PCS networks", INFOCOM 1999,
+    with a mean velocity of zero.
 
     Parameters
     ----------
@@ -80,6 +87,14 @@ class GaussMarkov:
             return 0.5 * self.memory_s
         return max(across_m / self.mean_speed_m_per_s, 1e-300)
 
+    @cached_property
+    def _forgotten_s(self) -> float:
+        """As long as the whole cell takes several times, straight or, with a shorter memory, astray."""
+        if self.mean_speed_m_per_s == 0.0:
+            return math.inf
+        straight_s = 2.0 * self.area.outer_m / self.mean_speed_m_per_s
+        return max(_FORGOTTEN_CROSSINGS * straight_s, straight_s * (straight_s / self.memory_s))
+
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> DriftState:
         """Uniform positions, velocities from their stationary distribution."""
         position = self.area.sample(rng, (n, num_devices))
@@ -89,12 +104,17 @@ class GaussMarkov:
 
     def step(self, state: DriftState, elapsed_s: Array, rng: np.random.Generator) -> tuple[DriftState, Array]:
         """Positions so many seconds (N,) later, and the metres walked, (N, K)."""
-        longest_s = min(float(elapsed_s.max(initial=0.0)) / self._longest_part_s, _MOST_PARTS)
-        parts = max(math.ceil(longest_s), 1)
-        lengths = _OfPart(elapsed_s[:, None, None] / parts, self._velocity_std, self.memory_s)
+        anew = elapsed_s >= self._forgotten_s
+        followed_s = np.where(anew, 0.0, elapsed_s)
+        parts = max(math.ceil(min(float(followed_s.max(initial=0.0)) / self._longest_part_s, _MOST_PARTS)), 1)
+        lengths = _OfPart(followed_s[:, None, None] / parts, self._velocity_std, self.memory_s)
         walked = np.zeros(state.position_m.shape[:2])
         for _ in range(parts):
             state = self._part(state, lengths, walked, rng)
+        if count := int(np.count_nonzero(anew)):
+            fresh = self.initial(rng, count, walked.shape[1])
+            state.position_m[anew], state.velocity_m_per_s[anew] = fresh
+            walked[anew] = self.mean_speed_m_per_s * elapsed_s[anew, None]
         return state, walked
 
     def _part(self, state: DriftState, of: "_OfPart", walked: Array, rng: np.random.Generator) -> DriftState:
@@ -108,23 +128,36 @@ class GaussMarkov:
         draw *= of.changed_m_per_s
         velocity += draw
         walked += distance_m(moved)
-        moved += state.position_m
-        distance = distance_m(moved)
-        outside = (distance > self.area.outer_m) | (distance < self.area.inner_m)
-        if np.count_nonzero(outside):
-            moved[outside], velocity[outside] = self._bounced(moved[outside], velocity[outside], rng)
-        return DriftState(moved, velocity)
+        end = state.position_m + moved
+        hits = self.area.is_left(end) | self.area.is_crossed(state.position_m, end)
+        if np.count_nonzero(hits):
+            end[hits], velocity[hits] = self._bounced(state.position_m[hits], end[hits], velocity[hits], rng)
+        return DriftState(end, velocity)
 
-    def _bounced(self, position: Array, velocity: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Mirror positions (m, 2) at the edge they have crossed, and the radial part of their velocities."""
-        edge = self.area.clip(position)
-        normal = edge / distance_m(edge)[:, None]
-        radial = (velocity * normal).sum(axis=-1, keepdims=True)
-        mirrored = 2.0 * edge - position
-        lost = ~self.area.contains(mirrored)
-        if np.count_nonzero(lost):  # a leap longer than the cell: the device may be anywhere
-            mirrored[lost] = self.area.sample(rng, (int(np.count_nonzero(lost)),))
-        return mirrored, velocity - 2.0 * radial * normal
+    def _bounced(self, start: Array, end: Array, velocity: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Reflect what is left of ways (m, 2) at the edges that they hit, and the velocities with them."""
+        area, velocity = self.area, velocity.copy()
+        open_ = np.arange(len(start))
+        for _ in range(_MOST_BOUNCES):
+            one, other = start[open_], end[open_]
+            with np.errstate(divide="ignore", invalid="ignore"):  # of the edge that is not hit
+                part = np.where(area.is_crossed(one, other), area.entered(one, other), area.left(one, other))
+            edge = area.clip(one + (other - one) * part[:, None])
+            normal = edge / distance_m(edge)[:, None]
+            start[open_], end[open_] = edge, edge + _reflected(other - edge, normal)
+            velocity[open_] = _reflected(velocity[open_], normal)
+            again = area.is_left(end[open_]) | area.is_crossed(edge, end[open_])
+            open_ = open_[again]
+            if not len(open_):
+                return area.clip(end), velocity
+        end[open_] = area.sample(rng, open_.shape)  # ways much longer than the cell is wide lead anywhere
+        return area.clip(end), velocity
+
+
+def _reflected(vectors: Array, normal: Array) -> Array:
+    """Vectors (m, 2) with the part along the normals turned round."""
+    reflected: Array = vectors - 2.0 * (vectors * normal).sum(axis=-1, keepdims=True) * normal
+    return reflected
 
 
 class _OfPart:

@@ -17,8 +17,8 @@ class Fading(Protocol[State]):
     """What the composite channel asks of a fading model.
 
     ``k_factor`` (N, K) is each link's Rician factor, the power of its steady wave over that of the scattered ones,
-    linear; 0 is Rayleigh fading. The state has a method ``within_round(k_factor)``: the Rician factor (N, K) of the
-    fading that a round averages over, infinite where nothing fades within it.
+    linear; 0 is Rayleigh fading. The state has a method ``within_round(k_factor)``: the Rician factor (N, K) of
+    the fading that a round averages over, infinite where nothing fades within it.
     """
 
     def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> State:
@@ -107,15 +107,15 @@ class BlockFading:
         h &= \sqrt{\tfrac{\kappa}{\kappa + 1}} + \sqrt{\tfrac{1}{\kappa + 1}}\, u \\
         u' &= \rho u + \sqrt{1 - \rho^2}\, w, \quad w \sim \mathcal{CN}(0, 1)
 
-    with each link's Rician factor :math:`\kappa`; where that is 0, the power :math:`|h|^2` is exponential (Rayleigh
-    fading). It has mean 1, variance :math:`(1 + 2\kappa) / (1 + \kappa)^2` and, with :math:`\kappa = 0`, the
-    autocorrelation :math:`\rho^{2\,lag}`.
+    with each link's Rician factor :math:`\kappa`; where that is 0, the power :math:`|h|^2` is exponential
+    (Rayleigh fading). It has mean 1, variance :math:`(1 + 2\kappa) / (1 + \kappa)^2` and, with :math:`\kappa = 0`,
+    the autocorrelation :math:`\rho^{2\,lag}`.
 
     Parameters
     ----------
     correlation : float
-        :math:`\rho`, -1 to 1, from one round to the next; 0 draws anew each round, 1 never changes. Over a round of
-        seconds :func:`jakes_correlation` is about 0 for anything that moves.
+        :math:`\rho`, -1 to 1, from one round to the next; 0 draws anew each round, 1 never changes. Over a round
+        of seconds :func:`jakes_correlation` is about 0 for anything that moves.
 
     Raises
     ------

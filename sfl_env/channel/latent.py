@@ -73,10 +73,10 @@ _DENOMINATOR = (
 def standard_normal_cdf(values: Array) -> Array:
     """Return the standard normal distribution function to 1e-12, for links' numbers.
 
-    Of many numbers, by a rational function that holds up to 7.07; beyond, 1e-12 away from 0 and 1 at most, it is as good as this needs.
-    Source: J. F. Hart et al., "Computer approximations", 1968, algorithm 5666, as in G. West, "Better approximations
-    to cumulative normal functions", Wilmott Magazine, 2005. It saves the import of SciPy. Of few
-    numbers, by the standard library.
+    Of many numbers, by a rational function that holds up to 7.07; beyond, 1e-12 away from 0 and 1 at most, it is
+    as good as this needs. Source: J. F. Hart et al., "Computer approximations", 1968, algorithm 5666, as in G.
+    West, "Better approximations to cumulative normal functions", Wilmott Magazine, 2005. It saves the import of
+    SciPy. Of few numbers, by the standard library.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The channel of a cell: path loss, shadowing, fading and mobility put together."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -39,9 +39,9 @@ class ChannelModel(Protocol[State]):
     The state is a NamedTuple of arrays (or of such NamedTuples) whose first axis is the environment, so that
     single environments can be started afresh, and has an array ``.gain`` (N, K): the linear power gain of every
     device this round, positive and finite, the mean over whatever fades within the round. It may have an array
-    ``.rician_k`` (N, K): the Rician factor of that fading, linear, at least 0, infinite where nothing fades within the
-    round, as is taken for a channel without it; it may be a property, since stored states hold finite numbers. Both methods take all randomness from ``rng``, and ``step`` leaves the
-    state that it is given as it is.
+    ``.rician_k`` (N, K): the Rician factor of that fading, linear, at least 0, infinite where nothing fades within
+    the round, as is taken for a channel without it; it may be a property, since stored states hold finite numbers.
+    Both methods take all randomness from ``rng``, and ``step`` leaves the state that it is given as it is.
 
     Examples
     --------
@@ -82,8 +82,8 @@ class ChannelModel(Protocol[State]):
 class Place(NamedTuple):
     """What a link owes to where its device is; it changes only where devices walk.
 
-    The standard normal numbers, R of each link, are those of its shadowing and, unless a line of sight is never free,
-    of its view, which is free where the number's quantile is below P_LOS, and of its Rician factor.
+    The standard normal numbers, R of each link, are those of its shadowing and, unless a line of sight is never
+    free, of its view, which is free where the number's quantile is below P_LOS, and of its Rician factor.
     """
 
     latent: Array  # (N, R, K)
@@ -113,9 +113,10 @@ class Channel:
     """Path loss x shadowing x blockage, and small-scale fading, of devices that may move.
 
     Time is that of the rounds: what a step changes depends on how long the round took. Walking changes path loss,
-    line of sight, shadowing and the Rician factor (3GPP TR 38.901, clause 7.6.3 and Table 7.5-6), each with its own
-    correlation distance; the standard's correlations between these are left out. Blockage comes and goes by the
-    seconds, for devices that stand still, too. Fading is averaged over within the round, constant within it, or none.
+    line of sight, shadowing and the Rician factor (3GPP TR 38.901, clause 7.6.3 and Table 7.5-6), each with its
+    own correlation distance; the standard's correlations between these are left out. Blockage comes and goes by
+    the seconds, for devices that stand still, too. Fading is averaged over within the round, constant within it,
+    or none.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ class Channel:
     path_loss: PathLoss
     fading: Fading[Any]
     mobility: Mobility[Any]
-    blockage: Blockage[Any] = NoBlockage()
+    blockage: Blockage[Any] = field(default_factory=NoBlockage)
     statistics: LinkStatistics | None = None
 
     @cached_property
@@ -238,9 +239,9 @@ def _times(elapsed_s: Array, n: int) -> Array:
     """Return how long rounds took, (n,), at most what makes everything forgotten."""
     if np.shape(elapsed_s) != (n,):
         raise ScenarioError(
-            f"elapsed_s has shape {np.shape(elapsed_s)}; it has to be ({n},), how long each environment's round took."
+            f"elapsed_s has shape {np.shape(elapsed_s)}; it has to be ({n},), how long each round took."
         )
-    if not np.count_nonzero(elapsed_s >= 0.0) == n:
+    if np.count_nonzero(elapsed_s >= 0.0) != n:  # negative, or not a number
         wrong = next(value for value in elapsed_s.tolist() if not value >= 0.0)
         raise ScenarioError(f"elapsed_s holds {shown(wrong)}; each entry has to be a time in seconds, at least 0.")
     shorter: Array = np.minimum(elapsed_s, _FORGOTTEN_S)

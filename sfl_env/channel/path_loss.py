@@ -1,7 +1,7 @@
 """Path loss over distance: the urban models of 3GPP TR 38.901 and the classic macro cell.
 
-Sources: 3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz", Table 7.4.1-1 (path loss) and
-Table 7.4.2-1 (probability of line of sight); 3GPP TR 36.814, Table A.2.1.1-2 for the classic macro cell.
+Sources: 3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz", Table 7.4.1-1 (path loss)
+and Table 7.4.2-1 (probability of line of sight); 3GPP TR 36.814, Table A.2.1.1-2 for the classic macro cell.
 """
 
 import math
@@ -30,7 +30,7 @@ _SURELY_VISIBLE_M = 18.0
 
 
 class PathLoss(Protocol):
-    """What the composite channel asks of a path-loss model. Write one class with these two methods and one attribute.
+    """What the composite channel asks of a path-loss model. Write one class with these two methods and a property.
 
     Distances are horizontal (ground) distances between the base station and the device, in metres, of any
     shape; ``los`` is a boolean array of the same shape, true where the line of sight is free.
@@ -229,7 +229,8 @@ class ClassicMacro:
     r"""The macro cell that most papers use: 128.1 + 37.6 log10(d in km) dB, at a carrier of 2 GHz.
 
     It knows no line of sight: none is ever free, and the loss does not ask; fading is Rayleigh (K = 0). Horizontal
-    distances below 10 m count as 10 m. Source, of the two figures of shadowing, too: 3GPP TR 36.814, Table A.2.1.1-2.
+    distances below 10 m count as 10 m. Source, of the two figures of shadowing, too: 3GPP TR 36.814, Table
+    A.2.1.1-2.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """How links of one kind of cell differ from their mean path loss, and over how many metres they stay alike.
 
-Sources: 3GPP TR 38.901, Table 7.4.1-1 (deviation of the shadowing), Table 7.5-6 (correlation distances of shadowing
-and Rician factor, mean and deviation of the Rician factor) and Table 7.6.3.1-2 (correlation distance of the line of
-sight).
+Sources: 3GPP TR 38.901, Table 7.4.1-1 (deviation of the shadowing), Table 7.5-6 (correlation distances of
+shadowing and Rician factor, mean and deviation of the Rician factor) and Table 7.6.3.1-2 (correlation distance of
+the line of sight).
 """
 
 from dataclasses import dataclass, replace

@@ -14,14 +14,14 @@ from sfl_env.channel.area import Annulus, distance_m
 from sfl_env.checks import require_positive, require_range
 
 _TRIES = 200
-"""Rounds of draws until all places suit; those that none does, in rings too thin to walk in, take what was drawn."""
+"""Rounds of draws until all places suit. Where none may, in thin rings, ways end at the inner edge."""
 
 _AT_ONCE = 200
 """Draws that are made together at least, since a round of draws costs more than few draws."""
 
 _FORGOTTEN_RADII = 4.0
-"""Whoever walks for as long as so many radii take at the mean speed may be anywhere: no device is on its first leg any
-more, and drawing it anew costs less than its way."""
+"""Whoever walks for as long as so many radii take at the mean speed may be anywhere: no device is on its first leg
+any more, and drawing it anew costs less than its way."""
 
 _MOST_LEGS = 200
 """Legs of one step at most; so many occur in rings alone that are too thin to walk in."""
@@ -42,13 +42,13 @@ class RandomWaypoint:
     However long a round is, a device that reaches its place within it walks on to the next. A place is drawn
     uniformly from those that can be reached without crossing the innermost part of the cell.
 
-    Episodes start in the stationary state, so that rounds are alike from the first one on: the leg that a device is on
-    is drawn with a probability proportional to the time that it takes, and the device is anywhere on it (W. Navidi,
-    T. Camp, "Stationary distributions for the random waypoint mobility model", IEEE Transactions on Mobile Computing
-    3(1), 2004). Devices are thus nearer to the middle than uniform ones. Source of the model: D. B. Johnson, D. A.
-    Maltz, "Dynamic source routing in ad hoc wireless networks", 1996. Speeds start well above 0 because legs at
-    speeds near 0 would hardly ever end (J. Yoon, M. Liu, B. Noble, "Random waypoint considered harmful", INFOCOM
-    2003).
+    Episodes start in the stationary state, so that rounds are alike from the first one on: the leg that a device
+    is on is drawn with a probability proportional to the time that it takes, and the device is anywhere on it (W.
+    Navidi, T. Camp, "Stationary distributions for the random waypoint mobility model", IEEE Transactions on Mobile
+    Computing 3(1), 2004). Devices are thus nearer to the middle than uniform ones. Source of the model: D. B.
+    Johnson, D. A. Maltz, "Dynamic source routing in ad hoc wireless networks", 1996. Speeds start well above 0
+    because legs at speeds near 0 would hardly ever end (J. Yoon, M. Liu, B. Noble, "Random waypoint considered
+    harmful", INFOCOM 2003).
 
     Parameters
     ----------
@@ -173,8 +173,8 @@ class RandomWaypoint:
     def _legs(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw legs, ends (count, 2) each, with probabilities proportional to their lengths.
 
-        Waypoints that are drawn uniformly from those within reach are, in the long run, uniform pairs that reach each
-        other: the chain is a walk on an undirected graph.
+        Waypoints that are drawn uniformly from those within reach are, in the long run, uniform pairs that reach
+        each other: the chain is a walk on an undirected graph.
         """
         longest_m = 2.0 * self.area.outer_m
         start, end = np.empty((2, count, 2))

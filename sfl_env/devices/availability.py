@@ -50,9 +50,9 @@ def edges_between(weights: tuple[float, ...]) -> Array:
 class MarkovAvailability:
     """Markov process over a few levels: now and then a device's load is drawn anew.
 
-    A load lasts for an exponentially distributed time; then a device draws its level from the weights. The weights are
-    the stationary distribution, and the fraction's autocorrelation over t seconds is exp(-t / hold_s), so that two
-    rounds change as much as one of their sum.
+    A load lasts for an exponentially distributed time; then a device draws its level from the weights. The weights
+    are the stationary distribution, and the fraction's autocorrelation over t seconds is exp(-t / hold_s), so that
+    two rounds change as much as one of their sum.
 
     Parameters
     ----------

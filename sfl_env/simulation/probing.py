@@ -202,8 +202,8 @@ def _require_elapsed(part: str, process: Any) -> None:
         signature.bind(None, None, None)
     except TypeError as error:
         raise ScenarioError(
-            f"{part}.step takes {signature}; it has to take (state, elapsed_s, rng), where elapsed_s (N,) is how long "
-            "each environment's round took, in seconds."
+            f"{part}.step takes {signature}; it has to take (state, elapsed_s, rng), where elapsed_s (N,) is "
+            "how long each environment's round took, in seconds."
         ) from error
 
 

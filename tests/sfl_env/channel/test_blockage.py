@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfl_env.channel import NoBlockage, TwoStateBlockage
+from sfl_env.channel import Blockage, NoBlockage, TwoStateBlockage
 from sfl_env.channel.blockage import BlockageState
 from sfl_env.errors import ScenarioError
 
@@ -65,9 +65,10 @@ def test_each_environment_has_its_own_time_and_states_stay_as_they_are() -> None
 
 def test_nothing_in_the_way_draws_nothing() -> None:
     rng = np.random.default_rng(5)
-    state = NoBlockage().initial(rng, 2, 3)
-    assert NoBlockage().step(state, np.ones(2), rng) is state
-    assert NoBlockage().factor(state) is None
+    nothing: Blockage[Any] = NoBlockage()
+    state = nothing.initial(rng, 2, 3)
+    assert nothing.step(state, np.ones(2), rng) is state
+    assert nothing.factor(state) is None
     assert rng.bit_generator.state == np.random.default_rng(5).bit_generator.state
 
 

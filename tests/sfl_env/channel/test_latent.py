@@ -88,7 +88,7 @@ def test_a_fixed_rician_factor_is_that_of_all_links_with_line_of_sight() -> None
 )
 def test_figures_out_of_range_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
-        LinkStatistics(**(vars(UMI) | fields))  # type: ignore[arg-type]  # the mistakes under test
+        LinkStatistics(**(vars(UMI) | fields))
 
 
 def test_statistics_without_line_of_sight_say_so() -> None:

@@ -152,10 +152,7 @@ def test_numbers_of_links_are_correlated_by_their_distances_and_kinds() -> None:
 def test_gains_and_factors_are_spread_after_any_time_as_at_the_start(channel: Any, seconds: float) -> None:
     first = rollout(channel, 0, seed=1, n=4, num_devices=2500)[0]
     later = rollout(channel, 6, seed=2, n=4, num_devices=2500, seconds=seconds)[-1]
-    gains = ks_2samp(np.log(first.gain).ravel(), np.log(later.gain).ravel())
-    # Drifters bounce off a curved edge, which moves their density by some hundredths.
-    drifts = isinstance(channel.mobility, GaussMarkov)
-    assert gains.statistic < 0.06 if drifts else gains.pvalue > LIKELY
+    assert ks_2samp(np.log(first.gain).ravel(), np.log(later.gain).ravel()).pvalue > LIKELY
     assert ks_2samp(first.place.k_factor.ravel(), later.place.k_factor.ravel()).pvalue > LIKELY
 
 
