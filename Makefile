@@ -127,6 +127,7 @@ $(VENV)/.speed: $(VENV)/.installed
 # `make benchmark-accuracy` before.
 docs: install
 	$(BIN)/python docs/build/tables.py
+	$(BIN)/python docs/build/channel.py
 	$(BIN)/python docs/build/difficulty.py
 	$(BIN)/python docs/build/figures.py
 	$(BIN)/python docs/build/results.py

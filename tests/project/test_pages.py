@@ -44,6 +44,18 @@ def test_the_page_on_speed_shows_the_measured_figures() -> None:
     )
 
 
+def test_the_page_on_channels_shows_the_measured_figures() -> None:
+    channel = script("channel")
+    measured = json.loads((DOCS / "data" / "channel.json").read_text(encoding="utf-8"))
+    assert (DOCS / "channel.md").read_text(encoding="utf-8") == channel.page(measured), (
+        "docs/channel.md is behind docs/data/channel.json: run `python docs/build/channel.py --page`."
+    )
+    fields = {name: channel.latency_fields(name) for name in measured["fields"]}
+    assert measured["fields"] == json.loads(json.dumps(fields)), (
+        "docs/data/channel.json is behind the presets: run `python docs/build/channel.py`."
+    )
+
+
 def test_the_page_on_presets_shows_the_measured_figures() -> None:
     measured = json.loads((DOCS / "data" / "presets.json").read_text(encoding="utf-8"))
     assert (DOCS / "presets.md").read_text(encoding="utf-8") == script("difficulty").page(measured), (
