@@ -1,12 +1,11 @@
 """Measure how channels change from round to round in every preset: ``python docs/build/channel.py``.
 
-It writes docs/data/channel.json and, from that, docs/channel.md; it takes some seconds on one core. ``--page`` writes
-the page anew from the stored figures.
+It writes docs/data/channel.json and, from that, docs/channel.md; it takes some seconds on one core. ``--page``
+writes the page anew from the stored figures.
 """
 
 import argparse
 import json
-import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,10 @@ WAYS: dict[str, dict[str, Any]] = {
 
 BEFORE = """# How channels change from round to round
 
-This page is written by `docs/build/channel.py`, and all of its figures are measured by it; `docs/model.md` says what
-the channel is made of. Rounds move it by as long as they last: what takes its time, such as blockage, by the seconds,
-and what depends on the place by the metres that a device walks in them. Within a round, small-scale fading is averaged
-over: at 3.5 GHz and 0.83 m/s a wavelength takes 0.1 s.
+This page is written by `docs/build/channel.py`, and all of its figures are measured by it; `docs/model.md` says
+what the channel is made of. Rounds move it by as long as they last: what takes its time, such as blockage, by the
+seconds, and what depends on the place by the metres that a device walks in them. Within a round, small-scale
+fading is averaged over: at 3.5 GHz and 0.83 m/s a wavelength takes 0.1 s.
 
 ## Whose figures these are
 
@@ -60,17 +59,23 @@ over: at 3.5 GHz and 0.83 m/s a wavelength takes 0.1 s.
 | fraction of time blocked, and for how long | 0.2, 60 s | ours: no measurement for rounds of seconds was found |
 | mean time until a device's free speed changes | 200 s | ours: about a tenth of the devices in a default round |
 
-Blockage stands for what moves around a device that stays where it is. Its loss lies between what a vehicle between two
-antennas costs in the mean by 3GPP TR 37.885 (clause 6.2.1: 5 dB where one antenna is above it, 9 dB where none is) and
-what fixed urban links lose over time: averages of five minutes of 72 links at 5.8 GHz need an additional margin of about
-6 dB for 90 % of the time (R. A. Valenzuela et al., "Long term fade margin for 90% availability in fixed wireless
-links with diversity", IEEE Wireless Communications Letters 9(10), 2020; they find time-varying multipath rather than
-shadows behind it, and the two states stand for either). Pass `blockage_fraction=0` to do without.
+Blockage stands for what moves around a device that stays where it is. Its loss is of the size of two figures. By
+3GPP TR 37.885 (clause 6.2.1) a vehicle in between costs 5 dB in the mean where one antenna is above it and 9 dB
+where none is, up to 541 m. And averages over five minutes of 72 fixed urban links at 5.8 GHz need an additional
+margin of about 6 dB for 90 % of the time (R. A. Valenzuela et al., "Long term fade margin for 90% availability in
+fixed wireless links with diversity", IEEE Wireless Communications Letters 9(10), 2020, who find time-varying
+multipath rather than shadows behind it; the two states stand for either). `blockage_fraction=0` does without.
 
-What the standard has and this leaves out: correlations between shadowing and Rician factor, between links of devices
-that are near each other, and a soft transition between views (clause 7.6.3.3). A view near its threshold may thus
-flicker within a few metres, which only rounds of less than a second resolve.
+What the standard has and this leaves out: correlations between shadowing and Rician factor, between links of
+devices that are near each other, and a soft transition between views (clause 7.6.3.3). A view near its threshold
+may thus flicker within a few metres, which only rounds of less than a second resolve.
 """
+
+ABOUT = """*Autocorrelation* is that of the gain in dB over 1 to 5 rounds, over all devices, so that where a
+device stands counts as well. *Step* is the root mean square of its change in dB. *Cuts*: device-rounds whose
+optimal cut is another than a round before; *rounds*: rounds in which some device's is. *Old decision*: how much
+longer rounds take with the cuts and shares that were optimal a round before. *Whole speed*: without other programs
+on the devices, so that all changes are the channel's."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def page(found: dict[str, Any]) -> str:
         BEFORE,
         "## Mean gains",
         "",
-        f"Over {found['episodes']} episodes of {found['rounds']} rounds (seed {found['seed']}), acted on optimally.",
+        f"Of {found['episodes']} episodes of {found['rounds']} optimal rounds (seed {found['seed']}).",
         "",
         f"| id | line of sight | gain in dB, percentiles {', '.join(map(str, PERCENT))} |",
         "|---|---|---|",
@@ -174,14 +179,7 @@ def changes(found: dict[str, Any]) -> list[str]:
     lines = [
         "## Changes from one round to the next",
         "",
-        *textwrap.wrap(
-            "*Autocorrelation* is that of the gain in dB over 1 to 5 rounds, over all devices, so that where a device "
-            "stands counts as well. *Step* is the root mean square of its change in dB. *Cuts*: device-rounds whose "
-            "optimal cut is another than a round before; *rounds*: rounds in which some device's is. *Old decision*: how "
-            "much longer rounds take with the cuts and shares that were optimal a round before. *Whole speed*: without "
-            "other programs on the devices, so that all changes are the channel's.",
-            120,
-        ),
+        ABOUT,
         "",
         "| id | devices | optimal round | autocorrelation | step | cuts | rounds | old decision |",
         "|---|---|---|---|---|---|---|---|",
