@@ -7,12 +7,10 @@ from sfl_env.channel.fading import AveragedFading, BlockFading, Fading, NoFading
 from sfl_env.channel.mobility import Mobility, Static
 from sfl_env.channel.model import Channel, ChannelModel, ChannelState
 from sfl_env.channel.path_loss import ClassicMacro, PathLoss, UrbanMacro, UrbanMicro
-from sfl_env.channel.statistics import UMA, UMI, ByView, LinkStatistics
+from sfl_env.channel.statistics import ByView, LinkStatistics
 from sfl_env.channel.waypoints import RandomWaypoint
 
 __all__ = [
-    "UMA",
-    "UMI",
     "Annulus",
     "AveragedFading",
     "BlockFading",

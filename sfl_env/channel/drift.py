@@ -112,7 +112,7 @@ class GaussMarkov:
         for _ in range(parts):
             state = self._part(state, lengths, walked, rng)
         if count := int(np.count_nonzero(anew)):
-            fresh = self.initial(rng, count, walked.shape[1])
+            fresh = self.initial(rng, count, state.position_m.shape[1])
             state.position_m[anew], state.velocity_m_per_s[anew] = fresh.position_m, fresh.velocity_m_per_s
             walked[anew] = self.mean_speed_m_per_s * elapsed_s[anew, None]
         return state, walked

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfl_env.channel import UMI, ByView, LinkStatistics
+from sfl_env.channel import ByView, LinkStatistics
 from sfl_env.channel.latent import rician_k, sees, standard_normal_cdf, walked_on
-from sfl_env.channel.statistics import without_line_of_sight
+from sfl_env.channel.statistics import UMI, without_line_of_sight
 from sfl_env.errors import ScenarioError
 
 SHAPE = (200, 1000)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from sfl_env.channel import (
-    UMI,
     Annulus,
     AveragedFading,
     BlockFading,
@@ -26,6 +25,7 @@ from sfl_env.channel import (
     UrbanMicro,
 )
 from sfl_env.channel.area import distance_m
+from sfl_env.channel.statistics import UMI
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import replace_rows
 

@@ -104,10 +104,10 @@ def mutations(env: Env) -> Iterator[Mutation]:
         (("rng", "uinteger"), 2**32),
         (("episodes", "num_envs"), True),
         (("episodes", "num_envs"), env.episodes.n + 1),
-        (("episodes", "state", 5, 0), 7),
-        (("episodes", "state", 5, 0), 2**70),
-        (("episodes", "state", 4, 0, 0), 1.01),
-        (("episodes", "state", 3, 0, 0, 0), 0.0),
+        (("episodes", "state", 6, 0), 7),
+        (("episodes", "state", 6, 0), 2**70),
+        (("episodes", "state", 5, 0, 0), 1.01),
+        (("episodes", "state", 4, 0, 0, 0), 0.0),
         (("episodes", "state", 0, 2, 0, 0), 10**6),
         (("episodes", "state", 0, 0, 0, 0, 0), 99),
     ):
@@ -163,7 +163,7 @@ def test_a_state_with_one_wrong_entry_is_refused_and_the_environment_goes_on(kin
 def test_a_wrong_state_starts_no_episode(kind: str) -> None:
     env, source = MAKE[kind](), MAKE[kind]()
     source.reset(seed=2)
-    wrong = changed(source.state_dict(), ("episodes", "state", 5), None)
+    wrong = changed(source.state_dict(), ("episodes", "state", 6), None)
     with pytest.raises(StateError, match=r"state\.round of the stored state"):
         env.load_state_dict(wrong)
     with pytest.raises(StateError, match="call reset first"):
