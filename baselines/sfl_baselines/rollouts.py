@@ -24,9 +24,10 @@ class PlayedRound(NamedTuple):
 def play(policy: Policy, episodes: Episodes, seed: int) -> Iterator[PlayedRound]:
     """Let a policy act in N episodes, round after round and without end; take as many rounds as are wanted.
 
-    Channels, devices and their free speed are drawn from one generator in an order that no action influences, and
-    an episode that has ended is played on. So with equal seeds every policy meets the same conditions, also where
-    batteries end episodes early.
+    Random numbers are drawn from one generator in an order that no action influences, and an episode that has
+    ended is played on. So with equal seeds every policy meets the same devices and starts from the same channels,
+    also where batteries end episodes early. From then on channels and free speeds move by as long as the policy's
+    rounds last: with the same random numbers, but further under a slower one.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 
 from sfl_env.arrays import Array
 from sfl_env.channel.area import Annulus, distance_m
+from sfl_env.channel.mobility import apart
 from sfl_env.checks import require_positive, require_range
 
 _MOST_BOUNCES = 8
@@ -104,6 +105,7 @@ class GaussMarkov:
 
     def step(self, state: DriftState, elapsed_s: Array, rng: np.random.Generator) -> tuple[DriftState, Array]:
         """Positions so many seconds (N,) later, and the metres walked, (N, K)."""
+        rng = apart(rng)
         anew = elapsed_s >= self._forgotten_s
         followed_s = np.where(anew, 0.0, elapsed_s)
         parts = max(math.ceil(min(float(followed_s.max(initial=0.0)) / self._longest_part_s, _MOST_PARTS)), 1)

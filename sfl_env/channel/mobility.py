@@ -54,3 +54,12 @@ class Static:
     def step(self, state: StaticState, elapsed_s: Array, rng: np.random.Generator) -> tuple[StaticState, None]:
         """Return the very same state."""
         return state, None
+
+
+def apart(rng: np.random.Generator) -> np.random.Generator:
+    """Return a generator for draws whose number depends on how long a round took.
+
+    It is seeded by one number of the episode's generator, so that all that is drawn from that later is the same
+    whatever was done in the round: policies that are compared meet the same random numbers.
+    """
+    return np.random.Generator(np.random.PCG64(int(rng.integers(2**63))))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.channel.area import Annulus, distance_m
+from sfl_env.channel.mobility import apart
 from sfl_env.checks import require_positive, require_range
 
 _TRIES = 200
@@ -95,6 +96,7 @@ class RandomWaypoint:
         self, state: WaypointState, elapsed_s: Array, rng: np.random.Generator
     ) -> tuple[WaypointState, Array]:
         """Positions so many seconds (N,) later, and the metres walked, (N, K)."""
+        rng = apart(rng)
         anew = elapsed_s >= self._forgotten_s
         count = np.count_nonzero(anew)
         if not count:

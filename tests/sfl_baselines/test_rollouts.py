@@ -1,4 +1,4 @@
-"""One loop plays all episodes: every policy meets the same conditions, whatever it does."""
+"""One loop plays all episodes: every policy meets the same devices and random numbers, whatever it does."""
 
 import itertools
 import warnings
@@ -17,21 +17,52 @@ from sfl_baselines.rollouts import play, play_to_the_end
 SMALL = {"num_devices": 4, "max_rounds": 5}
 
 
-@pytest.mark.parametrize("env_id", ["SFL-v0", "SFL-Phones-v0", "SFL-StaleCSI-v0", "SFL-Battery-v0"])
-def test_every_policy_meets_the_same_channels_and_devices(env_id: str) -> None:
-    def met(name: str) -> list[Any]:
-        envs = make_batch(env_id, 3)
-        rounds = itertools.islice(play(sfl_baselines.make(name, envs), envs.episodes, seed=5), 8)
-        return [np.stack(played.true[:5]) for played in rounds]
+FROZEN: dict[str, Any] = {"mobility": "static", "blockage_fraction": 0.0, "availability_levels": (0.8,)}
+"""Nothing changes by the time that rounds last; block fading changes by their number."""
 
-    for other in ("federated", "random"):
+OTHERS = ("federated", "random")
+
+
+def played_with(name: str, env_id: str, fields: Any, rounds: int = 8, n: int = 3) -> list[Any]:
+    envs = make_batch(env_id, n, fields)
+    return list(itertools.islice(play(sfl_baselines.make(name, envs), envs.episodes, seed=5), rounds))
+
+
+@pytest.mark.parametrize("env_id", ["SFL-v0", "SFL-Phones-v0", "SFL-StaleCSI-v0", "SFL-Battery-v0"])
+def test_every_policy_meets_the_same_devices_and_starts_from_the_same_channels(env_id: str) -> None:
+    ours = played_with("exact", env_id, {})
+    for other in OTHERS:
+        theirs = played_with(other, env_id, {})
+        np.testing.assert_array_equal(np.stack(ours[0].true[:5]), np.stack(theirs[0].true[:5]))
+        for one, another in zip(ours, theirs, strict=True):
+            for name in ("backward_slowdown", "samples", "deepest_cut"):
+                np.testing.assert_array_equal(getattr(one.true, name), getattr(another.true, name))
+
+
+@pytest.mark.parametrize("mobility", ["random-waypoint", "gauss-markov"])
+def test_every_policy_meets_the_same_random_numbers(mobility: str) -> None:
+    def drawn(name: str) -> list[Any]:
+        envs = make_batch("SFL-v0", 3, {"mobility": mobility, "fading": "block"})
+        rounds = itertools.islice(play(sfl_baselines.make(name, envs), envs.episodes, seed=5), 8)
+        return [envs.episodes.now.state.channel.fading.scatter for _ in rounds]
+
+    for other in OTHERS:
+        np.testing.assert_array_equal(drawn("exact"), drawn(other))
+
+
+def test_every_policy_meets_the_same_channels_where_they_do_not_move_by_the_time() -> None:
+    def met(name: str) -> list[Any]:
+        return [np.stack(played.true[:5]) for played in played_with(name, "SFL-v0", FROZEN | {"fading": "block"})]
+
+    for other in OTHERS:
         np.testing.assert_array_equal(met("exact"), met(other))
 
 
 def test_episodes_that_end_early_draw_nothing_from_the_others() -> None:
+    fields = FROZEN | {"fading": "block", "battery_j": 60.0, "max_rounds": 20}
+
     def met(name: str) -> tuple[list[Any], list[int]]:
-        envs = make_batch("SFL-Battery-v0", 6, {"battery_j": 60.0, "max_rounds": 20})
-        rounds = list(itertools.islice(play(sfl_baselines.make(name, envs), envs.episodes, seed=0), 20))
+        rounds = played_with(name, "SFL-Battery-v0", fields, 20, n=6)
         return [played.true.uplink_snr_hz for played in rounds], [int(played.running.sum()) for played in rounds]
 
     (ours, still), (theirs, others_still) = met("federated"), met("shallow")

@@ -2,7 +2,7 @@
 
 What is kept of a contestant is a :class:`Record`: :class:`~sfl_lab.compare.rounds.rollout.Rollout` of rounds,
 :class:`~sfl_lab.compare.curves.curve.Curve` of what is learnt in them. A contest goes by heats, one for each seed,
-in which all contestants meet the same channels and devices.
+in which all contestants meet the same devices and random numbers.
 """
 
 from abc import ABC, abstractmethod

@@ -28,11 +28,10 @@ class Record(StoredArrays, ABC):
 
     def unlike(self, other: "Record") -> str | None:
         """Say in which way two contestants were not treated alike, if they were not."""
-        # Where batteries are empty early, one of them has fewer rounds.
-        rounds = min(len(self.conditions), len(other.conditions))
-        if np.array_equal(self.conditions[:rounds], other.conditions[:rounds]):
+        # From then on channels move by as long as each contestant's own rounds last.
+        if np.array_equal(self.conditions[:1], other.conditions[:1]):
             return None
-        return "met different channels or devices"
+        return "started from different channels or devices"
 
 
 def checksum(now: Conditions) -> int:
@@ -41,7 +40,7 @@ def checksum(now: Conditions) -> int:
 
 
 def check_paired(records: Mapping[str, Record]) -> None:
-    """Raise unless all contestants of a heat started alike and met the same channels and devices.
+    """Raise unless all contestants of a heat started alike, from the same channels and devices.
 
     Raises
     ------
@@ -53,6 +52,5 @@ def check_paired(records: Mapping[str, Record]) -> None:
         unlike = records[first].unlike(records[other])
         if unlike:
             raise ImpossibleResultError(
-                f"{first!r} and {other!r} {unlike} with the same seed: the comparison would not be paired. The "
-                "environment draws depending on actions."
+                f"{first!r} and {other!r} {unlike} with the same seed: the comparison would not be paired."
             )

@@ -18,7 +18,7 @@ def test_the_target_is_reached_when_it_is_first_met() -> None:
 def test_curves_that_are_not_paired_are_refused() -> None:
     check_paired({"a": FAST, "b": FAST})
     elsewhere = Curve(FAST.accuracy, FAST.loss, FAST.latency_s, FAST.conditions + 1)
-    with pytest.raises(ImpossibleResultError, match="'a' and 'b' met different channels"):
+    with pytest.raises(ImpossibleResultError, match="'a' and 'b' started from different channels"):
         check_paired({"a": FAST, "b": elsewhere})
     other_start = Curve(FAST.accuracy, FAST.loss + 1.0, FAST.latency_s, FAST.conditions)
     with pytest.raises(ImpossibleResultError, match="'a' and 'b' started from different weights"):

@@ -20,7 +20,7 @@ def rolled_out(name: str, envs: Any, seed: int = 0) -> Rollout:
 
 
 @pytest.mark.parametrize("env_id", ["SFL-v0", "SFL-Phones-v0", "SFL-Battery-v0"])
-def test_every_policy_meets_the_same_channels_and_devices(env_id: str) -> None:
+def test_every_policy_starts_from_the_same_channels_and_devices(env_id: str) -> None:
     envs = make_batch(env_id, 3, {"max_rounds": 6})
     check_paired({name: rolled_out(name, envs, seed=5) for name in ("exact", "federated", "random")})
 
