@@ -128,6 +128,7 @@ $(VENV)/.speed: $(VENV)/.installed
 docs: install
 	$(BIN)/python docs/build/tables.py
 	$(BIN)/python docs/build/channel.py
+	$(BIN)/python docs/build/measurement.py --page
 	$(BIN)/python docs/build/difficulty.py
 	$(BIN)/python docs/build/figures.py
 	$(BIN)/python docs/build/results.py

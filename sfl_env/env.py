@@ -75,7 +75,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_j``), and in
+    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_share``), and in
     accuracy mode when the test accuracy reaches ``target_accuracy``: the return is then minus the time to it.
 
     ## Accuracy mode

@@ -80,14 +80,16 @@ def _positional_fields(n: int) -> tuple[Call, Call]:
         return make(
             uplink_snr_hz=v,
             downlink_full_rate_bps=v,
-            compute_flops_per_s=v,
-            backward_slowdown=v,
+            forward_flops_per_s=v,
+            forward_bytes_per_s=v,
+            backward_flops_per_s=v,
+            backward_bytes_per_s=v,
             samples=v,
             deepest_cut=v,
             takes_part=v,
         )
 
-    return plain, lambda: make(v, v, v, v, v, v, v)
+    return plain, lambda: make(v, v, v, v, v, v, v, v, v)
 
 
 IDIOMS: Mapping[str, Callable[[int], tuple[Call, Call]]] = {

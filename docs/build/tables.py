@@ -5,10 +5,12 @@ compares the pages with what this script makes of the code.
 """
 
 import ast
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sfl_env.devices import DeviceType
 from sfl_env.devices import catalogue as devices
 from sfl_env.dnn import catalogue as networks
 from sfl_env.dnn.networks import network
@@ -142,33 +144,62 @@ def devices_page() -> str:
     """Return the page on device types and where their figures come from."""
     rules, notes = notes_on_devices()
     kinds = [devices.get(name) for name in devices.names()]
-    rows = [
-        (
-            f"`{kind.name}`",
-            f"{kind.compute_flops_per_s / 1e9:.3g}",
-            f"{kind.backward_slowdown:.3g}",
-            f"{kind.transmit_power_w:g}",
-            f"{kind.energy_j_per_flop * 1e9:.3g}",
-            f"{kind.memory_bytes / 1e9:g}",
-        )
-        for kind in kinds
-    ]
-    head = ("type", "GFLOP/s", "backward slowdown", "transmit power (W)", "energy (nJ/FLOP)", "memory (GB)")
-    sources = [prose(f"- **`{kind.name}`**: {notes[kind.name]}", indent="  ") for kind in kinds]
     return "\n".join(
         (
             "# Devices\n",
             GENERATED,
             prose(
-                "The device types that `device_types` of a scenario can name. GFLOP/s are sustained in a "
-                "training's forward pass; a FLOP of the backward pass takes *backward slowdown* times as long."
+                "The device types that `device_types` of a scenario can name. A pass of training that takes F "
+                "FLOPs and moves M bytes of activations takes F / peak + M / bandwidth seconds on a device, "
+                "forward and backward each with a peak and a bandwidth of its own; a device whose speed is "
+                "partly taken has all four in proportion. The bandwidth is that of training, with all that it "
+                "does for each number, not that of the memory. The server, a graphics processor, is FLOP/s "
+                "alone."
             ),
-            table(head, rows),
+            table(
+                ("type", "forward GFLOP/s", "forward GB/s", "backward GFLOP/s", "backward GB/s", "memory (GB)"),
+                (speeds_row(kind) for kind in kinds),
+            ),
+            prose("What the whole device draws in each state, what its antenna radiates, and its full battery:"),
+            table(
+                (
+                    "type",
+                    "waiting (W)",
+                    "computing (W)",
+                    "sending (W)",
+                    "receiving (W)",
+                    "radiated (W)",
+                    "battery (Wh)",
+                ),
+                (powers_row(kind) for kind in kinds),
+            ),
+            prose(
+                "[Model against measurement](devices-measured.md) shows how well this describes layer times, "
+                "and what decisions lose by it."
+            ),
             "## Where the figures come from\n",
-            rules.replace(":data:`SUSTAINED_OVER_PEAK`", f"{devices.SUSTAINED_OVER_PEAK:g}") + "\n",
-            "".join(sources),
+            rules + "\n",
+            "".join(prose(f"- **`{kind.name}`**: {notes[kind.name]}", indent="  ") for kind in kinds),
         )
     )
+
+
+def speeds_row(kind: DeviceType) -> tuple[str, ...]:
+    """Return a device type's line among speeds and memories."""
+    speeds = (
+        kind.forward_flops_per_s,
+        kind.forward_bytes_per_s,
+        kind.backward_flops_per_s,
+        kind.backward_bytes_per_s,
+    )
+    return (f"`{kind.name}`", *(f"{speed / 1e9:.3g}" for speed in speeds), f"{kind.memory_bytes / 1e9:g}")
+
+
+def powers_row(kind: DeviceType) -> tuple[str, ...]:
+    """Return a device type's line among powers and batteries."""
+    drawn = (kind.idle_w, kind.computing_w, kind.transmitting_w, kind.receiving_w, kind.transmit_power_w)
+    battery = "mains" if math.isinf(kind.battery_j) else f"{kind.battery_j / 3600.0:g}"
+    return (f"`{kind.name}`", *(f"{watts:.3g}" for watts in drawn), battery)
 
 
 def networks_page() -> str:

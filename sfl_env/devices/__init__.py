@@ -1,7 +1,7 @@
 """The devices: their types, which of them take part, and how much of their speed training gets."""
 
 from sfl_env.devices.availability import AlwaysAvailable, Availability, AvailabilityState, MarkovAvailability
-from sfl_env.devices.catalogue import DeviceType
+from sfl_env.devices.kinds import DeviceType
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 
 __all__ = [

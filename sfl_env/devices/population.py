@@ -19,11 +19,17 @@ class DeviceBatch(NamedTuple):
     """The devices of N environments."""
 
     type_index: NDArray[np.intp]  # (N, K), position in the population's types
-    compute_flops_per_s: Array  # (N, K), nominal sustained speed of the forward pass
-    backward_slowdown: Array  # (N, K), time of a backward FLOP over that of a forward one
-    transmit_power_w: Array  # (N, K)
-    energy_j_per_flop: Array  # (N, K)
+    forward_flops_per_s: Array  # (N, K), of the forward pass with the device's whole speed, memory aside
+    forward_bytes_per_s: Array  # (N, K), that the forward pass moves through memory; infinite: FLOPs alone count
+    backward_flops_per_s: Array  # (N, K), the same of the backward pass
+    backward_bytes_per_s: Array  # (N, K)
+    transmit_power_w: Array  # (N, K), radiated
+    idle_w: Array  # (N, K), drawn by the whole device while it waits
+    computing_w: Array  # (N, K)
+    transmitting_w: Array  # (N, K)
+    receiving_w: Array  # (N, K)
     memory_bytes: Array  # (N, K)
+    battery_j: Array  # (N, K), of a full battery; infinite on mains power
 
 
 class DeviceSampler(Protocol):
@@ -38,8 +44,21 @@ class DeviceSampler(Protocol):
     ...         def full(value):
     ...             return np.full((n, num_devices), value)
     ...         speed = full(1e9) * 2.0 ** np.arange(num_devices)
-    ...         return DeviceBatch(full(0), speed, full(2.0), full(0.1), full(1e-9), full(1e9))
-    >>> Ladder().sample(np.random.default_rng(0), 1, 3).compute_flops_per_s
+    ...         return DeviceBatch(
+    ...             type_index=full(0),
+    ...             forward_flops_per_s=speed,
+    ...             forward_bytes_per_s=full(np.inf),
+    ...             backward_flops_per_s=speed / 2.0,
+    ...             backward_bytes_per_s=full(np.inf),
+    ...             transmit_power_w=full(0.1),
+    ...             idle_w=full(1.0),
+    ...             computing_w=full(4.0),
+    ...             transmitting_w=full(2.0),
+    ...             receiving_w=full(1.5),
+    ...             memory_bytes=full(1e9),
+    ...             battery_j=full(np.inf),
+    ...         )
+    >>> Ladder().sample(np.random.default_rng(0), 1, 3).forward_flops_per_s
     array([[1.e+09, 2.e+09, 4.e+09]])
     """
 
@@ -59,7 +78,7 @@ class Population:
     weights : tuple of float, optional
         How often each type occurs, at least 0, not all 0; need not sum to 1. Equal by default.
     spread : float
-        At least 1. Each device's speed is its type's times a factor from 1 / spread to spread, log-uniform.
+        At least 1. Each device's speeds are its type's times a factor from 1 / spread to spread, log-uniform.
 
     Raises
     ------
@@ -70,7 +89,7 @@ class Population:
     --------
     >>> population = Population(("raspberry-pi-4", "laptop"), weights=(3.0, 1.0), spread=1.5)
     >>> devices = population.sample(np.random.default_rng(0), 2, 5)
-    >>> devices.compute_flops_per_s.shape
+    >>> devices.forward_flops_per_s.shape
     (2, 5)
     """
 
@@ -134,7 +153,9 @@ class Population:
         """
         shape = (n, num_devices)
         index = self._edges.searchsorted(rng.random(shape), side="right")
-        speed, *others = (column.take(index) for column in self._table)
+        columns = [column.take(index) for column in self._table]
         reach = math.log(self.spread)
-        speed *= np.exp(rng.uniform(-reach, reach, shape))
-        return DeviceBatch(index, speed, *others)
+        factor = np.exp(rng.uniform(-reach, reach, shape))
+        for speed in columns[:4]:
+            speed *= factor
+        return DeviceBatch(index, *columns)

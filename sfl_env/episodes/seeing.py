@@ -18,7 +18,8 @@ def see(
     observed = simulator.observed_conditions(state, true)
     # A single environment may be stepped past its last round, where the progress stays 1.
     progress = progress_steps.take(state.round, mode="clip")
-    return true, observed, View(observed, state.setup.devices, state.charge, progress, learning)
+    setup = state.setup
+    return true, observed, View(observed, setup.devices, state.charge, setup.charge_per_j, progress, learning)
 
 
 def progress_of(score: Score, elapsed_s: Array) -> Progress:

@@ -15,8 +15,10 @@ class Conditions(NamedTuple):
 
     uplink_snr_hz: Array  # (N, K) received power over the noise density
     downlink_full_rate_bps: Array  # (N, K) downlink rate with the whole band
-    compute_flops_per_s: Array  # (N, K) sustained now
-    backward_slowdown: Array  # (N, K) a FLOP of the backward pass over one of the forward pass
+    forward_flops_per_s: Array  # (N, K) of the forward pass now
+    forward_bytes_per_s: Array  # (N, K) that the forward pass moves through memory now; infinite: for nothing
+    backward_flops_per_s: Array  # (N, K) the same of the backward pass
+    backward_bytes_per_s: Array  # (N, K)
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
     takes_part: NDArray[np.bool_] | None  # (N, K) who can be reached and has charge left; None: all

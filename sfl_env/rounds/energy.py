@@ -1,45 +1,62 @@
 """What a round costs the devices' batteries."""
 
+from typing import NamedTuple
+
 import numpy as np
-from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
-from sfl_env.rounds.latency import MODEL_UPLOAD, SMASHED_UPLOAD
-from sfl_env.rounds.workload import Workload
+from sfl_env.rounds.latency import (
+    DEVICE_BACKWARD,
+    DEVICE_FORWARD,
+    GRADIENT_DOWNLOAD,
+    MODEL_DOWNLOAD,
+    MODEL_UPLOAD,
+    SMASHED_UPLOAD,
+)
 
 
-def energy_j(
-    work: Workload,
-    transmit_power_w: Array,
-    j_per_flop: Array,
-    j_per_sample_flop: Array,
-    cut: NDArray[np.intp],
-    phases: Array,
-) -> Array:
-    """Energy of one round, (N, K): joules per FLOP computed plus transmit power over the air time.
+class Power(NamedTuple):
+    """What a whole device draws in each state, W."""
 
-    Receiving and waiting are not charged. Every device is taken to take part.
+    idle_w: Array  # (N, K) while it waits
+    computing_w: Array  # (N, K)
+    transmitting_w: Array  # (N, K)
+    receiving_w: Array  # (N, K)
+
+
+def energy_j(power: Power, phases: Array, end_s: Array) -> Array:
+    """Energy of one round, (N, K): the time in each state times the power drawn in it.
+
+    A device computes, sends and receives in its phases, and waits for the rest of the round, the server's work
+    included. Every device is taken to take part.
 
     Parameters
     ----------
-    work : Workload
-        Costs per cut.
-    transmit_power_w : (N, K) array
-        Each device's, W.
-    j_per_flop : (N, K) array
-        Joules of one FLOP.
-    j_per_sample_flop : (N, K) array
-        Joules of one FLOP on each of the round's samples: energy of a FLOP times samples.
-    cut : (N, K) integer array
-        Index of each device's cut.
+    power : Power
+        Draw of each device.
     phases : (7, N, K) array
         Seconds of the phases, from :func:`sfl_env.rounds.latency.phase_latency_s`.
+    end_s : array
+        Seconds until the device is done with the round, waiting for others included; broadcast against (N, K).
+
+    Examples
+    --------
+    Two seconds of each phase, so 4 of computing, sending and receiving each, and a round that ends after 20:
+
+    >>> power = Power(*(np.array([[watts]]) for watts in (1.0, 6.0, 3.0, 2.0)))
+    >>> energy_j(power, np.full((7, 1, 1), 2.0), np.array([[20.0]]))
+    array([[52.]])
     """
-    sending: Array = phases[SMASHED_UPLOAD] + phases[MODEL_UPLOAD]
-    sending *= transmit_power_w
-    computing = work.device_flops.take(cut)
-    computing *= j_per_sample_flop
-    sending += computing
-    if work.has_flops_per_round:
-        sending += work.device_flops_per_round.take(cut) * j_per_flop
-    return sending
+    computing = phases[DEVICE_FORWARD] + phases[DEVICE_BACKWARD]
+    sending = phases[SMASHED_UPLOAD] + phases[MODEL_UPLOAD]
+    receiving = phases[MODEL_DOWNLOAD] + phases[GRADIENT_DOWNLOAD]
+    waiting: Array = end_s - computing - sending - receiving
+    np.maximum(waiting, 0.0, out=waiting)  # the slowest device's own may be below 0 by rounding
+    waiting *= power.idle_w
+    computing *= power.computing_w
+    sending *= power.transmitting_w
+    receiving *= power.receiving_w
+    waiting += computing
+    waiting += sending
+    waiting += receiving
+    return waiting

@@ -61,9 +61,11 @@ def phase_latency_s(
 
     Notes
     -----
-    With E n samples, F FLOPs, S smashed bits and P model bits at the cut: P / R_down, E n F_fwd / f,
-    E n S_up / R_up, E n F_server / f_server, E n S_down / R_down, E n F_bwd / (f / slowdown), P / R_up. What a
-    mini-batch costs whatever its size, E F_batch instead of E n F, is added to the three phases of computing.
+    With E n samples, F FLOPs, M bytes through memory, S smashed bits and P model bits at the cut: P / R_down,
+    E n (F_fwd / f_fwd + M / m_fwd), E n S_up / R_up, E n F_server / f_server, E n S_down / R_down,
+    E n (F_bwd / f_bwd + M / m_bwd), P / R_up. What a mini-batch costs whatever its size, E F_batch instead of
+    E n F, is added to the three phases of computing, and a fixed latency for each message to the phases that send
+    any.
     """
     samples = now.samples
     # Seconds per unit of each phase's work.
@@ -75,13 +77,17 @@ def phase_latency_s(
     np.divide(_ONE, held_hz, out=model_upload)
     usable *= now.downlink_full_rate_bps
     np.divide(_ONE, usable, out=model_download)
-    np.divide(samples, now.compute_flops_per_s, out=forward)
-    np.multiply(forward, now.backward_slowdown, out=unit_s[DEVICE_BACKWARD])
+    np.divide(samples, now.forward_flops_per_s, out=forward)
+    np.divide(samples, now.backward_flops_per_s, out=unit_s[DEVICE_BACKWARD])
     np.divide(samples, resources.server_flops_per_s, out=unit_s[SERVER_COMPUTE])
     np.multiply(samples, model_upload, out=unit_s[SMASHED_UPLOAD])
     np.multiply(samples, model_download, out=unit_s[GRADIENT_DOWNLOAD])
     phases = work.phase_units.take(cut, axis=1)
     phases *= unit_s
+    phases += work.message_s.take(cut, axis=1)
+    forward_s, backward_s = _memory_s(work, now, cut)
+    phases[DEVICE_FORWARD] += forward_s
+    phases[DEVICE_BACKWARD] += backward_s
     if work.has_flops_per_round:
         computing = (DEVICE_FORWARD, SERVER_COMPUTE, DEVICE_BACKWARD)
         for phase, seconds in zip(computing, _whatever_the_samples_s(work, resources, now, cut), strict=True):
@@ -89,14 +95,23 @@ def phase_latency_s(
     return phases
 
 
+def _memory_s(work: Workload, now: Conditions, cut: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Return seconds for which a round's forward and backward passes move numbers through a device's memory."""
+    forward, backward = work.traffic_bytes
+    return (
+        forward.take(cut) * (now.samples / now.forward_bytes_per_s),
+        backward.take(cut) * (now.samples / now.backward_bytes_per_s),
+    )
+
+
 def _whatever_the_samples_s(
     work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]
 ) -> tuple[Array, Array, Array]:
     """Return seconds of what all mini-batches compute whatever their size: forward, on the server, backward."""
     return (
-        work.device_forward_flops_per_round.take(cut) / now.compute_flops_per_s,
+        work.device_forward_flops_per_round.take(cut) / now.forward_flops_per_s,
         work.server_flops_per_round.take(cut) / resources.server_flops_per_s,
-        work.device_backward_flops_per_round.take(cut) * (now.backward_slowdown / now.compute_flops_per_s),
+        work.device_backward_flops_per_round.take(cut) / now.backward_flops_per_s,
     )
 
 
@@ -123,10 +138,12 @@ def band_demand(work: Workload, resources: Resources, now: Conditions, cut: NDAr
     cut : integer array
         Indices of cuts.
     """
-    s_per_flop = now.samples / now.compute_flops_per_s
-    fixed_s = work.device_forward_flops.take(cut) * s_per_flop
-    fixed_s += work.device_backward_flops.take(cut) * (s_per_flop * now.backward_slowdown)
+    fixed_s = work.device_forward_flops.take(cut) * (now.samples / now.forward_flops_per_s)
+    fixed_s += work.device_backward_flops.take(cut) * (now.samples / now.backward_flops_per_s)
     fixed_s += work.server_flops.take(cut) * (now.samples * (1.0 / resources.server_flops_per_s))
+    fixed_s += work.messages_s.take(cut)
+    for seconds in _memory_s(work, now, cut):
+        fixed_s += seconds
     if work.has_flops_per_round:
         for seconds in _whatever_the_samples_s(work, resources, now, cut):
             fixed_s += seconds

@@ -26,6 +26,10 @@ class Workload:
         FLOPs of one sample on each side (server: forward and backward).
     device_forward_flops_per_round, device_backward_flops_per_round, server_flops_per_round : (C,) array
         FLOPs that a round costs each side whatever its samples, for all its mini-batches together.
+    traffic_bytes : (2, C) array
+        Bytes that one sample moves through the device's memory, in the forward and in the backward pass.
+    message_s : (7, C) array
+        Fixed latency of the messages of each phase, seconds; 0 where a phase sends none.
     static_bytes : (C,) array
         Device memory for parameters, gradients and optimiser state of those that train, and buffers.
     sample_bytes : (C,) array
@@ -41,6 +45,8 @@ class Workload:
     device_forward_flops_per_round: Array  # (C,)
     device_backward_flops_per_round: Array  # (C,)
     server_flops_per_round: Array  # (C,)
+    traffic_bytes: Array  # (2, C)
+    message_s: Array  # (7, C)
     static_bytes: Array  # (C,)
     sample_bytes: Array  # (C,)
 
@@ -60,19 +66,16 @@ class Workload:
         )
 
     @cached_property
-    def device_flops(self) -> Array:
-        """(C,): FLOPs of one sample on the device, forward and backward."""
-        return self.device_forward_flops + self.device_backward_flops
-
-    @cached_property
-    def device_flops_per_round(self) -> Array:
-        """(C,): FLOPs of a round on the device whatever its samples, forward and backward."""
-        return self.device_forward_flops_per_round + self.device_backward_flops_per_round
+    def messages_s(self) -> Array:
+        """(C,): fixed latency of all messages of a round, seconds."""
+        total: Array = self.message_s.sum(axis=0)
+        return total
 
     @cached_property
     def has_flops_per_round(self) -> bool:
         """Whether anything costs FLOPs whatever a round's samples; of most networks nothing does."""
-        return bool(self.device_flops_per_round.any() or self.server_flops_per_round.any())
+        device = self.device_forward_flops_per_round + self.device_backward_flops_per_round
+        return bool(device.any() or self.server_flops_per_round.any())
 
     @property
     def num_cuts(self) -> int:
@@ -105,6 +108,8 @@ def workload(
     optimizer_slots: int,
     local_iterations: int = 1,
     frozen_weights_travel: bool = False,
+    training_bits: int = 32,
+    message_latency_s: float = 0.0,
 ) -> Workload:
     """Turn a profile into per-cut costs.
 
@@ -113,7 +118,7 @@ def workload(
     profile : DNNProfile
         The network.
     activation_bits, parameter_bits : int
-        Bits of one element of the smashed data (and its gradient), and of one parameter.
+        Bits of one element of the smashed data (and its gradient), and of one parameter, as they are sent.
     label_bits : int
         Bits of one label, which travels with its smashed data.
     optimizer_slots : int
@@ -122,6 +127,17 @@ def workload(
         Mini-batches a round, E.
     frozen_weights_travel : bool
         Whether parameters that do not train, and buffers that training leaves as they are, are sent all the same.
+    training_bits : int
+        Bits of a weight, a gradient, a number of the optimiser's and an activation in the device's memory.
+    message_latency_s : float
+        Seconds that every message takes besides its bits.
+
+    Notes
+    -----
+    A pass moves the activations that the backward pass needs: that is what its traffic is taken to be
+    (``docs/devices-measured.md`` compares). Where a device side trains nothing there is no backward pass. A round
+    has a message with the model in each direction, and one with smashed data and one with their gradient for each
+    mini-batch, as far as there is anything to send.
 
     Examples
     --------
@@ -143,6 +159,9 @@ def workload(
     stored = profile.device_parameters * (2 + optimizer_slots) - frozen * (1 + optimizer_slots)
     # A device that could hold a deeper cut can hold every shallower one: the bound is made monotone.
     activations = np.maximum.accumulate(profile.device_activation_elements)
+    bytes_each = training_bits / 8.0
+    trains = (profile.device_backward_flops > 0.0) | (profile.device_backward_flops_per_batch > 0.0)
+    passes = np.stack([np.ones_like(trains), trains])
     server_flops_per_batch = profile.server_forward_flops_per_batch + profile.server_backward_flops_per_batch
     return Workload(
         model_bits=sent * float(parameter_bits),
@@ -154,6 +173,16 @@ def workload(
         device_forward_flops_per_round=local_iterations * profile.device_forward_flops_per_batch,
         device_backward_flops_per_round=local_iterations * profile.device_backward_flops_per_batch,
         server_flops_per_round=local_iterations * server_flops_per_batch,
-        static_bytes=(stored + profile.device_buffers) * (parameter_bits / 8.0),
-        sample_bytes=activations * (activation_bits / 8.0),
+        traffic_bytes=passes * profile.device_activation_elements * bytes_each,
+        message_s=message_latency_s * _messages(profile, sent, local_iterations),
+        static_bytes=(stored + profile.device_buffers) * bytes_each,
+        sample_bytes=activations * bytes_each,
     )
+
+
+def _messages(profile: DNNProfile, sent: Array, local_iterations: int) -> Array:
+    """Return how many messages each phase of a round sends, (7, C)."""
+    model, none = (sent > 0.0).astype(np.float64), np.zeros(profile.num_cuts)
+    smashed = local_iterations * (profile.smashed_elements > 0.0)
+    gradient = local_iterations * (profile.smashed_gradient_elements > 0.0)
+    return np.stack([model, none, smashed, none, gradient, none, model])

@@ -21,9 +21,15 @@ class NetworkFields:
         1.0, 1.0, 1e3, "", "devices' mini-batches are log-uniform within this factor up and down"
     )
     local_iterations: int = number(4, 1, 1_000_000, "", "mini-batches a round, E")
-    activation_bits: int = number(32, 1, 64, "bits", "one element of the smashed data or its gradient")
-    parameter_bits: int = number(32, 1, 64, "bits", "one parameter")
+    activation_bits: int = number(
+        32, 1, 64, "bits", "one element of the smashed data or its gradient, as it is sent"
+    )
+    parameter_bits: int = number(32, 1, 64, "bits", "one parameter, as it is sent")
+    training_bits: int = number(32, 1, 64, "bits", "one weight, gradient or activation in a device's memory")
     label_bits: int = number(32, 0, 4096, "bits", "one label, sent with its smashed data")
+    message_latency_s: float = number(
+        0.01, 0.0, 60.0, "s", "what every message takes besides its bits: radio access, queues, transport"
+    )
     optimizer_slots: int | None = number(
         None, 0, 8, "", "numbers the optimiser keeps per parameter; None: as `optimizer` does, by default 1"
     )

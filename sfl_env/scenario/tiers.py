@@ -19,8 +19,13 @@ class TierFields:
     """What is known, what runs out and what waits for what."""
 
     csi_delay_rounds: int = number(0, 0, 1000, "rounds", "how old the observed channel is")
-    battery_j: float | None = number(
-        None, 1e-9, 1e12, "J", "battery at the start; an empty device leaves; None: mains-powered"
+    battery_share: float | None = number(
+        None,
+        1e-12,
+        1.0,
+        "",
+        "share of each device's battery that this training may use; a device that has used it leaves; None: "
+        "batteries do not matter",
     )
     barriers: Barriers = plain(
         "none",

@@ -41,8 +41,10 @@ def average_round_s(workload: Workload, resources: Resources, sample: Conditions
     average = sample._replace(
         uplink_snr_hz=everywhere(sample.uplink_snr_hz),
         downlink_full_rate_bps=everywhere(sample.downlink_full_rate_bps),
-        compute_flops_per_s=everywhere(sample.compute_flops_per_s),
-        backward_slowdown=everywhere(sample.backward_slowdown),
+        forward_flops_per_s=everywhere(sample.forward_flops_per_s),
+        forward_bytes_per_s=everywhere(sample.forward_bytes_per_s),
+        backward_flops_per_s=everywhere(sample.backward_flops_per_s),
+        backward_bytes_per_s=everywhere(sample.backward_bytes_per_s),
         samples=everywhere(sample.samples),
         deepest_cut=sample.deepest_cut.max(axis=0, keepdims=True),
         takes_part=None,

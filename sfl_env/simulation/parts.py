@@ -104,6 +104,8 @@ def workload(scenario: Scenario, network: DNNProfile) -> Workload:
         optimizer_slots=scenario.slots_per_parameter,
         local_iterations=scenario.local_iterations,
         frozen_weights_travel=scenario.frozen_weights_travel,
+        training_bits=scenario.training_bits,
+        message_latency_s=scenario.message_latency_s,
     )
 
 

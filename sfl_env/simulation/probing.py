@@ -29,13 +29,24 @@ _RICIAN_K = (
 )
 FREE = ("fraction", Range(1e-9, 1.0), "the share of its speed that each device has free")
 
+_SPEED, _POWER = Range(1.0, 1e30), Range(1e-12, 1e12)
+
+_MAY_BE_INFINITE = frozenset({"forward_bytes_per_s", "backward_bytes_per_s", "memory_bytes", "battery_j"})
+"""A memory that costs no time, one that holds any network, and a plug in the wall."""
+
 _DEVICE_RANGES = {
     "type_index": Range(0, 1_000_000_000, whole=True),
-    "compute_flops_per_s": Range(1.0, 1e30),
-    "backward_slowdown": Range(1e-9, 1e9),
-    "transmit_power_w": Range(1e-12, 1e12),
-    "energy_j_per_flop": Range(0.0, 1e9),
+    "forward_flops_per_s": _SPEED,
+    "forward_bytes_per_s": _SPEED,
+    "backward_flops_per_s": _SPEED,
+    "backward_bytes_per_s": _SPEED,
+    "transmit_power_w": _POWER,
+    "idle_w": _POWER,
+    "computing_w": _POWER,
+    "transmitting_w": _POWER,
+    "receiving_w": _POWER,
     "memory_bytes": _ABOVE_ZERO,
+    "battery_j": Range(1e-12, 1e30),
 }
 """Of each field of a :class:`~sfl_env.devices.DeviceBatch`: wider than devices are, and no round overflows."""
 
@@ -107,11 +118,18 @@ def check_devices(where: str, devices: Any, shape: tuple[int, int]) -> None:
     require_instance(where, devices, DeviceBatch, "an sfl_env.devices.DeviceBatch")
     for name, allowed in _DEVICE_RANGES.items():
         values = getattr(devices, name)
-        if name == "memory_bytes" and isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        if name in _MAY_BE_INFINITE and isinstance(values, np.ndarray) and values.dtype.kind == "f":
             if values.dtype == np.float16:
                 raise ScenarioError(f"{where}.{name} is in half precision, where more than 65504 is infinite.")
-            values = np.where(np.isposinf(values), 1.0, values)  # as much as any network needs
+            values = np.where(np.isposinf(values), 1.0, values)
         require_array(f"{where}.{name}", values, shape, allowed, "(environments, devices)")
+    radiated, drawn = devices.transmit_power_w, devices.transmitting_w
+    if (drawn <= radiated).any():
+        env, device = (int(i) for i in np.argwhere(drawn <= radiated)[0])
+        raise ScenarioError(
+            f"{where}.transmitting_w[{env}, {device}] is {drawn[env, device]}; what a sending device draws has to "
+            f"be above what it radiates, transmit_power_w, {radiated[env, device]}."
+        )
 
 
 def in_doubles(devices: DeviceBatch) -> DeviceBatch:

@@ -15,7 +15,7 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
-from sfl_env.rounds.energy import energy_j
+from sfl_env.rounds.energy import Power, energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, phase_latency_s
 from sfl_env.rounds.outage import LEAST_RATE_BPS
@@ -42,7 +42,7 @@ class Setup(NamedTuple):
     samples: Array  # (N, K) samples a round, E n_k
     deepest_cut: NDArray[np.intp]  # (N, K)
     snr_per_gain_hz: Array  # (N, K) transmit power over the noise density
-    j_per_sample_flop: Array  # (N, K) for a FLOP on each of the round's samples
+    charge_per_j: Array  # (N, K) of the battery that training may use; 0 where it never ends
 
 
 class State(NamedTuple):
@@ -126,8 +126,7 @@ class Simulator:
         self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
         self._downlink = parts.downlink(scenario, downlink_curve)
         self._outage = parts.outage(scenario, self.resources.uplink_curve)
-        self.has_batteries = scenario.battery_j is not None
-        self._charge_per_j = constant(1.0 / scenario.battery_j if scenario.battery_j else 0.0)
+        self.has_batteries = scenario.battery_share is not None
 
     @cached_property
     def nominal_round_s(self) -> float:
@@ -169,7 +168,7 @@ class Simulator:
                 samples=samples,
                 deepest_cut=deepest_cut,
                 snr_per_gain_hz=devices.transmit_power_w / self.uplink_noise_w_per_hz,
-                j_per_sample_flop=samples * devices.energy_j_per_flop,
+                charge_per_j=self._charge_per_j(devices),
             ),
             channel=channel,
             past_gain=past_gain,
@@ -178,6 +177,10 @@ class Simulator:
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
         )
+
+    def _charge_per_j(self, devices: DeviceBatch) -> Array:
+        share = self.scenario.battery_share
+        return np.zeros_like(devices.battery_j) if share is None else 1.0 / (share * devices.battery_j)
 
     def _channel_with_past(
         self, rng: np.random.Generator, shape: tuple[int, int], rounds_before: int
@@ -204,6 +207,7 @@ class Simulator:
 
     def _conditions(self, state: State, gain: Array, rician_k: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
+        fraction = state.availability.fraction
         fading = SmallScaleFading(rician_k)
         snr_hz = snr_per_gain_hz * gain
         downlink_bps = self._downlink.full_rate_bps(gain, fading.levels)
@@ -217,8 +221,10 @@ class Simulator:
         return Conditions(
             snr_hz,
             downlink_bps,
-            devices.compute_flops_per_s * state.availability.fraction,
-            devices.backward_slowdown,
+            devices.forward_flops_per_s * fraction,
+            devices.forward_bytes_per_s * fraction,
+            devices.backward_flops_per_s * fraction,
+            devices.backward_bytes_per_s * fraction,
             samples,
             deepest_cut,
             takes_part,
@@ -240,21 +246,8 @@ class Simulator:
     def outcome(self, state: State, true: Conditions, decision: Decision) -> Outcome:
         """Carry out one round under the true conditions."""
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
-        devices, j_per_sample_flop = state.setup.devices, state.setup.j_per_sample_flop
-        energy = energy_j(
-            self.workload,
-            devices.transmit_power_w,
-            devices.energy_j_per_flop,
-            j_per_sample_flop,
-            decision.cut,
-            phases,
-        )
-        charge = state.charge
         if true.takes_part is not None:
             phases *= true.takes_part
-            energy *= true.takes_part
-            charge = charge - energy * self._charge_per_j
-            np.maximum(charge, _ZERO, out=charge)
         device_latency = _ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self._stages:
             latency = staged_latency_s(phases, self._stages)
@@ -265,9 +258,26 @@ class Simulator:
         takes_part = true.takes_part
         if takes_part is not None:
             latency = np.where(takes_part.any(axis=-1), latency, self.resources.outage_wait_s)
+        end = latency[:, None]
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
+            end = np.maximum(latency[:, None], device_latency)  # a late device carries on to its own end
+        energy, charge = self._drained(state, phases, end)
         return Outcome(phases, device_latency, latency, energy, charge, takes_part)
+
+    def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
+        """Return the energy of a round, and the charge that it leaves.
+
+        A device that cannot be reached waits for the round's end; an empty one is off.
+        """
+        devices, charge = state.setup.devices, state.charge
+        power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+        energy = energy_j(power, phases, end)
+        if self.has_batteries:
+            energy *= charge > _ZERO
+            charge = charge - energy * state.setup.charge_per_j
+            np.maximum(charge, _ZERO, out=charge)
+        return energy, charge
 
     def _by_deadline(
         self, deadline_s: float, true: Conditions, device_latency: Array, latency: Array

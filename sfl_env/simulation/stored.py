@@ -33,16 +33,16 @@ class Bounds(NamedTuple):
 LARGEST = float(np.finfo(np.float64).max)
 SMALLEST = math.nextafter(0.0, 1.0)
 FINITE, NOT_NEGATIVE, POSITIVE = Bounds(-LARGEST, LARGEST), Bounds(0.0, LARGEST), Bounds(SMALLEST, LARGEST)
-FRACTION = Bounds(0.0, 1.0)
+FRACTION, ABOVE_ZERO = Bounds(0.0, 1.0), Bounds(SMALLEST, math.inf)
 
 _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
     State: {"past_gain": POSITIVE, "past_scattered": FRACTION, "charge": FRACTION},
-    Setup: {"samples": POSITIVE, "snr_per_gain_hz": NOT_NEGATIVE, "j_per_sample_flop": NOT_NEGATIVE},
+    Setup: {"samples": POSITIVE, "snr_per_gain_hz": NOT_NEGATIVE, "charge_per_j": NOT_NEGATIVE},
     DeviceBatch: {
-        "compute_flops_per_s": POSITIVE,
-        "backward_slowdown": NOT_NEGATIVE,
+        **dict.fromkeys(("forward_flops_per_s", "backward_flops_per_s"), POSITIVE),
+        **dict.fromkeys(("forward_bytes_per_s", "backward_bytes_per_s", "battery_j"), ABOVE_ZERO),
+        **dict.fromkeys(("idle_w", "computing_w", "transmitting_w", "receiving_w"), POSITIVE),
         "transmit_power_w": NOT_NEGATIVE,
-        "energy_j_per_flop": NOT_NEGATIVE,
         "memory_bytes": Bounds(0.0, math.inf),
     },
     AvailabilityState: {"fraction": Bounds(SMALLEST, 1.0)},

@@ -58,7 +58,7 @@ class ContinuousAction:
     >>> from sfl_env.rounds.conditions import Conditions
     >>> encoder = ContinuousAction(num_cuts=4)
     >>> wanted = Decision(cut=np.array([[0, 3]]), bandwidth_share=np.array([[0.25, 0.75]]))
-    >>> seen = Conditions(None, None, None, None, np.ones((1, 2)), np.array([[3, 3]]), None, None)
+    >>> seen = Conditions(*[None] * 6, np.ones((1, 2)), np.array([[3, 3]]), None, None)
     >>> got = encoder.decode(encoder.encode(wanted), seen)
     >>> got.cut, got.bandwidth_share.round(6)
     (array([[0, 3]]), array([[0.25, 0.75]]))

@@ -90,13 +90,13 @@ class LogScale:
 
 _UPLINK_SNR_HZ = LogScale(1.0, 1e15)
 _DOWNLINK_FULL_RATE_BPS = LogScale(LEAST_RATE_BPS, 1e13)
-_COMPUTE_FLOPS_PER_S = LogScale(1e6, 1e15)
-_BACKWARD_SLOWDOWN = LogScale(0.1, 100.0)
+_FORWARD_FLOPS_PER_S = LogScale(1e6, 1e15)
+_BACKWARD_OVER_FORWARD = LogScale(1e-3, 1e3)
+_BYTES_PER_FLOP = LogScale(1e-6, 1e6)
 SAMPLES = LogScale(1.0, 1e9)
-_ENERGY_J_PER_FLOP = LogScale(1e-14, 1e-6)
+_DRAIN_PER_S = LogScale(1e-9, 1e3)
 _LOSS = LogScale(1e-4, 1e4)
 _ELAPSED_S = LogScale(1e-3, 1e9)
-_TRANSMIT_POWER_W = LogScale(1e-5, 1e2)
 
 
 class LogScales:
@@ -136,9 +136,9 @@ class LogScales:
 
 
 _LEARNING_SCALES = LogScales(_LOSS, _ELAPSED_S)
-_ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _COMPUTE_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
-_EPISODE_SCALES = LogScales(_BACKWARD_SLOWDOWN, SAMPLES)
-_ENERGY_SCALES = LogScales(_ENERGY_J_PER_FLOP, _TRANSMIT_POWER_W)
+_ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _FORWARD_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
+_EPISODE_SCALES = LogScales(_BACKWARD_OVER_FORWARD, _BYTES_PER_FLOP, _BYTES_PER_FLOP, SAMPLES)
+_DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 4)
 
 
 @dataclass(frozen=True)
@@ -147,34 +147,39 @@ class DeviceRows:
 
     Parameters
     ----------
-    num_cuts : int
-        C.
-    with_battery : bool
-        Whether the energy columns are there.
-    with_learning : bool
-        Whether the columns on the training are there; they are the last three.
+        num_cuts : int
+            C.
+        with_battery : bool
+            Whether the energy columns are there.
+        with_learning : bool
+            Whether the columns on the training are there; they are the last three.
 
     Notes
     -----
-    Columns of a device's row, each in [-1, 1]:
+        Columns of a device's row, each in [-1, 1]:
 
-    ===  ======================  =====================================================
-    0    uplink_snr_hz           logarithmic, 1 to 1e15 Hz: received power over noise density
-    1    compute_flops_per_s     logarithmic, 1e6 to 1e15: the speed it has free now
-    2    downlink_full_rate_bps  logarithmic, 1e2 to 1e13: downlink rate with the whole band; -1 in an outage
-    3    fading_spread           linear, 1 / sqrt(1 + K) of the Rician factor K: 0 (steady) to 1 (Rayleigh)
-    4    round                   linear, -1 at the episode's start, 1 at its end (same in every row)
-    5    backward_slowdown       logarithmic, 0.1 to 100
-    6    samples                 logarithmic, 1 to 1e9: samples a round
-    7    deepest_cut             linear, index 0 to C - 1: deepest cut that fits the memory
-    8    takes_part              1 if the device takes part, else -1 (with batteries only)
-    9    battery_fraction        linear, empty to full (with batteries only)
-    10   energy_j_per_flop       logarithmic, 1e-14 to 1e-6 (with batteries only)
-    11   transmit_power_w        logarithmic, 1e-5 to 100 (with batteries only)
-    -3   accuracy                linear, 0 to 1, of the global model (accuracy mode only; same in every row)
-    -2   loss                    logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
-    -1   elapsed_s               logarithmic, 1e-3 to 1e9: since the start (accuracy mode only; same in every row)
-    ===  ======================  =====================================================
+    ===  ========================  ======================================================================
+    0    uplink_snr_hz             logarithmic, 1 to 1e15 Hz: received power over noise density
+    1    forward_flops_per_s       logarithmic, 1e6 to 1e15: the forward pass's speed that it has free now
+    2    downlink_full_rate_bps    logarithmic, 1e2 to 1e13: downlink rate with the whole band; -1: an outage
+    3    fading_spread             linear, 1 / sqrt(1 + K) of the Rician factor K: 0 (steady) to 1 (Rayleigh)
+    4    round                     linear, -1 at the episode's start, 1 at its end (same in every row)
+    5    backward_over_forward     logarithmic, 1e-3 to 1e3: the backward pass's FLOP/s over the forward pass's
+    6    forward_bytes_per_flop    logarithmic, 1e-6 to 1e6: memory traffic over FLOP/s; at the end, infinite
+    7    backward_bytes_per_flop   the same of the backward pass
+    8    samples                   logarithmic, 1 to 1e9: samples a round
+    9    deepest_cut               linear, index 0 to C - 1: deepest cut that fits the memory
+    10   takes_part                1 if the device takes part, else -1 (with batteries only)
+    11   battery_fraction          linear, empty to full, of what training may use (with batteries only)
+    12   idle_drain_per_s          logarithmic, 1e-9 to 1e3: of that battery in a second of waiting; at the low
+                                   end, a device that never runs empty (with batteries only)
+    13   computing_drain_per_s     the same of computing
+    14   transmitting_drain_per_s  the same of sending
+    15   receiving_drain_per_s     the same of receiving
+    -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
+    -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
+    -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
+    ===  ========================  ======================================================================
     """
 
     num_cuts: int
@@ -184,22 +189,28 @@ class DeviceRows:
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 8 + 4 * self.with_battery + 3 * self.with_learning
+        return 10 + 6 * self.with_battery + 3 * self.with_learning
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
         return spaces.Box(-1.0, 1.0, (num_devices, self.num_features), np.float32)
 
     def per_episode(self, view: View) -> Rows:
-        """Fill in what stays the same: slowdown, samples, deepest cut and energy figures."""
+        """Fill in what stays the same: what speeds are to each other, samples, deepest cut and drains."""
         now = view.conditions
         rows = np.zeros((*now.samples.shape, self.num_features), dtype=np.float32)
-        _EPISODE_SCALES.encode(now.backward_slowdown, now.samples, out=rows[..., 5:7])
-        rows[..., 7] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
+        _EPISODE_SCALES.encode(
+            now.backward_flops_per_s / now.forward_flops_per_s,
+            now.forward_bytes_per_s / now.forward_flops_per_s,
+            now.backward_bytes_per_s / now.backward_flops_per_s,
+            now.samples,
+            out=rows[..., 5:9],
+        )
+        rows[..., 9] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            _ENERGY_SCALES.encode(
-                view.devices.energy_j_per_flop, view.devices.transmit_power_w, out=rows[..., 10:12]
-            )
+            devices, per_j = view.devices, view.charge_per_j
+            powers = (devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+            _DRAIN_SCALES.encode(*(power * per_j for power in powers), out=rows[..., 12:16])
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
@@ -207,13 +218,13 @@ class DeviceRows:
         now = view.conditions
         rows = episode_rows.copy()
         _ROUND_SCALES.encode(
-            now.uplink_snr_hz, now.compute_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
+            now.uplink_snr_hz, now.forward_flops_per_s, now.downlink_full_rate_bps, out=rows[..., :3]
         )
         rows[..., 3] = now.fading.spread * 2.0 - 1.0
         rows.T[4] = view.progress
         if self.with_battery:
-            rows[..., 8] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
-            rows[..., 9] = view.charge * 2.0 - 1.0
+            rows[..., 10] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
+            rows[..., 11] = view.charge * 2.0 - 1.0
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
@@ -236,13 +247,17 @@ class DeviceRows:
             )
         rows = floats(rows, "observation", "a row of scaled features for every device")
         _check_scaled(rows)
-        deepest = np.rint((rows[..., 7].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
+        forward = _FORWARD_FLOPS_PER_S.decode(rows[..., 1])
+        backward = forward * _BACKWARD_OVER_FORWARD.decode(rows[..., 5])
+        deepest = np.rint((rows[..., 9].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
         return Conditions(
             uplink_snr_hz=_UPLINK_SNR_HZ.decode(rows[..., 0]),
             downlink_full_rate_bps=_DOWNLINK_FULL_RATE_BPS.decode(rows[..., 2]),
-            compute_flops_per_s=_COMPUTE_FLOPS_PER_S.decode(rows[..., 1]),
-            backward_slowdown=_BACKWARD_SLOWDOWN.decode(rows[..., 5]),
-            samples=SAMPLES.decode(rows[..., 6]),
+            forward_flops_per_s=forward,
+            forward_bytes_per_s=forward * _bytes_per_flop(rows[..., 6]),
+            backward_flops_per_s=backward,
+            backward_bytes_per_s=backward * _bytes_per_flop(rows[..., 7]),
+            samples=SAMPLES.decode(rows[..., 8]),
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
             takes_part=self._takes_part(rows),
             fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
@@ -252,8 +267,13 @@ class DeviceRows:
         """(N, K): who can be reached and has charge left; None if all."""
         takes_part = rows[..., 2] > -1.0
         if self.with_battery:
-            return takes_part & (rows[..., 8] > 0.0)
+            return takes_part & (rows[..., 10] > 0.0)
         return None if takes_part.all() else takes_part
+
+
+def _bytes_per_flop(scaled: NDArray[np.floating]) -> Array:
+    """Undo the scaling, at whose end no traffic takes any time."""
+    return np.where(scaled >= 1.0, np.inf, _BYTES_PER_FLOP.decode(scaled))
 
 
 def _check_scaled(rows: NDArray[np.floating]) -> None:

@@ -19,8 +19,8 @@ from sfl_env.spaces.view import View
 
 _POSITIVE_CONDITIONS = (
     "uplink_snr_hz",
-    "compute_flops_per_s",
-    "backward_slowdown",
+    "forward_flops_per_s",
+    "backward_flops_per_s",
     "samples",
 )
 """Fields of conditions that lengths of rounds are divided by, or multiplied with."""

@@ -16,7 +16,8 @@ class View(NamedTuple):
 
     conditions: Conditions
     devices: DeviceBatch
-    charge: Array  # (N, K) of the battery left, 0 to 1; 1 on mains power
+    charge: Array  # (N, K) of the battery that training may use, 0 to 1; 1 on mains power
+    charge_per_j: Array  # (N, K) how much of it a joule is; 0 on mains power
     progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
     learning: Progress | None = None  # in accuracy mode
 

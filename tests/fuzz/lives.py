@@ -18,14 +18,14 @@ from tests.fuzz.numbers import require_finite, require_finite_infos
 MODES = ("continuous", "cut", "discrete")
 SYSTEMS: tuple[dict[str, Any], ...] = (
     {},
-    {"battery_j": 500.0},
+    {"battery_share": 0.005},
     {"csi_delay_rounds": 2},
     {"barriers": "adaptsfl"},
     {"schedule": "sequence"},
     {"deadline_s": 5.0},
     {"info_optimum": True},
     {"num_devices": 1, "max_rounds": 1},
-    {"mobility": "random-waypoint", "availability_levels": (0.1, 1.0), "battery_j": 1e-9},
+    {"mobility": "random-waypoint", "availability_levels": (0.1, 1.0), "battery_share": 1e-12},
     {"mode": "accuracy", "model": "digits-cnn", "batch_size": 8, "local_iterations": 1},
 )
 OPERATIONS = (

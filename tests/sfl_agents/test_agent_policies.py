@@ -166,7 +166,7 @@ def test_an_agent_acts_for_any_number_of_devices(trained: Any) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "options"),
-    [({"model": "lenet5"}, {}), ({"battery_j": 100.0}, {}), ({}, {"action_mode": "cut"})],
+    [({"model": "lenet5"}, {}), ({"battery_share": 0.001}, {}), ({}, {"action_mode": "cut"})],
 )
 def test_an_agent_for_other_cuts_features_or_actions_is_refused(trained: Any, fields: Any, options: Any) -> None:
     with pytest.raises(PolicyError, match="was trained for"):

@@ -29,6 +29,7 @@ from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
+from tests.sfl_env.boards import ON_BATTERY
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
 FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
@@ -167,7 +168,7 @@ def test_evaluation_counts_an_episode_that_terminates_once() -> None:
         ) -> tuple[Any, Any]:
             return np.zeros((len(observation), 3, 2), dtype=np.float32), state
 
-    fields = SMALL | {"battery_j": 1e-6}
+    fields = SMALL | {"battery_share": 1e-12, **ON_BATTERY}
     batch = make_batch("SFL-v0", 2, fields)
     batch.reset(seed=0)
     result = evaluate(Middle(), batch, seed=0)

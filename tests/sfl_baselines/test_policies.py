@@ -18,6 +18,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.boards import ON_BATTERY
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("barriers")]
@@ -58,7 +59,8 @@ def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
             actions, _ = batch.predict(observations)
             assert envs.action_space.contains(actions), name
             observations, _, _, _, infos = envs.step(actions)
-            assert np.isfinite(infos["latency_s"]).all(), name
+            running = infos["_latency_s"]  # rounds of random shares may empty all batteries
+            assert np.isfinite(infos["latency_s"][running]).all(), name
             assert name == "random" or not infos["cut_limited"].any(), name
 
 
@@ -72,7 +74,8 @@ def test_a_solver_loses_nothing_by_acting_through_the_public_spaces(env_id: str)
 @pytest.mark.parametrize("env_id", LATENCY_IDS)
 def test_nothing_beats_the_optimum(env_id: str, name: str) -> None:
     for optimum_s, infos in rounds(env_id, name, count=3):
-        assert (infos["latency_s"] >= optimum_s * (1 - 1e-9)).all()
+        running = infos["_latency_s"]
+        assert (infos["latency_s"][running] >= optimum_s[running] * (1 - 1e-9)).all()
 
 
 def test_alternating_is_exact_where_all_devices_are_equalised() -> None:
@@ -105,7 +108,9 @@ def test_sb3s_evaluate_policy_runs_baselines(name: str) -> None:
 @pytest.mark.parametrize("name", DECIDING)
 def test_devices_with_empty_batteries_get_no_band_until_all_are_empty(name: str) -> None:
     # Whole networks on the devices would empty all small batteries in one round.
-    envs = gym.make_vec("SFL-Battery-v0", num_envs=4, battery_j=400.0 if name == "federated" else 10.0)
+    envs = gym.make_vec(
+        "SFL-Battery-v0", num_envs=4, battery_share=0.05 if name == "federated" else 0.01, **ON_BATTERY
+    )
     episodes = cast(Any, envs.unwrapped).episodes
     decide = sfl_baselines.make(name, envs)
     observation, _ = envs.reset(seed=0)

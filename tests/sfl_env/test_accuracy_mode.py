@@ -211,13 +211,14 @@ def test_the_bits_that_cross_are_the_bits_that_are_charged(
         # To the bit: what the latency model takes for the two directions.
         np.testing.assert_array_equal(problem.uplink_bits[0, devices, cuts], uplink_bits)
         np.testing.assert_array_equal(problem.downlink_bits[0, devices, cuts], downlink_bits)
-        # And the phases' seconds times the rates.
-        share, phase_s = info["bandwidth_share"], info["phase_latency_s"]
+        # And the phases' seconds times the rates, less what the messages take besides their bits.
+        message_s = env.episodes.simulator.workload.message_s[:, cuts].T
+        share, phase_s = info["bandwidth_share"], info["phase_latency_s"] - message_s
         band_hz, levels = env.scenario.bandwidth_hz, problem.fading_levels
         up_bps = uplink_rate_bps(share[None], band_hz, problem.uplink_snr_hz, problem.uplink_curve, levels)[0]
-        np.testing.assert_allclose((phase_s[:, 2] + phase_s[:, 6]) * up_bps, uplink_bits, rtol=1e-12)
+        np.testing.assert_allclose((phase_s[:, 2] + phase_s[:, 6]) * up_bps, uplink_bits, rtol=1e-9)
         down_bps = share * problem.downlink_full_rate_bps[0]
-        np.testing.assert_allclose((phase_s[:, 0] + phase_s[:, 4]) * down_bps, downlink_bits, rtol=1e-12)
+        np.testing.assert_allclose((phase_s[:, 0] + phase_s[:, 4]) * down_bps, downlink_bits, rtol=1e-9)
 
 
 def test_both_executors_give_the_same_episode() -> None:
@@ -317,7 +318,7 @@ def test_a_run_killed_within_a_round_ends_with_the_weights_of_one_never_stopped(
 def test_make_vec_trains_in_single_environments_in_turn() -> None:
     envs = gym.make_vec("SFL-Accuracy-v0", num_envs=2, **SMALL)
     observations, infos = envs.reset(seed=0)
-    assert observations.shape == (2, K, 10)
+    assert observations.shape == (2, K, 12)
     assert infos["accuracy"].shape == (2,)
     first = make()
     _, info = first.reset(seed=0)

@@ -11,6 +11,7 @@ from sfl_env import Decision, SFLEnv
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.presets import PRESETS
 from sfl_env.rounds.latency import PHASES
+from tests.sfl_env.boards import ON_BATTERY
 from tests.sfl_env.shared import assert_same
 
 IDS = tuple(PRESETS)
@@ -62,7 +63,7 @@ def test_the_return_is_minus_the_total_time_over_the_reference() -> None:
 
 
 def test_the_reward_is_the_sum_of_its_named_terms() -> None:
-    env = make("SFL-Battery-v0", energy_weight=0.5, dropout_weight=2.0, battery_j=800.0)
+    env = make("SFL-Battery-v0", energy_weight=0.5, dropout_weight=2.0, battery_share=0.01)
     for _, reward, *_, info in rollout(env, 1, 10)[1:]:
         terms = info["reward_terms"]
         assert set(terms) == {"latency", "energy", "dropout"}
@@ -189,9 +190,9 @@ def test_without_delay_the_observed_problem_is_the_true_one() -> None:
 
 
 def test_energy_drains_batteries_and_empty_devices_leave() -> None:
-    env = make("SFL-Battery-v0", battery_j=1000.0, num_devices=6)
+    env = make("SFL-Battery-v0", battery_share=0.03, num_devices=6, **ON_BATTERY)
     env.reset(seed=2)
-    left = np.full(6, 1000.0)
+    full = left = 0.03 * env.episodes.now.state.setup.devices.battery_j[0]
     ever_out = False
     for _ in range(200):
         active = left > 0.0
@@ -206,8 +207,8 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
         assert info["bandwidth_share"].sum() == pytest.approx(1.0)
         left = np.maximum(left - info["energy_j"], 0.0)
         # Columns of the observation: takes part, and what is left.
-        np.testing.assert_allclose((observation[:, 8] + 1.0) / 2.0, left / 1000.0, atol=1e-6)
-        np.testing.assert_array_equal(observation[:, 7] > 0.0, left > 0.0)
+        np.testing.assert_allclose((observation[:, 10] + 1.0) / 2.0, left / full, atol=1e-6)
+        np.testing.assert_array_equal(observation[:, 9] > 0.0, left > 0.0)
         assert terminated == (left == 0.0).all()
         if terminated or truncated:
             break
@@ -217,7 +218,7 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
 
 
 def test_a_round_without_devices_costs_nothing() -> None:
-    env = make("SFL-Battery-v0", battery_j=1e-6, num_devices=3)
+    env = make("SFL-Battery-v0", battery_share=1e-12, num_devices=3, **ON_BATTERY)
     env.reset(seed=2)
     *_, terminated, _, _ = env.step(np.zeros((3, 2), np.float32))
     assert terminated

@@ -66,7 +66,7 @@ def test_a_batch_that_was_asked_too_early_starts_as_if_it_had_not_been() -> None
 
 
 def test_a_round_leaves_where_the_episodes_stood_as_it_was() -> None:
-    env = single(battery_j=500.0, csi_delay_rounds=2, mobility="gauss-markov")
+    env = single(battery_share=0.005, csi_delay_rounds=2, mobility="gauss-markov")
     env.reset(seed=0)
     before = env.episodes.now
     kept = pickle.dumps(before)
@@ -166,7 +166,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("SFL-v0", {"info_optimum": True}),
     ("SFL-v0", {"deadline_s": 20.0, "energy_weight": 1.0}),
     ("SFL-Battery-v0", {"energy_weight": 1.0, "info_optimum": True}),
-    ("SFL-Accuracy-v0", {"deadline_s": 20.0, "battery_j": 50.0}),
+    ("SFL-Accuracy-v0", {"deadline_s": 20.0, "battery_share": 0.001}),
 ]
 
 

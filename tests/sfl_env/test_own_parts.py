@@ -1,6 +1,6 @@
 """Parts that a user brings: taken as they are, and checked where they could break the physics."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +11,7 @@ import sfl_env
 from sfl_env.devices.population import DeviceBatch
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
+from tests.sfl_env.boards import boards
 
 
 class FixedShares:
@@ -50,10 +51,7 @@ class Twins:
     """Devices that are all alike."""
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
-        def full(value: float) -> Any:
-            return np.full((n, num_devices), value)
-
-        return DeviceBatch(full(0).astype(np.intp), full(2e10), full(2.0), full(0.1), full(1e-9), full(4e9))
+        return boards(n, num_devices, forward_flops_per_s=2e10, backward_flops_per_s=1e10)
 
 
 class SteadyState(NamedTuple):

@@ -403,7 +403,7 @@ def test_arrays_that_compute_in_their_own_way_are_refused(part: str, kind: Any) 
     class OfAKind(LatePopulation):
         def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
             good = Population(("laptop",), (1.0,), 1.0).sample(rng, n, num_devices)
-            return good._replace(compute_flops_per_s=good.compute_flops_per_s.view(kind))
+            return good._replace(forward_flops_per_s=good.forward_flops_per_s.view(kind))
 
     class OfAnotherKind(Late):
         def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Links:

@@ -15,6 +15,7 @@ from sfl_env.episodes import Episodes
 from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import replace_rows
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.boards import ON_BATTERY
 
 IDS = BATCHED_IDS
 
@@ -296,7 +297,7 @@ def test_a_wrong_reset_mask_is_refused(mask: Any) -> None:
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("mode", list(AutoresetMode)[:2])
 def test_every_id_runs_on_through_its_episodes_ends(env_id: str, mode: AutoresetMode) -> None:
-    fields = {"battery_j": 300.0} if env_id == "SFL-Battery-v0" else {}
+    fields = {"battery_share": 0.003} if env_id == "SFL-Battery-v0" else {}
     envs = make(env_id, num_envs=3, autoreset_mode=mode, max_rounds=6, **fields)
     observation, _ = envs.reset(seed=1)
     for _ in range(20):
@@ -308,7 +309,7 @@ def test_every_id_runs_on_through_its_episodes_ends(env_id: str, mode: Autoreset
 
 
 def test_an_optimum_is_known_in_the_step_that_starts_an_episode_whose_devices_had_all_left() -> None:
-    envs = make("SFL-Battery-v0", num_envs=2, battery_j=1e-6, info_optimum=True)
+    envs = make("SFL-Battery-v0", num_envs=2, battery_share=1e-12, info_optimum=True, **ON_BATTERY)
     envs.reset(seed=1)
     *_, terminated, _, _ = envs.step(envs.action_space.sample())
     assert terminated.all()

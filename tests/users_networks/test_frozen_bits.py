@@ -82,7 +82,7 @@ def test_frozen_weights_are_sent_or_not_in_the_charge_and_on_the_air(travels: bo
 @pytest.mark.parametrize("slots", [0, 1, 2])
 def test_frozen_weights_take_memory_once_and_the_others_with_gradient_and_optimiser(slots: int) -> None:
     for travels in (False, True):  # whatever is sent
-        numbers = work_of(travels, slots).static_bytes / 2.0
+        numbers = work_of(travels, slots).static_bytes / 4.0
         assert numbers[-1] == FROZEN + TABLE + (2 + slots) * (HEAD + LAST)
 
 

@@ -31,8 +31,8 @@ def parse_fields(assignments: Sequence[str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> parse_fields(["num_devices=30", "bandwidth_hz=50e6", "model=resnet18", "battery_j=None"])
-    {'num_devices': 30, 'bandwidth_hz': 50000000.0, 'model': 'resnet18', 'battery_j': None}
+    >>> parse_fields(["num_devices=30", "bandwidth_hz=50e6", "model=resnet18", "battery_share=None"])
+    {'num_devices': 30, 'bandwidth_hz': 50000000.0, 'model': 'resnet18', 'battery_share': None}
     >>> parse_fields(['device_types=["laptop"]', "frozen_weights_travel=true"])
     {'device_types': ['laptop'], 'frozen_weights_travel': True}
     >>> parse_fields(["num_device=30"])

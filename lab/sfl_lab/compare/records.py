@@ -36,7 +36,7 @@ class Record(StoredArrays, ABC):
 
 def checksum(now: Conditions) -> int:
     """Return a number that tells channels and devices from others."""
-    return zlib.crc32(np.stack([now.uplink_snr_hz, now.compute_flops_per_s, now.samples]).tobytes())
+    return zlib.crc32(np.stack([now.uplink_snr_hz, now.forward_flops_per_s, now.samples]).tobytes())
 
 
 def check_paired(records: Mapping[str, Record]) -> None:

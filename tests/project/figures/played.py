@@ -60,7 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "macro, block fading, gauss-markov": {"path_loss": "macro", "fading": "block", "mobility": "gauss-markov"},
     "uma, no fading, random-waypoint": {"path_loss": "uma", "fading": "none", "mobility": "random-waypoint"},
     "old channel": {"csi_delay_rounds": 3, "fading": "block", "fading_correlation": 0.5},
-    "energy counts": {"energy_weight": 0.5, "battery_j": 500.0, "dropout_weight": 1.0},
+    "energy counts": {"energy_weight": 0.5, "battery_share": 0.005, "dropout_weight": 1.0},
     "devices in sequence": {"schedule": "sequence"},
     "deadline": {"deadline_s": 20.0},
     "deadline in sequence": {"schedule": "sequence", "deadline_s": 3.0},

@@ -36,12 +36,20 @@ def test_devices_have_their_types_figures() -> None:
 
 def test_speeds_scatter_log_uniformly_around_their_types() -> None:
     batch = Population(("laptop",), spread=4.0).sample(np.random.default_rng(3), 200, 500)
-    factor = np.log(batch.compute_flops_per_s / 156e9) / math.log(4.0)
+    factor = np.log(batch.forward_flops_per_s / 236e9) / math.log(4.0)
     assert (np.abs(factor) <= 1.0).all()
     # Uniform from -1 to 1: mean 0, variance 1/3, a quarter in each half of each side.
     assert factor.mean() == pytest.approx(0.0, abs=0.01)
     assert factor.var() == pytest.approx(1.0 / 3.0, abs=0.006)
     assert (factor > 0.5).mean() == pytest.approx(0.25, abs=0.007)
+
+
+def test_a_devices_four_speeds_scatter_together() -> None:
+    kind = catalogue.get("laptop")
+    batch = Population(("laptop",), spread=4.0).sample(np.random.default_rng(3), 20, 50)
+    factor = batch.forward_flops_per_s / kind.forward_flops_per_s
+    for name in ("forward_bytes_per_s", "backward_flops_per_s", "backward_bytes_per_s"):
+        np.testing.assert_allclose(getattr(batch, name), factor * getattr(kind, name), rtol=1e-12)
 
 
 @settings(max_examples=30)
@@ -57,7 +65,7 @@ def test_batches_are_positive_and_repeat_with_the_seed(spread: float, n: int, nu
     for name, values, same in zip(DeviceBatch._fields, one, other, strict=True):
         assert values.shape == (n, num_devices)
         assert (values == same).all()
-        assert name == "type_index" or ((values > 0.0) & np.isfinite(values)).all()
+        assert name == "type_index" or ((values > 0.0) & (np.isfinite(values) | (name == "battery_j"))).all()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from sfl_env.render import RoundPicture, draw_round, draw_rounds, picture_of, sc
 from sfl_env.render.drawing import PHASE_COLOURS
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE
 from sfl_env.rounds.stages import STAGES
+from tests.sfl_env.boards import boards
 
 
 def picture(num_devices: int = 4, **changes: Any) -> RoundPicture:
@@ -232,12 +233,7 @@ def test_the_picture_of_an_environment_is_its_last_round() -> None:
 def test_devices_of_ones_own_population_go_by_their_index() -> None:
     class Ladder:
         def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> Any:
-            def full(value: float) -> Any:
-                return np.full((n, num_devices), value)
-
-            return sfl_env.devices.DeviceBatch(
-                np.zeros((n, num_devices), np.intp), full(1e10), full(2.0), full(0.1), full(1e-9), full(4e9)
-            )
+            return boards(n, num_devices)
 
     env = sfl_env.SFLEnv(num_devices=2, population=Ladder())
     env.reset(seed=0)

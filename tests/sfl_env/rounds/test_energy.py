@@ -1,14 +1,29 @@
-"""A round's energy: joules for the FLOPs computed, transmit power for the time on the air, nothing else."""
+"""A round's energy: the time in each state times the power that the device draws in it."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sfl_env import SFLEnv
-from sfl_env.rounds.latency import MODEL_UPLOAD, SMASHED_UPLOAD
+from sfl_env.rounds.energy import Power, energy_j
+from sfl_env.rounds.latency import (
+    DEVICE_BACKWARD,
+    DEVICE_FORWARD,
+    GRADIENT_DOWNLOAD,
+    MODEL_DOWNLOAD,
+    MODEL_UPLOAD,
+    SMASHED_UPLOAD,
+)
 
 FLAT = np.zeros((10, 2), np.float32)
+STATES = {
+    "computing_w": [DEVICE_FORWARD, DEVICE_BACKWARD],
+    "transmitting_w": [SMASHED_UPLOAD, MODEL_UPLOAD],
+    "receiving_w": [MODEL_DOWNLOAD, GRADIENT_DOWNLOAD],
+}
 
 
 def round_energy(**fields: Any) -> tuple[SFLEnv, dict[str, Any]]:
@@ -17,36 +32,79 @@ def round_energy(**fields: Any) -> tuple[SFLEnv, dict[str, Any]]:
     return env, env.step(FLAT)[-1]
 
 
-def test_energy_is_that_of_computing_and_of_sending() -> None:
+def joules(env: SFLEnv, info: dict[str, Any], k: int, end_s: float) -> float:
+    """Add up times times powers, in a plain loop."""
+    devices = env.episodes.now.state.setup.devices
+    total, active_s = 0.0, 0.0
+    for power, phases in STATES.items():
+        seconds = sum(float(info["phase_latency_s"][k, phase]) for phase in phases)
+        total += seconds * float(getattr(devices, power)[0, k])
+        active_s += seconds
+    return total + (end_s - active_s) * float(devices.idle_w[0, k])
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"schedule": "sequence"}, {"barriers": "adaptsfl"}, {"battery_share": 0.5}]
+)
+def test_all_of_the_round_is_paid_in_one_state_or_another(fields: dict[str, Any]) -> None:
+    env, info = round_energy(**fields)
+    for k in range(10):
+        assert info["energy_j"][k] == pytest.approx(joules(env, info, k, info["latency_s"]), rel=1e-9)
+
+
+def test_a_late_device_pays_to_its_own_end_and_the_others_to_the_deadline() -> None:
+    _, free = round_energy()
+    deadline_s = float(np.median(free["device_latency_s"]))
+    env, info = round_energy(deadline_s=deadline_s)
+    assert 0 < info["takes_part"].sum() < 10
+    for k in range(10):
+        end_s = max(deadline_s, float(info["device_latency_s"][k]))
+        assert info["energy_j"][k] == pytest.approx(joules(env, info, k, end_s), rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    phases=st.lists(st.floats(0.0, 1e4), min_size=7, max_size=7),
+    waiting_s=st.floats(0.0, 1e4),
+    watts=st.floats(1e-3, 1e3),
+)
+def test_equal_powers_pay_for_the_length_of_the_round(phases: list[float], waiting_s: float, watts: float) -> None:
+    power = Power(*(np.full((1, 1), watts) for _ in range(4)))
+    end_s = np.array([[sum(phases) + waiting_s]])
+    found = energy_j(power, np.array(phases)[:, None, None], end_s)
+    assert found[0, 0] == pytest.approx(watts * end_s[0, 0], rel=1e-9, abs=1e-9)
+
+
+def test_waiting_is_not_free() -> None:
     env, info = round_energy()
-    setup = env.episodes.now.state.setup
-    devices, samples = setup.devices, setup.samples[0]
-    for k, cut in enumerate(info["cut"]):
-        sending_s = info["phase_latency_s"][k, SMASHED_UPLOAD] + info["phase_latency_s"][k, MODEL_UPLOAD]
-        flops = samples[k] * (env.profile.device_forward_flops[cut] + env.profile.device_backward_flops[cut])
-        joules = sending_s * devices.transmit_power_w[0, k] + flops * devices.energy_j_per_flop[0, k]
-        assert info["energy_j"][k] == pytest.approx(joules, rel=1e-12)
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
+    assert (info["energy_j"] >= idle_w * info["latency_s"] * (1.0 - 1e-9)).all()
 
 
-def test_a_faster_server_and_a_stronger_base_station_save_a_device_no_energy() -> None:
-    _, plain = round_energy()
-    _, strong = round_energy(server_flops_per_s=1e15, base_station_power_w=1e4)
-    np.testing.assert_allclose(plain["energy_j"], strong["energy_j"], rtol=1e-12)
-    assert strong["latency_s"] < plain["latency_s"]
+def test_a_faster_server_saves_a_device_the_waiting_alone() -> None:
+    env, plain = round_energy()
+    _, strong = round_energy(server_flops_per_s=1e15)
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
+    saved_s = plain["latency_s"] - strong["latency_s"]
+    assert saved_s > 0.0
+    np.testing.assert_allclose(plain["energy_j"] - strong["energy_j"], idle_w * saved_s, rtol=1e-7)
 
 
-def test_free_speed_changes_the_time_of_a_flop_and_not_its_energy() -> None:
-    _, busy = round_energy(availability_levels=(0.25,))
-    _, idle = round_energy(availability_levels=(1.0,))
-    np.testing.assert_allclose(busy["energy_j"], idle["energy_j"], rtol=1e-12)
-    assert (busy["device_latency_s"] > idle["device_latency_s"]).all()
+def test_devices_with_half_their_speed_free_pay_twice_the_time() -> None:
+    _, busy = round_energy(availability_levels=(0.5,))
+    _, free = round_energy(availability_levels=(1.0,))
+    computing = [DEVICE_FORWARD, DEVICE_BACKWARD]
+    np.testing.assert_allclose(
+        busy["phase_latency_s"][:, computing], 2.0 * free["phase_latency_s"][:, computing], rtol=1e-12
+    )
+    assert (busy["energy_j"] > free["energy_j"]).all()
 
 
-def test_half_the_bits_halve_the_energy_of_sending() -> None:
-    formats = {"activation_bits": 16, "parameter_bits": 16, "label_bits": 16}
-    _, full = round_energy()
-    _, half = round_energy(**formats)
-    env, _ = round_energy()
-    power_w = env.episodes.now.state.setup.devices.transmit_power_w[0]
-    sending_s = full["phase_latency_s"][:, [SMASHED_UPLOAD, MODEL_UPLOAD]].sum(axis=-1)
-    np.testing.assert_allclose(full["energy_j"] - half["energy_j"], power_w * sending_s / 2.0, rtol=1e-9)
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_battery_loses_what_the_round_took_of_the_share_that_training_may_use(share: float) -> None:
+    env, info = round_energy(battery_share=share, batch_size=2)
+    state = env.episodes.now.state
+    battery_j = state.setup.devices.battery_j[0]
+    expected = np.maximum(1.0 - info["energy_j"] / (share * battery_j), 0.0)
+    np.testing.assert_allclose(state.charge[0], expected, rtol=1e-12)
+    assert (state.charge[0][np.isinf(battery_j)] == 1.0).all()

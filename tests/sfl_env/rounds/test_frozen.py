@@ -54,7 +54,7 @@ def test_freezing_never_costs_more_and_a_deeper_cut_never_needs_less_memory(
     profile: DNNProfile, slots: int, bits: int
 ) -> None:
     frozen, travelling = (
-        costs(profile, optimizer_slots=slots, parameter_bits=bits, frozen_weights_travel=travel)
+        costs(profile, optimizer_slots=slots, training_bits=bits, frozen_weights_travel=travel)
         for travel in (False, True)
     )
     assert (frozen.model_bits <= travelling.model_bits).all()

@@ -20,6 +20,7 @@ from sfl_env.scenario import Barriers
 COMMUNICATION = tuple(
     PHASES.index(name) for name in ("model_download", "smashed_upload", "gradient_download", "model_upload")
 )
+SPEEDS = ("forward_flops_per_s", "forward_bytes_per_s", "backward_flops_per_s", "backward_bytes_per_s")
 DEVICE_COMPUTE = (PHASES.index("device_forward"), PHASES.index("device_backward"))
 
 ODD_FIELDS: dict[str, Any] = {
@@ -27,6 +28,8 @@ ODD_FIELDS: dict[str, Any] = {
     "num_devices": 7,
     "activation_bits": 8,
     "parameter_bits": 16,
+    "training_bits": 24,
+    "message_latency_s": 0.02,
     "label_bits": 4,
     "batch_size": 24,
     "batch_size_spread": 2.0,
@@ -63,9 +66,8 @@ def test_phases_equal_the_formulae_in_a_plain_loop(seed: int) -> None:
                 cut=int(info["cut"][k]),
                 share=float(info["bandwidth_share"][k]),
                 gain=float(state.channel.gain[0, k]),
-                nominal_flops_per_s=float(state.setup.devices.compute_flops_per_s[0, k]),
+                speeds=[float(state.setup.devices[i][0, k]) for i in range(1, 5)],
                 free=float(state.availability.fraction[0, k]),
-                slowdown=float(state.setup.devices.backward_slowdown[0, k]),
                 power_w=float(state.setup.devices.transmit_power_w[0, k]),
                 samples=float(state.setup.samples[0, k]),
             )
@@ -78,9 +80,8 @@ def plain_phases(
     cut: int,
     share: float,
     gain: float,
-    nominal_flops_per_s: float,
+    speeds: list[float],
     free: float,
-    slowdown: float,
     power_w: float,
     samples: float,
 ) -> list[float]:
@@ -106,17 +107,20 @@ def plain_phases(
     model_bits = (profile.device_parameters[cut] + profile.device_buffers[cut]) * fields["parameter_bits"]
     gradient_bits = profile.smashed_elements[cut] * fields["activation_bits"]
     smashed_bits = 0.0 if whole else gradient_bits + fields["label_bits"]
-    speed = nominal_flops_per_s * free
+    forward_flops, forward_bytes, backward_flops, backward_bytes = (free * speed for speed in speeds)
+    traffic = profile.device_activation_elements[cut] * fields["training_bits"] / 8
+    message, iterations = fields["message_latency_s"], fields["local_iterations"]
+    split = 0.0 if whole else message * iterations
     server_speed = fields["server_flops_per_s"] / fields["num_devices"]
     server_flops = profile.server_forward_flops[cut] + profile.server_backward_flops[cut]
     return [
-        model_bits / down_bps,
-        samples * profile.device_forward_flops[cut] / speed,
-        samples * smashed_bits / up_bps,
+        model_bits / down_bps + message,
+        samples * (profile.device_forward_flops[cut] / forward_flops + traffic / forward_bytes),
+        samples * smashed_bits / up_bps + split,
         samples * server_flops / server_speed,
-        samples * gradient_bits / down_bps,
-        samples * profile.device_backward_flops[cut] / (speed / slowdown),
-        model_bits / up_bps,
+        samples * gradient_bits / down_bps + split,
+        samples * (profile.device_backward_flops[cut] / backward_flops + traffic / backward_bytes),
+        model_bits / up_bps + message,
     ]
 
 
@@ -124,8 +128,10 @@ def conditions(rng: np.random.Generator, shape: tuple[int, int]) -> Conditions:
     return Conditions(
         uplink_snr_hz=10.0 ** rng.uniform(4, 10, shape),
         downlink_full_rate_bps=10.0 ** rng.uniform(6, 9, shape),
-        compute_flops_per_s=10.0 ** rng.uniform(9, 12, shape),
-        backward_slowdown=rng.uniform(1, 3, shape),
+        forward_flops_per_s=10.0 ** rng.uniform(9, 12, shape),
+        forward_bytes_per_s=10.0 ** rng.uniform(7, 10, shape),
+        backward_flops_per_s=10.0 ** rng.uniform(9, 12, shape),
+        backward_bytes_per_s=10.0 ** rng.uniform(7, 10, shape),
         samples=rng.integers(1, 500, shape).astype(float),
         deepest_cut=np.full(shape, 9),
         takes_part=None,
@@ -142,7 +148,7 @@ RESOURCES = Resources(
 FORMATS: dict[str, Any] = {"activation_bits": 16, "parameter_bits": 16, "label_bits": 16, "optimizer_slots": 1}
 
 
-def phases(now: Conditions = NOW, resources: Resources = RESOURCES, **formats: int) -> np.ndarray:
+def phases(now: Conditions = NOW, resources: Resources = RESOURCES, **formats: Any) -> np.ndarray:
     work = workload(catalogue.load("resnet18"), **(FORMATS | formats))
     return phase_latency_s(work, resources, now, CUT, SHARE)
 
@@ -164,7 +170,7 @@ def test_twice_the_bits_take_twice_the_air_time_and_nothing_else() -> None:
 def test_twice_the_speed_takes_half_the_computation_and_nothing_else() -> None:
     factor = np.ones((len(PHASES), 1, 1))
     factor[list(DEVICE_COMPUTE)] = 0.5
-    fast = NOW._replace(compute_flops_per_s=2.0 * NOW.compute_flops_per_s)
+    fast = NOW._replace(**{name: 2.0 * getattr(NOW, name) for name in SPEEDS})
     np.testing.assert_allclose(phases(fast), phases() * factor, rtol=1e-14)
 
 
@@ -173,10 +179,47 @@ def test_a_server_twice_as_fast_takes_half_its_time_and_nothing_else() -> None:
     np.testing.assert_allclose(phases(resources=fast), phases() * changed(SERVER_COMPUTE, 0.5), rtol=1e-14)
 
 
-def test_a_slower_backward_pass_lengthens_it_alone() -> None:
-    slow = NOW._replace(backward_slowdown=3.0 * NOW.backward_slowdown)
-    backward = PHASES.index("device_backward")
-    np.testing.assert_allclose(phases(slow), phases() * changed(backward, 3.0), rtol=1e-14)
+@pytest.mark.parametrize("name", ["forward", "backward"])
+def test_a_slower_pass_lengthens_itself_alone(name: str) -> None:
+    fields = [f"{name}_flops_per_s", f"{name}_bytes_per_s"]
+    slow = NOW._replace(**{field: getattr(NOW, field) / 3.0 for field in fields})
+    phase = PHASES.index(f"device_{name}")
+    np.testing.assert_allclose(phases(slow), phases() * changed(phase, 3.0), rtol=1e-14)
+
+
+def test_a_memory_without_limit_leaves_the_flops_alone() -> None:
+    endless = NOW._replace(
+        forward_bytes_per_s=np.full((3, 5), np.inf), backward_bytes_per_s=np.full((3, 5), np.inf)
+    )
+    profile, found = catalogue.load("resnet18"), phases(endless)
+    for name, flops, speed in (
+        ("device_forward", profile.device_forward_flops, NOW.forward_flops_per_s),
+        ("device_backward", profile.device_backward_flops, NOW.backward_flops_per_s),
+    ):
+        np.testing.assert_allclose(found[PHASES.index(name)], flops[CUT] * NOW.samples / speed, rtol=1e-14)
+
+
+def test_half_the_training_bits_halve_the_traffic_and_change_nothing_that_is_sent() -> None:
+    whole, half = phases(training_bits=32), phases(training_bits=16)
+    endless = NOW._replace(
+        forward_bytes_per_s=np.full((3, 5), np.inf), backward_bytes_per_s=np.full((3, 5), np.inf)
+    )
+    flops = phases(endless)
+    np.testing.assert_allclose(half - flops, (whole - flops) / 2.0, rtol=1e-9, atol=1e-12 * whole.max())
+    np.testing.assert_array_equal(half[list(COMMUNICATION)], whole[list(COMMUNICATION)])
+
+
+def test_every_message_takes_its_latency_and_a_phase_without_messages_none() -> None:
+    work, late = (
+        workload(catalogue.load("resnet18"), local_iterations=3, message_latency_s=seconds, **FORMATS)
+        for seconds in (0.0, 0.5)
+    )
+    last = work.num_cuts - 1
+    cut = np.array([[0, 1, last, last, 2]] * 3)
+    extra = phase_latency_s(late, RESOURCES, NOW, cut, SHARE) - phase_latency_s(work, RESOURCES, NOW, cut, SHARE)
+    for k, messages in enumerate(np.where(cut[0] == last, 2, 8)):
+        np.testing.assert_allclose(extra[:, :, k].sum(axis=0), 0.5 * messages, rtol=1e-9)
+    np.testing.assert_allclose(extra[:, 0, 0], [0.5, 0.0, 1.5, 0.0, 1.5, 0.0, 0.5], atol=1e-9)
 
 
 def test_twice_the_band_and_power_double_every_rate() -> None:

@@ -1,5 +1,6 @@
 """Costs per cut: a profile's counts in the scenario's number formats, and what fits into a memory."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,37 @@ def test_optimisers_that_keep_more_need_more_memory() -> None:
     np.testing.assert_allclose(adam - momentum, parameters * 4.0)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "llama-lora"])
+def test_what_is_sent_and_what_is_held_have_widths_of_their_own(name: str) -> None:
+    plain, sent, held = (
+        costs(name),
+        costs(name, activation_bits=8, parameter_bits=16),
+        costs(name, training_bits=16),
+    )
+    for field in ("static_bytes", "sample_bytes", "traffic_bytes"):
+        np.testing.assert_array_equal(getattr(sent, field), getattr(plain, field))
+        np.testing.assert_array_equal(getattr(held, field), getattr(plain, field) / 2.0)
+    for field in ("model_bits", "smashed_bits", "gradient_bits"):
+        np.testing.assert_array_equal(getattr(held, field), getattr(plain, field))
+
+
+def test_a_device_side_that_trains_nothing_has_no_backward_traffic() -> None:
+    lenet = catalogue.load("lenet5")
+    backward = np.where(np.arange(lenet.num_cuts) < 2, 0.0, lenet.device_backward_flops)
+    server = lenet.device_backward_flops[-1] - backward
+    frozen = dataclasses.replace(lenet, device_backward_flops=backward, server_backward_flops=server)
+    found = workload(frozen, activation_bits=32, parameter_bits=32, label_bits=32, optimizer_slots=1)
+    np.testing.assert_array_equal(found.traffic_bytes[0], 4.0 * lenet.device_activation_elements)
+    np.testing.assert_array_equal(
+        found.traffic_bytes[1], 4.0 * lenet.device_activation_elements * (backward > 0.0)
+    )
+
+
 @pytest.mark.parametrize("name", catalogue.names())
 def test_bytes_are_an_eighth_of_bits(name: str) -> None:
-    profile, found = catalogue.load(name), costs(name, activation_bits=16, parameter_bits=24, optimizer_slots=2)
+    profile, found = catalogue.load(name), costs(name, training_bits=24, optimizer_slots=2)
     deepest_so_far = np.maximum.accumulate(profile.device_activation_elements)
-    np.testing.assert_array_equal(found.sample_bytes, 2 * deepest_so_far)
+    np.testing.assert_array_equal(found.sample_bytes, 3 * deepest_so_far)
     # Weights, and of those that train gradients and two slots of the optimiser, and the buffers once.
     trained = profile.device_parameters - profile.device_frozen_parameters
     held = profile.device_parameters + 3 * trained + profile.device_buffers

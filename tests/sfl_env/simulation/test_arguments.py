@@ -22,6 +22,7 @@ from sfl_env.spaces import parts as agent_parts
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.reward import WeightedReward
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.boards import boards
 
 OWN: dict[str, Any] = {
     "profile": catalogue.load("lenet5"),
@@ -241,16 +242,13 @@ class Measured:
     """Devices whose speeds were measured."""
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
-        def full(value: float) -> np.ndarray:
-            return np.full((n, num_devices), value)
-
-        return DeviceBatch(full(0).astype(np.intp), full(1.23e10), full(2.0), full(0.1), full(1e-9), full(4e9))
+        return boards(n, num_devices, forward_flops_per_s=1.23e10)
 
 
 def speeds(**options: Any) -> set[float]:
     envs = SFLVectorEnv(20, population=Measured(), **options)
     envs.reset(seed=0)
-    return set(np.unique(envs.episodes.now.true.compute_flops_per_s))
+    return set(np.unique(envs.episodes.now.true.forward_flops_per_s))
 
 
 def test_measured_speeds_are_what_they_are() -> None:

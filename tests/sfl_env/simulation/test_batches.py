@@ -13,6 +13,7 @@ from sfl_env.devices import DeviceBatch, Population
 from sfl_env.devices.catalogue import get, names
 from sfl_env.simulation.batches import batch_sizes, largest_batch_size
 from sfl_env.simulation.simulator import Simulator
+from tests.sfl_env.boards import boards
 
 
 @given(size=st.integers(1, 10**6), spread=st.floats(1.0, 1e3), seed=st.integers(0, 99))
@@ -95,12 +96,7 @@ class Boards:
         self.memory_bytes = 4e9
 
     def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
-        def full(value: float) -> np.ndarray:
-            return np.full((n, num_devices), value)
-
-        return DeviceBatch(
-            full(0).astype(np.intp), full(1e10), full(2.0), full(0.1), full(1e-9), full(self.memory_bytes)
-        )
+        return boards(n, num_devices, memory_bytes=self.memory_bytes)
 
 
 def test_an_own_populations_memory_is_checked_in_every_episode() -> None:

@@ -9,9 +9,10 @@ import pytest
 from sfl_env import Decision, DecisionError, SFLEnv
 from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.plan import LocalTraining
-from sfl_env.rounds.energy import energy_j
+from sfl_env.rounds.energy import Power, energy_j
 from sfl_env.rounds.radio import uplink_rate_bps
 from sfl_env.spaces.action import ContinuousAction
+from tests.sfl_env.boards import ON_BATTERY
 from tests.sfl_env.shared import same_weights, training_of
 
 K = 4
@@ -60,9 +61,12 @@ def test_a_round_ends_at_its_deadline_and_counts_who_is_in_time(mode: dict[str, 
     assert info["latency_s"] == deadline_s
     assert info["takes_part"].sum() == in_time
     np.testing.assert_array_equal(info["takes_part"], patient["device_latency_s"] <= deadline_s)
-    # What the devices do, and what it costs them, is the same.
-    for key in ("device_latency_s", "phase_latency_s", "energy_j", "cut", "bandwidth_share"):
+    # What the devices do is the same, and they wait no longer than to the deadline.
+    for key in ("device_latency_s", "phase_latency_s", "cut", "bandwidth_share"):
         np.testing.assert_array_equal(info[key], patient[key])
+    saved_s = patient["latency_s"] - np.maximum(deadline_s, patient["device_latency_s"])
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
+    np.testing.assert_allclose(patient["energy_j"] - info["energy_j"], idle_w * saved_s, rtol=1e-9, atol=1e-9)
     assert reward == pytest.approx(-deadline_s / env.episodes.reference_latency_s, rel=1e-12)
 
 
@@ -103,18 +107,18 @@ def test_a_round_that_nobody_finishes_in_time_costs_its_time_and_teaches_nothing
 
 
 def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_round() -> None:
-    _, _, mains = first_round(**LEARNING)
-    battery_j = between_devices(mains["energy_j"], 2)
-    env, alone = (make(battery_j=battery_j, **LEARNING) for _ in range(2))
+    plugged, _, mains = first_round(**LEARNING)
+    used = mains["energy_j"] / plugged.episodes.now.state.setup.devices.battery_j[0]
+    env, alone = (make(battery_share=between_devices(used, 2), **LEARNING) for _ in range(2))
     for each in (env, alone):
         each.reset(seed=0)
     observation, *_, info = env.step(ACTION)
     # Whoever runs empty in a round still finishes it.
     assert info["takes_part"].all()
     training_of(alone).run_round(info["cut"])
-    left = info["energy_j"] < battery_j
+    left = used < env.scenario.battery_share
     assert left.sum() == 2
-    np.testing.assert_array_equal(observation[:, 7] > 0.0, left)
+    np.testing.assert_array_equal(observation[:, 9] > 0.0, left)
     *_, info = env.step(ACTION)
     np.testing.assert_array_equal(info["takes_part"], left)
     training_of(alone).run_round(info["cut"], active=left)
@@ -122,21 +126,22 @@ def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_rou
 
 
 def test_an_episode_of_learning_ends_when_all_batteries_are_empty() -> None:
-    env = make(battery_j=1e-6, target_accuracy=1.0, **LEARNING)
+    env = make(battery_share=1e-12, target_accuracy=1.0, **LEARNING, **ON_BATTERY)
     env.reset(seed=0)
     *_, terminated, _, _ = env.step(ACTION)
     assert terminated
 
 
 def test_a_deadline_and_a_battery_both_leave_out() -> None:
-    _, _, mains = first_round()
-    battery_j = between_devices(mains["energy_j"], 3)
-    env = make(battery_j=battery_j, deadline_s=between_devices(mains["device_latency_s"], 2))
+    plugged, _, mains = first_round()
+    battery_j = plugged.episodes.now.state.setup.devices.battery_j[0]
+    share = between_devices(mains["energy_j"] / battery_j, 3)
+    env = make(battery_share=share, deadline_s=between_devices(mains["device_latency_s"], 2))
     env.reset(seed=0)
     *_, first = env.step(ACTION)
     np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= env.scenario.deadline_s)
     *_, info = env.step(ACTION)
-    empty = first["energy_j"] >= battery_j
+    empty = first["energy_j"] >= share * battery_j
     assert empty.any()
     assert not info["takes_part"][empty].any()
     assert (info["device_latency_s"][empty] == 0.0).all()
@@ -164,14 +169,15 @@ def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_ser
         server_s = samples * work.server_flops[cut] / env.scenario.server_flops_per_s
         model_bits = work.model_bits[cut]
         uplink_bits = samples * work.smashed_bits[cut]
+        message_s = work.message_s[:, cut]
         expected = np.stack([model_bits / down_bps, uplink_bits / up_bps, server_s, model_bits / up_bps], axis=1)
+        expected += message_s[[0, 2, 3, 6]].T
         np.testing.assert_allclose(info["phase_latency_s"][:, [0, 2, 3, 6]], expected, rtol=1e-12)
         phases = info["phase_latency_s"].T[:, None]
-        devices, j_per_sample_flop = setup.devices, setup.j_per_sample_flop
-        joules = energy_j(
-            work, devices.transmit_power_w, devices.energy_j_per_flop, j_per_sample_flop, cut[None], phases
-        )
-        np.testing.assert_array_equal(joules[0], info["energy_j"])
+        devices = setup.devices
+        power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+        joules = energy_j(power, phases, np.array([[info["latency_s"]]]))  # whose turn it is not waits
+        np.testing.assert_allclose(joules[0], info["energy_j"], rtol=1e-12)
 
 
 def test_in_sequence_the_shares_asked_for_do_not_matter() -> None:

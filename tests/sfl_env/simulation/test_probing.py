@@ -16,6 +16,7 @@ from sfl_env.simulation.simulator import Simulator
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.reward import WeightedReward
+from tests.sfl_env.boards import PLAIN
 
 C = catalogue.load("resnet18").device_parameters.size
 
@@ -171,6 +172,10 @@ def test_a_channel_of_two_devices_may_not_swap_its_axes() -> None:
         SFLEnv(channel=OwnChannel(shape=(2, 3)), num_devices=2)
 
 
+SPEEDS = ("forward_flops_per_s", "forward_bytes_per_s", "backward_flops_per_s", "backward_bytes_per_s")
+POWERS = ("idle_w", "computing_w", "transmitting_w", "receiving_w")
+
+
 class OwnDevices:
     def __init__(self, **broken: Any) -> None:
         self.broken = broken
@@ -179,11 +184,7 @@ class OwnDevices:
         shape = (n, num_devices)
         fields: dict[str, Any] = {
             "type_index": np.zeros(shape, np.intp),
-            "compute_flops_per_s": np.full(shape, 1e10),
-            "backward_slowdown": np.full(shape, 2.0),
-            "transmit_power_w": np.full(shape, 0.1),
-            "energy_j_per_flop": np.full(shape, 1e-9),
-            "memory_bytes": np.full(shape, 4e9),
+            **{name: np.full(shape, value) for name, value in PLAIN.items()},
         }
         for name, change in self.broken.items():
             fields[name] = change(fields[name])
@@ -202,14 +203,23 @@ POPULATIONS: list[tuple[Any, str]] = [
         Dictionaries(),
         r"population\.sample\(rng, 2, 10\) is of type dict; .*devices\.DeviceBatch",
     ),
-    (OwnDevices(compute_flops_per_s=np.negative), r"compute_flops_per_s holds -1.*each entry .* from 1 to 1e\+30"),
-    (OwnDevices(compute_flops_per_s=lambda x: x[:, :4]), r"compute_flops_per_s has shape \(2, 4\); .*\(2, 10\)"),
-    (OwnDevices(compute_flops_per_s=list), "compute_flops_per_s is of type list; it has to be a NumPy array"),
-    (OwnDevices(compute_flops_per_s=lambda x: x * np.inf), "compute_flops_per_s holds inf"),
+    (OwnDevices(forward_flops_per_s=np.negative), r"forward_flops_per_s holds -1.*each entry .* from 1 to 1e\+30"),
+    (OwnDevices(forward_flops_per_s=lambda x: x[:, :4]), r"forward_flops_per_s has shape \(2, 4\); .*\(2, 10\)"),
+    (OwnDevices(forward_flops_per_s=list), "forward_flops_per_s is of type list; it has to be a NumPy array"),
+    (OwnDevices(forward_flops_per_s=lambda x: x * np.inf), "forward_flops_per_s holds inf"),
     (OwnDevices(memory_bytes=lambda x: x * np.nan), "memory_bytes holds nan"),
     (OwnDevices(memory_bytes=lambda x: x * 1e-9), "Device 0 has 4 bytes of memory, too little"),
-    (OwnDevices(transmit_power_w=lambda x: x * 0.0), r"transmit_power_w holds 0\.0"),
-    (OwnDevices(backward_slowdown=lambda x: x.astype(str)), "backward_slowdown holds entries of type <U32"),
+    *(
+        (OwnDevices(**{name: lambda x: x * 0.0}), rf"{name} holds 0\.0")
+        for name in (*SPEEDS, "transmit_power_w", *POWERS, "battery_j")
+    ),
+    *(
+        (OwnDevices(**{name: lambda x: x * np.nan}), f"{name} holds nan")
+        for name in (*SPEEDS, *POWERS, "battery_j")
+    ),
+    *((OwnDevices(**{name: np.negative}), f"{name} holds -") for name in (*SPEEDS, *POWERS, "battery_j")),
+    (OwnDevices(transmitting_w=lambda x: x / 40.0), r"transmitting_w\[0, 0\] is 0\.05; .* above what it radiates"),
+    (OwnDevices(backward_flops_per_s=lambda x: x.astype(str)), "backward_flops_per_s holds entries of type <U32"),
     (OwnDevices(type_index=lambda x: x + 0.5), "type_index holds entries of type float64; .* whole numbers"),
     (OwnDevices(type_index=lambda x: x - 1), "type_index holds -1"),
 ]
@@ -241,8 +251,8 @@ def test_a_broken_availability_is_named(fraction: float) -> None:
 def test_an_own_availability_slows_the_devices() -> None:
     env = SFLEnv(availability=OwnAvailability(0.25))
     env.reset(seed=0)
-    nominal = env.episodes.now.state.setup.devices.compute_flops_per_s
-    np.testing.assert_array_equal(env.episodes.now.true.compute_flops_per_s, 0.25 * nominal)
+    nominal = env.episodes.now.state.setup.devices.forward_flops_per_s
+    np.testing.assert_array_equal(env.episodes.now.true.forward_flops_per_s, 0.25 * nominal)
 
 
 def test_what_is_no_profile_is_told_with_the_way_to_one() -> None:
@@ -370,8 +380,8 @@ OBSERVATIONS: list[tuple[Any, str]] = [
     (DeviceRows, "observation is the class DeviceRows"),
     (object(), "observation is of type object, without a method space"),
     (OwnRows(space=lambda s: spaces.Discrete(3)), r"observation\.space\(10\) is of type Discrete; .*Box"),
-    (OwnRows(space=lambda s: spaces.Box(-1, 1, (10, 8), np.float32)), r"per_episode.* has shape \(2, 10, 7\)"),
-    (OwnRows(per_episode=lambda r: r[0]), r"per_episode\(view\) has shape \(10, 7\); it has to be \(2, 10, 7\)"),
+    (OwnRows(space=lambda s: spaces.Box(-1, 1, (10, 8), np.float32)), r"per_episode.* has shape \(2, 10, 9\)"),
+    (OwnRows(per_episode=lambda r: r[0]), r"per_episode\(view\) has shape \(10, 9\); it has to be \(2, 10, 9\)"),
     (OwnRows(per_round=lambda r: r[..., :3]), r"per_round\(view, rows\) has shape \(2, 10, 3\)"),
     (OwnRows(per_round=lambda r: r * 5), r"per_round\(view, rows\).* is not in observation\.space\(num_devices\)"),
     (OwnRows(per_round=lambda r: r.astype(np.float64)), "of type float64, .* is not in"),
@@ -490,17 +500,20 @@ def test_an_action_may_be_one_number() -> None:
 
 
 BEYOND_ALL_MEASURE = [
-    *((name, 5e-324) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
-    *((name, 1e-100) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
-    *((name, 1e308) for name in ("compute_flops_per_s", "backward_slowdown", "transmit_power_w")),
-    ("energy_j_per_flop", 1e308),
+    *(
+        (name, value)
+        for name in (*SPEEDS, *POWERS, "transmit_power_w", "battery_j")
+        for value in (5e-324, 1e-100, 1e308)
+    ),
 ]
 
 ENDS = [
-    ("compute_flops_per_s", (1.0, 1e30)),
-    ("backward_slowdown", (1e-9, 1e9)),
-    ("transmit_power_w", (1e-12, 1e12)),
-    ("energy_j_per_flop", (0.0, 1e9)),
+    *((name, (1.0, 1e30)) for name in SPEEDS),
+    *((name, (np.inf,)) for name in ("forward_bytes_per_s", "backward_bytes_per_s", "battery_j")),
+    ("transmit_power_w", (1e-12, 1.9)),
+    *((name, (1e-12, 1e12)) for name in ("idle_w", "computing_w", "receiving_w")),
+    ("transmitting_w", (0.2, 1e12)),
+    ("battery_j", (1e-12, 1e30)),
 ]
 
 
@@ -532,8 +545,8 @@ def test_devices_may_be_told_in_any_type_of_numbers(dtype: Any) -> None:
         return np.ones(values.shape, dtype)
 
     rounds = []
-    for broken in ({}, {"transmit_power_w": told, "backward_slowdown": told}):
-        fields = {"transmit_power_w": np.ones_like, "backward_slowdown": np.ones_like} | broken
+    for broken in ({}, {"idle_w": told, "backward_flops_per_s": told}):
+        fields = {"idle_w": np.ones_like, "backward_flops_per_s": np.ones_like} | broken
         env = SFLEnv(population=OwnDevices(**fields))
         env.reset(seed=0)
         rounds.append(env.step(np.zeros((10, 2), np.float32))[-1]["device_latency_s"])
@@ -627,14 +640,12 @@ def test_all_refusals_are_errors_of_this_package() -> None:
 def test_an_own_channel_may_tell_of_fading_within_the_round(factor: float) -> None:
     env = SFLEnv(channel=OwnChannel(state=lambda gain: Fading(gain, np.full_like(gain, factor))))
     env.reset(seed=0)
-    rician_k = env.episodes.now.true.rician_k
-    assert rician_k is not None
+    rician_k = env.episodes.now.true.fading.rician_k
     assert (rician_k == factor).all()
 
 
 def test_a_channel_that_says_nothing_of_fading_has_none_within_the_round() -> None:
     env = SFLEnv(channel=OwnChannel())
     env.reset(seed=0)
-    rician_k = env.episodes.now.true.rician_k
-    assert rician_k is not None
+    rician_k = env.episodes.now.true.fading.rician_k
     assert (rician_k == np.inf).all()

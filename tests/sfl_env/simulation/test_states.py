@@ -27,7 +27,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("SFL-v0", {"csi_delay_rounds": 3, "mobility": "gauss-markov", "fading": "block"}),
     ("SFL-v0", {"schedule": "sequence", "deadline_s": 20.0, "action_mode": "cut"}),
     ("SFL-Accuracy-v0", {"optimizer": "adam", "partition": "dirichlet", "executor": "message-passing"}),
-    ("SFL-Accuracy-v0", {"battery_j": 5.0, "deadline_s": 3.0, "schedule": "sequence", "server": "replicated"}),
+    (
+        "SFL-Accuracy-v0",
+        {"battery_share": 1e-4, "deadline_s": 3.0, "schedule": "sequence", "server": "replicated"},
+    ),
 ]
 
 

@@ -14,6 +14,8 @@ from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import SFLError, StateError
 from sfl_env.simulation.stored import require_same_scenario, restored_generator
 
+MAY_BE_INFINITE = frozenset({"memory_bytes", "forward_bytes_per_s", "backward_bytes_per_s", "battery_j"})
+
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 6, "local_iterations": 1}
 SIGNED = {"position_m", "waypoint_m", "velocity_m_per_s", "latent", "scatter"}
 Env = SFLEnv | SFLVectorEnv
@@ -80,7 +82,7 @@ def mutated_arrays(stored: Any, path: Path, part: Any) -> Iterator[Mutation]:
             yield f"{name} longer", changed(stored, here, nested + nested[:1])
             yield f"{name} ragged", changed(stored, here, [*nested, [[]]])
             yield f"{name} flat", changed(stored, here, [*np.asarray(value).ravel().tolist(), 0])
-            infinite = () if name == "memory_bytes" else (float("inf"),)
+            infinite = () if name in MAY_BE_INFINITE else (float("inf"),)
             negative = () if name in SIGNED else (-1,)
             for wrong in (float("nan"), "1", None, 1j, *infinite, *negative):
                 first = (*here, *(0,) * value.ndim)

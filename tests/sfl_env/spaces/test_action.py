@@ -20,7 +20,7 @@ def everyone(n: int, k: int, num_cuts: int, takes_part: np.ndarray | None = None
     """Conditions in which every cut fits."""
     ones = np.ones((n, k))
     return Conditions(
-        ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), takes_part, SmallScaleFading(ones)
+        ones, ones, ones, ones, ones, ones, ones, np.full((n, k), num_cuts - 1), takes_part, SmallScaleFading(ones)
     )
 
 

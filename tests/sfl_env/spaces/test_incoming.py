@@ -141,7 +141,7 @@ def test_extremes_of_every_type_are_what_their_values_are(name: str, data: st.Da
         some += [np.nan, np.inf, -np.inf, limits.tiny, float(np.nextafter(dtype.type(1), dtype.type(0)))]
     values = np.array(data.draw(st.lists(st.sampled_from(some), min_size=4, max_size=4)), dtype).reshape(1, 2, 2)
     encoder, ones = ContinuousAction(5), np.ones((1, 2))
-    seen = Conditions(ones, ones, ones, ones, ones, np.full((1, 2), 4), None, SmallScaleFading(ones))
+    seen = Conditions(ones, ones, ones, ones, ones, ones, ones, np.full((1, 2), 4), None, SmallScaleFading(ones))
     exact = values.astype(np.float64)
     if (np.abs(exact) <= 1.0).all():
         expected, found = encoder.decode(exact, seen), encoder.decode(values, seen)
@@ -185,7 +185,7 @@ def test_an_action_is_left_as_it_was_given() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in SAME if "int" not in kind and "byte tensor" not in kind])
 def test_the_same_numbers_are_the_same_observation(kind: str) -> None:
     env = env_of("continuous")
-    rows = np.full((1, K, 7), 0.5)
+    rows = np.full((1, K, 9), 0.5)
     expected = env.episodes.problem_of(rows)
     found = env.episodes.problem_of(SAME[kind](rows))
     # A long double is decoded with its own digits.
@@ -197,24 +197,24 @@ def test_the_same_numbers_are_the_same_observation(kind: str) -> None:
 def test_what_is_no_observation_is_refused(kind: str) -> None:
     env = env_of("continuous")
     with pytest.raises(DecisionError, match=r"^The observation"):
-        env.episodes.problem_of(REFUSED[kind](np.full((1, K, 7), 0.5)))
+        env.episodes.problem_of(REFUSED[kind](np.full((1, K, 9), 0.5)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.001, -1e30, 1e30])
 def test_a_feature_that_no_encoder_has_scaled_is_named(value: float) -> None:
     env = env_of("continuous")
-    rows = np.full((1, K, 7), 0.5, np.float32)
+    rows = np.full((1, K, 9), 0.5, np.float32)
     rows[0, 1, 4] = value
     with pytest.raises(DecisionError, match=r"Column 4 of device 1 \(environment 0\) is .* from -1 to 1"):
         env.episodes.problem_of(rows)
 
 
-@pytest.mark.parametrize("shape", [(1, K, 8), (1, K, 6), (K, 7), (7,), (), (1, 1, K, 7)])
+@pytest.mark.parametrize("shape", [(1, K, 10), (1, K, 8), (K, 9), (9,), (), (1, 1, K, 9)])
 def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DecisionError, match=r"has to be \(N, K, 7\)"):
+    with pytest.raises(DecisionError, match=r"has to be \(N, K, 9\)"):
         env_of("continuous").episodes.problem_of(np.zeros(shape, np.float32))
 
 
 def test_an_observation_of_other_devices_is_refused() -> None:
     with pytest.raises(DecisionError, match="of 4 devices, and here they are 3"):
-        env_of("continuous").episodes.problem_of(np.zeros((1, 4, 7), np.float32))
+        env_of("continuous").episodes.problem_of(np.zeros((1, 4, 9), np.float32))

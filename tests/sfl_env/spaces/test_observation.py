@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
+from sfl_env.devices import DeviceBatch
 from sfl_env.rounds.problem_values import ARRAYS
 from sfl_env.spaces.observation import LogScale, LogScales
 from tests.ids import BATCHED_IDS
+from tests.sfl_env.boards import boards
 
 
 def make(env_id: str, **fields: Any) -> SFLEnv:
@@ -38,29 +40,38 @@ def test_columns_are_on_the_documented_scales() -> None:
         scaled: np.ndarray = 2.0 * np.log(value / low) / math.log(high / low) - 1.0
         return scaled
 
-    env = make("SFL-Battery-v0", battery_j=1e5, max_rounds=8, model="vgg16-224", batch_size=2)
+    env = make("SFL-Battery-v0", battery_share=0.5, max_rounds=8, model="vgg16-224", batch_size=2)
     env.reset(seed=0)
     observation, *_, info = env.step(env.action_space.sample())
     state, problem = env.episodes.now.state, env.true_problem()
     devices = state.setup.devices
+    usable_j = 0.5 * devices.battery_j[0]
+
+    def drain(watts: np.ndarray) -> np.ndarray:
+        return log(np.maximum(watts[0] / usable_j, 1e-9), 1e-9, 1e3)
+
     expected = [
         log(problem.uplink_snr_hz[0], 1.0, 1e15),
-        log((devices.compute_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),
+        log((devices.forward_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),
         log(problem.downlink_full_rate_bps[0], 1e2, 1e13),
         np.full(10, 2.0 * 1 / 8 - 1.0),
-        log(devices.backward_slowdown[0], 0.1, 100.0),
+        log((devices.backward_flops_per_s / devices.forward_flops_per_s)[0], 1e-3, 1e3),
+        log((devices.forward_bytes_per_s / devices.forward_flops_per_s)[0], 1e-6, 1e6),
+        log((devices.backward_bytes_per_s / devices.backward_flops_per_s)[0], 1e-6, 1e6),
         log(np.full(10, 2.0 * env.scenario.local_iterations), 1.0, 1e9),
         2.0 * (np.isfinite(problem.fixed_s[0]).sum(axis=-1) - 1) / (env.profile.num_cuts - 1) - 1.0,
         np.ones(10),
-        2.0 * (1.0 - info["energy_j"] / env.scenario.battery_j) - 1.0,
-        log(devices.energy_j_per_flop[0], 1e-14, 1e-6),
-        log(devices.transmit_power_w[0], 1e-5, 1e2),
+        2.0 * (1.0 - info["energy_j"] / usable_j) - 1.0,
+        drain(devices.idle_w),
+        drain(devices.computing_w),
+        drain(devices.transmitting_w),
+        drain(devices.receiving_w),
     ]
     np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
 
 
 def test_devices_that_have_left_are_seen_to_have_left() -> None:
-    env = make("SFL-Battery-v0", battery_j=500.0)
+    env = make("SFL-Battery-v0", battery_share=0.005)
     observation, _ = env.reset(seed=0)
     while (env.observed_problem().uplink_bits[0].max(axis=-1) > 0.0).all():
         observation, *_ = env.step(np.zeros((10, 2), np.float32))
@@ -108,7 +119,7 @@ def test_an_observation_is_the_callers_own() -> None:
 
 def test_rows_of_another_width_are_refused() -> None:
     env = make("SFL-v0")
-    with pytest.raises(DecisionError, match=r"shape \(1, 10, 5\); it has to be \(N, K, 7\)"):
+    with pytest.raises(DecisionError, match=r"shape \(1, 10, 5\); it has to be \(N, K, 9\)"):
         env.episodes.problem_of(np.zeros((1, 10, 5), np.float32))
 
 
@@ -125,3 +136,17 @@ def test_what_lies_outside_a_scale_is_clipped() -> None:
     scaled = np.empty((1, 2, 1), np.float32)
     LogScales(LogScale(1e-3, 1e12)).encode(np.array([[1e-9, 1e20]]), out=scaled)
     np.testing.assert_array_equal(scaled[0, :, 0], [-1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", ["forward_bytes_per_s", "backward_bytes_per_s"])
+def test_a_memory_without_limit_is_seen_to_have_none(name: str) -> None:
+    class Endless:
+        def sample(self, rng: np.random.Generator, n: int, num_devices: int) -> DeviceBatch:
+            return boards(n, num_devices, **{name: np.inf})
+
+    env = SFLEnv(population=Endless(), num_devices=3)
+    observation, _ = env.reset(seed=0)
+    told = env.episodes.observation_encoder.decode(observation[None])
+    assert np.isinf(getattr(told, name)).all()
+    shown, observed = env.episodes.problem_of(observation[None]), env.observed_problem()
+    np.testing.assert_allclose(shown.fixed_s, observed.fixed_s, rtol=1e-5)

@@ -88,7 +88,7 @@ BASELINES = ("exact", "common-cut", "shallow", "equal-bandwidth", "federated")
 SYSTEMS = [
     *(pytest.param(env_id, {"max_rounds": 10}, id=env_id) for env_id in BATCHED_IDS if env_id != "SFL-Battery-v0"),
     pytest.param("SFL-Battery-v0", {}, id="SFL-Battery-v0", marks=KNOWN),
-    pytest.param("SFL-Battery-v0", {"battery_j": 1000.0}, id="SFL-Battery-v0, 1,000 J", marks=KNOWN),
+    pytest.param("SFL-Battery-v0", {"battery_share": 0.02}, id="SFL-Battery-v0, 2 %", marks=KNOWN),
     pytest.param("SFL-v0", {"deadline_s": 5.0}, id="SFL-v0, deadline", marks=KNOWN),
 ]
 

@@ -53,7 +53,7 @@ class Rollout(Record):
         """Whether the arrays can be those of so many episodes."""
         arrays = [getattr(self, item.name) for item in fields(self)]
         rounds = len(self.running) if self.running.ndim else 0
-        fewest = scenario.max_rounds if scenario.battery_j is None else 1  # empty batteries end episodes early
+        fewest = scenario.max_rounds if scenario.battery_share is None else 1  # empty batteries end episodes early
         return (
             fewest <= rounds <= scenario.max_rounds
             and self.conditions.shape == (rounds,)
