@@ -103,8 +103,8 @@ benchmark: install
 $(TRAININGS): ppo-%: install
 	$(BIN)/sfl train --algo ppo --env-id SFL-v0 --seed $* --out runs/$@ --overwrite
 
-# Train an agent on the lengths of rounds, and a network under it and every scheme: on data that all devices have
-# alike, on data of a few classes each, and on the latter with a step size that suits split learning.
+# Train an agent on the lengths of rounds, and a network under it and every scheme, each with its own step size and
+# momentum: on data that all devices have alike, and on data of a few classes each.
 SKEWED := partition=dirichlet partition_concentration=0.1
 ACCURACY := $(BIN)/sfl benchmark --mode accuracy --episodes 7 --rounds 60 --overwrite
 benchmark-accuracy: install
@@ -112,8 +112,6 @@ benchmark-accuracy: install
 		--out runs/accuracy/ppo --overwrite
 	$(ACCURACY) --agents runs/accuracy/ppo --out runs/benchmark-accuracy
 	$(ACCURACY) --agents runs/accuracy/ppo --fields $(SKEWED) --out runs/benchmark-accuracy-skewed
-	$(ACCURACY) --fields $(SKEWED) learning_rate=0.01 --policies alternating common-cut sequential \
-		--out runs/benchmark-accuracy-slow
 
 # Everything that is compared takes turns on one thread; tables on the terminal, and runs/speed/speed.json.
 speed: $(VENV)/.speed

@@ -106,6 +106,7 @@ def case_of(setting: Setting) -> tuple[nn.Sequential, TensorData, RoundPlan, Loc
         cut=torch.zeros(setting.num_devices, dtype=torch.int64),
         samples=torch.ones(setting.num_devices, dtype=torch.float64),
         batches=tuple(torch.randint(0, len(data.train_labels), shape) for _ in range(setting.num_devices)),
+        turn=torch.arange(setting.num_devices).expand(ITERATIONS, -1),
         seed=0,
     )
     return chain, data, plan, LocalTraining(iterations=ITERATIONS, batch_size=setting.batch_size)

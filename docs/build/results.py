@@ -26,6 +26,10 @@ SCHEMES = {name: sfl_baselines.about(name) for name in sfl_baselines.names()} | 
     "common-cut": "SFL, the best single cut for all",
     "equal-bandwidth": "SFL, equal shares, own best cuts",
     "federated": "FL: the whole network on the device",
+    "splitfed-v1": "SplitFed V1, cuts and shares of `alternating`",
+    "splitfed-v2": "SplitFed V2, likewise",
+    "parallel-sl": "parallel split learning's server, likewise",
+    "adaptsfl": "AdaptSFL's server, likewise",
     "sequential": "SL: devices in sequence, own best cuts",
 }
 """Training schemes in their field's terms."""
@@ -33,7 +37,6 @@ SCHEMES = {name: sfl_baselines.about(name) for name in sfl_baselines.names()} | 
 SPREAD = {
     "benchmark-accuracy": "Every device has all ten digits (IID)",
     "benchmark-accuracy-skewed": "Most devices have a few of the digits (Dirichlet, alpha = 0.1)",
-    "benchmark-accuracy-slow": "The same with a fifth of the step size (`learning_rate=0.01`)",
 }
 """The runs of ``make benchmark-accuracy``, and how the data is spread over the devices in each."""
 
@@ -87,14 +90,16 @@ def accuracy_tables(summaries: Mapping[str, Summary]) -> list[str]:
 def _accuracy_table(summary: Summary) -> list[str]:
     target = f"{summary['target_accuracy']:.0%}"
     lines = [
-        f"| scheme | what it does | seconds to {target} | over `{summary['first']}` | rounds to {target} | "
-        f"seeds that reach it | accuracy after {summary['scenario']['max_rounds']} rounds |",
-        "|---|---|---|---|---|---|---|",
+        f"| scheme | what it does | step, momentum | seconds to {target} | over `{summary['first']}` | "
+        f"rounds to {target} | seeds that reach it | accuracy after {summary['scenario']['max_rounds']} rounds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in summary["schemes"]:
+        setting = summary["settings"][row["scheme"]]
         cells = [
             f"`{row['scheme']}`",
             SCHEMES.get(row["scheme"]) or _about(row, "held-out seeds"),
+            f"{setting['learning_rate']:g}, {setting['momentum']:g}",
             "" if row["time_at_least_s"] is None else _known(row, "time_s", "time_at_least_s"),
             _interval(row["time_ratio"]) if row["time_ratio"] else "",
             _known(row, "rounds", "rounds_at_least"),
@@ -122,20 +127,17 @@ def _unit(rows: Sequence[Summary], number: int, episodes: str) -> str:
 
 def accuracy_in_words(summaries: Mapping[str, Summary]) -> list[str]:
     """Return what the tables show in sentences, whose figures come from them."""
-    alike, skewed, slow = (_rows(summaries[run]) for run in SPREAD)
+    alike, skewed = (_rows(summaries[run]) for run in SPREAD)
     names = ("federated", "sequential", "common-cut", "ppo")
     times, harder = ({name: _over(rows, name) for name in names} for rows in (alike, skewed))
     return [
         f"On IID data FL takes {times['federated']} times as long as `alternating`, whose rounds are the "
         "shortest; split learning in sequence, with longer rounds and fewer of them "
         f"({_rounds(alike, 'sequential')} instead of {_rounds(alike, 'alternating')}), "
-        f"{times['sequential']} times. On skewed data the shortest rounds are not all that counts: one cut for "
-        "all comes there in "
-        f"{_rounds(skewed, 'common-cut')} rounds instead of {_rounds(skewed, 'alternating')}, in "
-        f"{harder['common-cut']} times the time. Split learning reaches the target on "
-        f"{_reached(skewed, 'sequential')} seeds there and ends at "
-        f"{skewed['sequential']['final_accuracy']['value']:.1%}; with the smaller step size it does on "
-        f"{_reached(slow, 'sequential')}. That cuts decide both time and learning is what an agent can use here. "
+        f"{times['sequential']} times. On skewed data one cut for all needs "
+        f"{_rounds(skewed, 'common-cut')} rounds and `alternating` {_rounds(skewed, 'alternating')}, in "
+        f"{harder['common-cut']} times the time. How many rounds a scheme needs depends on its step size and "
+        "momentum: [docs/accuracy.md](docs/accuracy.md#what-it-reaches) has the grid. "
         "Agents train on the lengths of rounds (`sfl train --env-id SFL-Accuracy-v0 --fields mode=latency "
         "model=digits-cnn`) and join the comparison with `--agents`, as `ppo` does above, at "
         f"{times['ppo']} and {harder['ppo']} times the time of `alternating`.",
@@ -154,10 +156,6 @@ def _over(rows: Mapping[str, Any], scheme: str) -> str:
 def _rounds(rows: Mapping[str, Any], scheme: str) -> str:
     row = rows[scheme]
     return f"{'' if row['reached'] == row['seeds'] else 'over '}{short(row['rounds_at_least'], 3)}"
-
-
-def _reached(rows: Mapping[str, Any], scheme: str) -> str:
-    return f"{rows[scheme]['reached']} of {rows[scheme]['seeds']}"
 
 
 def _known(row: Summary, exact: str, at_least: str) -> str:

@@ -25,6 +25,22 @@ def _draw_batches(held: int, size: int, iterations: int, generator: torch.Genera
     return torch.cat(order).view(-1, size)[:iterations]
 
 
+def _draw_turns(seed: int, iterations: int, num_devices: int) -> Tensor:
+    """Return (E, K), the place of each device in a fresh random order for each iteration.
+
+    They come from the round's own seed, so that a scheme that needs turns leaves all other draws alone.
+
+    Examples
+    --------
+    >>> _draw_turns(3, iterations=2, num_devices=4).sort(dim=1).values
+    tensor([[0, 1, 2, 3],
+            [0, 1, 2, 3]])
+    """
+    (turns,) = np.random.SeedSequence(seed).spawn(1)
+    places = np.tile(np.arange(num_devices), (iterations, 1))
+    return torch.as_tensor(np.random.default_rng(turns).permuted(places, axis=1))
+
+
 def draw_partition(
     partitioner: Partitioner, labels: NDArray[np.int64], rng: np.random.Generator, local: LocalTraining, name: str
 ) -> Partition:
@@ -85,13 +101,15 @@ def draw_plan(
         torch.as_tensor(held)[_draw_batches(len(held), size, local.iterations, generator)].to(device)
         for held, size in zip(partition.indices, sizes, strict=True)
     )
+    seed = int(torch.randint(2**62, (), generator=generator))
     return RoundPlan(
         round=round_,
         devices=tuple(range(partition.num_devices)),
         cut=torch.as_tensor(cut, device=device),
         samples=torch.as_tensor(partition.sizes, dtype=torch.float64, device=device),
         batches=batches,
-        seed=int(torch.randint(2**62, (), generator=generator)),
+        turn=_draw_turns(seed, local.iterations, partition.num_devices).to(device),
+        seed=seed,
     )
 
 

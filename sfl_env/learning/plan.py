@@ -25,10 +25,13 @@ class LocalTraining:
         Mini-batches of each device in a round, E.
     batch_size : int or tuple of K ints
         Samples of a mini-batch, n_k.
-    server : {"replicated", "shared"}
-        ``"replicated"`` (SplitFed V1): the server keeps a copy of its blocks for each device, and each copy
-        takes its own steps. ``"shared"`` (SplitFed V2 with averaged gradients): it keeps one copy of each
-        block, which steps along the sample-weighted mean gradient of all devices that leave the block to it.
+    server : {"splitfed-v1", "splitfed-v2", "parallel-sl", "adaptsfl"}
+        ``"splitfed-v1"``: the server keeps a copy of its blocks for each device, and each copy takes its own
+        steps. ``"splitfed-v2"``: it keeps one model, which takes a step for each device's mini-batch, one device
+        after another in random order. ``"parallel-sl"``: it keeps one model, which steps along the
+        sample-weighted mean gradient of all devices that leave the block to it. ``"adaptsfl"``: of blocks that
+        all devices leave to it, it keeps one copy, trained so; of the others, one for each device, as in
+        SplitFed V1. Sources are in ``docs/accuracy.md``.
     optimizer : {"sgd", "adam"}
         ``torch.optim.SGD`` or ``torch.optim.Adam`` with its usual betas.
     learning_rate, momentum, weight_decay : float
@@ -56,7 +59,7 @@ class LocalTraining:
 
     iterations: int = 4
     batch_size: int | tuple[int, ...] = 32
-    server: Server = "replicated"
+    server: Server = "splitfed-v1"
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.05
     momentum: float = 0.9
@@ -137,6 +140,7 @@ class RoundPlan(NamedTuple):
     cut: Tensor  # (A,) index of each one's last block
     samples: Tensor  # (A,) training samples of each, the weights of the averages
     batches: tuple[Tensor, ...]  # A x (E, n_k) numbers of training samples
+    turn: Tensor  # (E, A) in each iteration the smaller comes first, where a server takes devices in turn
     seed: int  # of layers that draw random numbers, such as dropout
 
     @property
@@ -152,7 +156,13 @@ class RoundPlan(NamedTuple):
             cut=self.cut[positions],
             samples=self.samples[positions],
             batches=tuple(self.batches[i] for i in positions),
+            turn=self.turn[:, positions],
         )
+
+    def order(self, iteration: int) -> list[int]:
+        """Return the devices' positions in the order of their turns in an iteration."""
+        order: list[int] = self.turn[iteration].argsort().tolist()
+        return order
 
 
 class Traffic(NamedTuple):
@@ -205,7 +215,9 @@ def reject_non_finite_losses(losses: Tensor, plan: RoundPlan) -> None:
     """
     bad = ~torch.isfinite(losses)
     if bool(bad.any()):
-        iteration, device = (int(i) for i in bad.nonzero()[0])
+        iteration = int(bad.any(dim=1).nonzero()[0])
+        # Where devices take turns, those after the first may be spoilt by it.
+        device = next(each for each in plan.order(iteration) if bad[iteration, each])
         raise TrainingError(
             f"The training loss of device {plan.devices[device]} became {float(losses[iteration, device])} in "
             f"round {plan.round}, iteration {iteration + 1} of {plan.iterations}. The weights of the round before "

@@ -9,7 +9,8 @@ from sfl_env.scenario.declaring import number, plain
 Mode = Literal["latency", "accuracy"]
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
 PartitionName = Literal["iid", "dirichlet", "shards", "quantity-skew"]
-Server = Literal["shared", "replicated"]
+Server = Literal["parallel-sl", "splitfed-v1", "splitfed-v2", "adaptsfl"]
+"""How the server trains its side of the network; the names are the literature's."""
 OptimizerName = Literal["sgd", "adam"]
 
 USUAL_NETWORK: Mapping[DatasetName, str] = {
@@ -34,7 +35,7 @@ class AccuracyFields:
         0.5, 1e-3, 1e6, "", "alpha of dirichlet and quantity-skew; the smaller, the more skewed"
     )
     shards_per_device: int = number(2, 1, 10_000, "", "of the partition shards")
-    server: Server = plain("shared", "the server's blocks: one copy of each, or one for each device")
+    server: Server = plain("parallel-sl", "how the server trains its blocks: see docs/accuracy.md")
     optimizer: OptimizerName = plain("sgd", "of devices and server")
     learning_rate: float = number(0.05, 1e-9, 1e3, "", "step size")
     momentum: float = number(0.9, 0.0, 0.999999, "", "of sgd")

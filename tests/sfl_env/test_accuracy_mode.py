@@ -189,7 +189,7 @@ def results_of(env: SFLEnv, monkeypatch: pytest.MonkeyPatch) -> list[RoundResult
     [
         {},
         {"network": with_buffers},
-        {"activation_bits": 8, "parameter_bits": 16, "label_bits": 4, "server": "replicated"},
+        {"activation_bits": 8, "parameter_bits": 16, "label_bits": 4, "server": "splitfed-v1"},
         {"schedule": "sequence", "label_bits": 0},
     ],
     ids=["default", "buffers", "number formats", "sequence"],
@@ -243,14 +243,14 @@ def weights_after(cuts: list[list[int]], **fields: Any) -> dict[str, torch.Tenso
     return training_of(env).weights()
 
 
-def test_with_a_replicated_server_cuts_matter_for_the_time_alone() -> None:
-    federated = weights_after([[4, 4, 4]] * 3, server="replicated")
+def test_with_splitfed_v1_cuts_matter_for_the_time_alone() -> None:
+    federated = weights_after([[4, 4, 4]] * 3, server="splitfed-v1")
     drawn = np.random.default_rng(0).integers(0, 5, (3, K)).tolist()
-    assert same_weights(federated, weights_after(drawn, server="replicated"))
+    assert same_weights(federated, weights_after(drawn, server="splitfed-v1"))
 
 
 def test_with_a_shared_server_cuts_matter_and_all_at_the_last_are_federated_learning() -> None:
-    federated = weights_after([[4, 4, 4]] * 2, server="replicated")
+    federated = weights_after([[4, 4, 4]] * 2, server="splitfed-v1")
     shared = weights_after([[4, 4, 4]] * 2)
     for name, tensor in federated.items():
         torch.testing.assert_close(shared[name], tensor, rtol=0.0, atol=1e-6)
@@ -448,7 +448,7 @@ def toy(classes: int = 3) -> TensorData:
         ({"torch_device": "gpu"}, TrainingError, "device is 'gpu'; it has to be 'auto', 'cpu' or 'cuda'"),
         ({"dataset": "fashion_mnist"}, ScenarioError, "did you mean 'fashion-mnist'"),
         ({"partition": "dirichelt"}, ScenarioError, "did you mean 'dirichlet'"),
-        ({"server": "share"}, ScenarioError, "did you mean 'shared'"),
+        ({"server": "splitfed"}, ScenarioError, "did you mean 'splitfed-v"),
         ({"target_accuracy": 95}, ScenarioError, "target_accuracy is 95; it has to be a number from 0 to 1"),
         ({"barriers": "adaptsfl", "deadline_s": 3.0}, ScenarioError, "barriers='adaptsfl' goes with"),
         ({"info_optimum": True, "schedule": "sequence"}, ScenarioError, "info_optimum is not available with"),

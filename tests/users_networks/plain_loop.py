@@ -25,6 +25,8 @@ from sfl_env.scenario import Server
 CLASSES = 3
 K = 3
 ROUNDS = 2
+TURN = torch.tensor([[1, 2, 0], [2, 0, 1]])
+"""(E, K): in each iteration the smaller comes first, where a server takes devices in turn."""
 TOLERANCE = 1e-9
 
 
@@ -58,9 +60,9 @@ class User(NamedTuple):
         generator = torch.Generator().manual_seed(1)
         batches = tuple(torch.randint(0, 48, (2, size), generator=generator) for size in self.batches)
         samples = torch.tensor([20.0, 17.0, 11.0], dtype=torch.float64)
-        return RoundPlan(1, tuple(range(K)), torch.tensor(cuts), samples, batches, seed=0)
+        return RoundPlan(1, tuple(range(K)), torch.tensor(cuts), samples, batches, TURN, seed=0)
 
-    def local(self, server: Server = "replicated") -> LocalTraining:
+    def local(self, server: Server = "splitfed-v1") -> LocalTraining:
         return LocalTraining(iterations=2, batch_size=self.batches, server=server)
 
 
@@ -138,11 +140,11 @@ def distance(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
     return worst
 
 
-def fused(user: User, method: Method | None = None, server: Server = "replicated") -> FusedExecutor:
+def fused(user: User, method: Method | None = None, server: Server = "splitfed-v1") -> FusedExecutor:
     return FusedExecutor(user.split(), user.data(), user.local(server), method)
 
 
-def message_passing(user: User, server: Server = "replicated") -> MessagePassingExecutor:
+def message_passing(user: User, server: Server = "splitfed-v1") -> MessagePassingExecutor:
     return MessagePassingExecutor(user.split(), user.data(), user.local(server))
 
 

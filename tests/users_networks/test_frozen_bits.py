@@ -1,6 +1,6 @@
 """What frozen weights and detached activations cost: bits, memory and gradients."""
 
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,7 @@ from sfl_env.learning import LocalTraining, SplitFederatedTraining, scheme
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor, NumberFormats
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.rounds.workload import Workload, workload
-from sfl_env.scenario import Scenario
+from sfl_env.scenario import Scenario, Server
 from tests.users_networks.bodies import Body
 from tests.users_networks.plain_loop import K, User, assert_trains_like_the_plain_loop, outcome
 
@@ -257,7 +257,7 @@ def test_weights_that_get_no_gradient_are_frozen_whatever_they_ask_for(make: Any
 
 @pytest.mark.parametrize("make", [WithoutGradient, Detached])
 @pytest.mark.parametrize("executor", ["fused", "message-passing"])
-@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("server", get_args(Server))
 def test_weights_that_get_no_gradient_stay_as_they_are_to_the_last_bit(
     make: Any, executor: Any, server: Any
 ) -> None:

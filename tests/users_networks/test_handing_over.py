@@ -1,6 +1,6 @@
-"""At the cut one tensor is really handed over, and only its gradient comes back; shared servers share it."""
+"""At the cut one tensor is really handed over, and only its gradient comes back; one server model serves all."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sfl_env.errors import SFLError
 from sfl_env.learning.executors.message_passing import MessagePassingExecutor
+from sfl_env.scenario import Server
 from tests.users_networks.plain_loop import (
     TOLERANCE,
     K,
@@ -66,7 +67,7 @@ def test_what_is_handed_over_is_all_that_the_server_knows() -> None:
             assert torch.equal(split(other), wanted), split.cuts[cut].name
 
 
-@pytest.mark.parametrize("server", ["replicated", "shared"])
+@pytest.mark.parametrize("server", get_args(Server))
 def test_every_cut_at_the_end_is_federated_averaging(server: Any) -> None:
     split = USER.split()
     last = [split.num_cuts - 1] * K
@@ -74,19 +75,19 @@ def test_every_cut_at_the_end_is_federated_averaging(server: Any) -> None:
         assert distance(trained(executor, split.network, USER.plan(last)), federated(USER)) < TOLERANCE
 
 
-def test_a_shared_server_is_one_model_that_steps_along_the_mean_gradient() -> None:
+def test_parallel_split_learning_has_one_model_that_steps_along_the_mean_gradient() -> None:
     split = USER.split()
     for cuts in cut_patterns(split.num_cuts):
-        wanted = shared_server(cuts)
+        wanted = parallel_split_learning(cuts)
         for executor in (
-            message_passing(USER, "shared"),
-            fused(USER, server="shared"),
-            fused(USER, "loop", "shared"),
+            message_passing(USER, "parallel-sl"),
+            fused(USER, server="parallel-sl"),
+            fused(USER, "loop", "parallel-sl"),
         ):
             assert distance(trained(executor, split.network, USER.plan(cuts)), wanted) < TOLERANCE
 
 
-def shared_server(cuts: list[int], rounds: int = 2) -> dict[str, Tensor]:
+def parallel_split_learning(cuts: list[int], rounds: int = 2) -> dict[str, Tensor]:
     """Whole copies of the user's module; gradients of what lies on the server are replaced by their mean."""
     data, plan, block = USER.data(), USER.plan(cuts), USER.split().block
     now = {name: tensor.detach().clone() for name, tensor in USER.network().state_dict().items()}

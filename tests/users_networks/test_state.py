@@ -176,7 +176,7 @@ def test_tied_layers_leave_the_cuts_outside_of_them() -> None:
 def test_one_tied_weight_is_trained_by_both_of_its_uses() -> None:
     user = User(OneParameterTwoNames)
     split = user.split()
-    got = trained(message_passing(user, "shared"), split.network, user.plan([split.num_cuts - 1] * K))
+    got = trained(message_passing(user, "parallel-sl"), split.network, user.plan([split.num_cuts - 1] * K))
     assert distance(got, federated(user)) < TOLERANCE
     network: Any = on(OneParameterTwoNames(), torch.device("cpu"), torch.float64)
     assert network.b.weight is network.a.weight

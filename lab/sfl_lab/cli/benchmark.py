@@ -28,8 +28,9 @@ class Benchmark:
     """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
     policies: tuple[str, ...] | None = None
     """Baselines, by default all that share the environment's system. 'sequential', split learning, plays on the
-    same episodes with schedule='sequence'; 'centralised', all data at one place, has no rounds to time and belongs
-    to --mode accuracy."""
+    same episodes with schedule='sequence'. To --mode accuracy belong 'splitfed-v1', 'splitfed-v2',
+    'parallel-sl' and 'adaptsfl', kinds of server that decide as 'alternating' does, and 'centralised', all data at
+    one place."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote, or folders of such folders. Runs that differ by --seed alone are one row,
     with the interval of its ratio over training seeds: train at least 5."""

@@ -15,12 +15,13 @@ from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.choice import Choice, Method, Traits, by_speed, choose
 from sfl_env.learning.executors.gradients import BatchedGradients, Forward, GradientMethod
 from sfl_env.learning.executors.grouped import grouped
+from sfl_env.learning.executors.in_turn import train_in_turn
 from sfl_env.learning.executors.memory import keep_freed_memory
 from sfl_env.learning.executors.plainness import why_not_at_once, why_not_grouped
 from sfl_env.learning.executors.pooling import pool_before_activation
 from sfl_env.learning.executors.probe import Probe
 from sfl_env.learning.executors.replicas import Batches, Replicas
-from sfl_env.learning.executors.sharing import share_server_gradients
+from sfl_env.learning.executors.sharing import own_upto, share_server_gradients
 from sfl_env.learning.executors.single import SingleGradients
 from sfl_env.learning.executors.statefulness import habits_of
 from sfl_env.learning.executors.vmapped import vmapped
@@ -39,10 +40,11 @@ from sfl_env.learning.weights import Weights, changed_names, copies, names_of
 class FusedExecutor:
     """Trains all replicas in lockstep on stacked weights.
 
-    Replicated servers never mix the copies before the round's end, so where the network is split changes
-    nothing in what is computed, and the split is left out; with a shared server the gradients of the blocks
-    that lie there are averaged in each step. The result is that of
-    :class:`~sfl_env.learning.executors.message_passing.MessagePassingExecutor`, to rounding.
+    SplitFed V1 never mixes the copies before the round's end, so where the network is split changes nothing in
+    what is computed, and the split is left out. Where the server keeps one copy of a block (parallel split
+    learning, AdaptSFL), the gradients of the block are averaged in each step. With SplitFed V2 a mini-batch needs
+    what the one before left on the server: devices are trained in turn, one replica at a time. The result is that
+    of :class:`~sfl_env.learning.executors.message_passing.MessagePassingExecutor`, to rounding.
 
     Parameters
     ----------
@@ -58,9 +60,9 @@ class FusedExecutor:
 
     Notes
     -----
-    Memory: the activations of as many replicas as fit into 16 MiB, or of one, and for these replicas (with a
-    shared server: for all K) parameters, gradients and optimiser state. The loop has all that, and one copy of the
-    network more, for each of its worker threads.
+    Memory: the activations of as many replicas as fit into 16 MiB, or of one, and for these replicas (for all K
+    where the server keeps one copy of a block) parameters, gradients and optimiser state. The loop has all that,
+    and one copy of the network more, for each of its worker threads.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class FusedExecutor:
         self._traits = Traits.of(split, data)
         self._habits = habits_of(split, data, local)
         self.keeps_state = self._habits.keeps_state
+        if method not in (None, "loop") and self._in_turn:
+            raise TrainingError(f"method {method!r} trains devices at once; server='splitfed-v2' takes 'loop'.")
         self._method, self._why = (method, ()) if method is not None else self._fastest()
         if not self._traits.on_gpu:
             keep_freed_memory()
@@ -94,6 +98,8 @@ class FusedExecutor:
 
     def _fastest(self) -> tuple[Method, tuple[str, ...]]:
         """Return the fastest method that does what the loop does, and why faster ones were not taken."""
+        if self._in_turn:
+            return "loop", ("splitfed-v2's server takes the devices' mini-batches in turn",)
         largest = self._local.largest_batch
         *faster, loop = by_speed(self._traits, largest, can_be_grouped=self._grouped is not None)
         if not faster:
@@ -110,6 +116,15 @@ class FusedExecutor:
                 return method, tuple(why)
             why.append(f"{method}: {reason}")
         return loop, tuple(why)
+
+    @property
+    def _shares(self) -> bool:
+        """Whether copies of a block on the server take common steps."""
+        return self._local.server in ("parallel-sl", "adaptsfl")
+
+    @property
+    def _in_turn(self) -> bool:
+        return self._local.server == "splitfed-v2"
 
     @cached_property
     def _grouped(self) -> Forward | None:
@@ -139,6 +154,8 @@ class FusedExecutor:
         return self._chosen(sizes, "loop" if unseen else self._method)
 
     def _chosen(self, sizes: tuple[int, ...], method: Method) -> Choice:
+        if self._in_turn:
+            return Choice("loop", 1, 1)
         return choose(self._traits, sizes, torch.get_num_threads(), lambda: self._draws_elsewhere, method)
 
     @cached_property
@@ -207,7 +224,10 @@ class FusedExecutor:
     ) -> Iterator[tuple[RoundPlan, Weights, Tensor]]:
         """Train all devices and return them some at a time, in order: plan, stacked weights, losses (E, A)."""
         everybody = range(len(plan.devices))
-        if self._local.server == "shared":
+        if self._in_turn:
+            yield from train_in_turn(weights, plan, self._data, self._names, self._local, methods[0])
+            return
+        if self._shares:
             yield plan, *self._train(weights, plan, at_once, methods, workers, {})
             return
         # Copies that share nothing before the average need not be held at the same time.
@@ -255,7 +275,8 @@ class FusedExecutor:
             gradients = workers.spread(
                 partial(replicas.gradients, batches.at(iteration), losses[iteration]), len(parts)
             )
-            if self._local.server == "shared":
-                gradients = share_server_gradients(gradients, self._names.block, plan.cut, plan.samples)
+            if self._shares:
+                own = own_upto(self._local.server, plan.cut)
+                gradients = share_server_gradients(gradients, self._names.block, own, plan.samples)
             workers.spread(partial(replicas.step, gradients), len(parts))
         return {**parameters, **buffers}, losses

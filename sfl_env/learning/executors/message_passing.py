@@ -10,6 +10,7 @@ from sfl_env.dnn.split import SplitNetwork
 from sfl_env.errors import TrainingError
 from sfl_env.learning.aggregation import RunningAverage
 from sfl_env.learning.data import TensorData
+from sfl_env.learning.executors.servers import PlainStepper, server_side
 from sfl_env.learning.executors.statefulness import habits_of
 from sfl_env.learning.executors.workspace import MaybeGradients, Workspace
 from sfl_env.learning.plan import (
@@ -78,64 +79,7 @@ class _Device:
     def __init__(self, tensors: Weights, trained: Weights, local: LocalTraining, link: _Link) -> None:
         self.tensors = tensors
         self.link = link
-        self.step = _Stepper(trained, local)
-
-
-class _Stepper:
-    """An optimiser that is handed its gradients."""
-
-    def __init__(self, parameters: Weights, local: LocalTraining) -> None:
-        self._parameters = parameters
-        self._optimizer = local.make_optimizer(list(parameters.values())) if parameters else None
-
-    def __call__(self, gradients: MaybeGradients) -> None:
-        if self._optimizer is not None:
-            for name, parameter in self._parameters.items():
-                parameter.grad = gradients[name]
-            self._optimizer.step()
-
-
-class _ReplicatedServer:
-    """Keeps a copy of its blocks for each device, which steps at once."""
-
-    def __init__(self, sides: list[Weights], local: LocalTraining, samples: Tensor) -> None:
-        self._steps = [_Stepper(side, local) for side in sides]
-
-    def take(self, device: int, gradients: MaybeGradients) -> None:
-        self._steps[device](gradients)
-
-    def finish_iteration(self) -> None:
-        pass
-
-
-class _SharedServer:
-    """Keeps one copy of its blocks; a step follows the mean of the gradients from all devices that use it."""
-
-    def __init__(self, sides: list[Weights], local: LocalTraining, samples: Tensor) -> None:
-        self._sides = sides
-        self._samples = samples.tolist()
-        self._parameters = {name: tensor for side in sides for name, tensor in side.items()}
-        self._step = _Stepper(self._parameters, local)
-        self._start_iteration()
-
-    def _start_iteration(self) -> None:
-        self._sums: MaybeGradients = dict.fromkeys(self._parameters)
-        self._weight = dict.fromkeys(self._parameters, 0.0)
-
-    def take(self, device: int, gradients: MaybeGradients) -> None:
-        for name in self._sides[device]:
-            # A device whose loss does not depend on it pulls nowhere.
-            self._weight[name] += self._samples[device]
-            own, total = gradients[name], self._sums[name]
-            if own is not None:
-                weighted = self._samples[device] * own
-                self._sums[name] = weighted if total is None else total + weighted
-
-    def finish_iteration(self) -> None:
-        self._step(
-            {name: None if total is None else total / self._weight[name] for name, total in self._sums.items()}
-        )
-        self._start_iteration()
+        self.step = PlainStepper(trained, local)
 
 
 class MessagePassingExecutor:
@@ -157,11 +101,11 @@ class MessagePassingExecutor:
     -----
     Bits of device k at cut c, with n samples a mini-batch: uplink E n (S(c) + label) + P(c), without the label at
     the last cut, where nothing is offloaded; downlink E n S(c) + P(c). They are counted from the tensors that are
-    handed over. Running statistics of a block on the server belong to the device whose data they describe, for a
-    shared server too, and are averaged with the rest at the end.
+    handed over. Running statistics of a block on the server belong to the device whose data they describe and are
+    averaged with the rest at the end; with SplitFed V2's server they are one set, which each mini-batch updates.
 
-    Memory: the weights, gradients and optimiser state of each of the K devices (a shared server's once), and
-    the activations of one mini-batch.
+    Memory: the weights, gradients and optimiser state of each of the K devices (a block of which the server keeps
+    one copy once), and the activations of one mini-batch.
     """
 
     def __init__(
@@ -204,22 +148,22 @@ class MessagePassingExecutor:
         """
         cuts: list[int] = plan.cut.tolist()
         devices = [self._device(weights, cut) for cut in cuts]
-        sides, server = self._server(weights, cuts, plan.samples)
-        held = [{**device.tensors, **side} for device, side in zip(devices, sides, strict=True)]
+        server = server_side(self._local, weights, self._names, cuts, plan.samples)
+        held = [{**device.tensors, **side} for device, side in zip(devices, server.sides, strict=True)]
         spaces = [Workspace(self._split)] if not self.keeps_state else [Workspace(self._split) for _ in cuts]
-        rows: list[list[Tensor]] = []
+        rows: list[dict[int, Tensor]] = []
         for iteration in range(plan.iterations):
-            rows.append([])
-            for k, device in enumerate(devices):
+            rows.append({})
+            for k in self._order(plan, iteration):
                 space = spaces[k % len(spaces)]
                 space.hold(held[k])
                 samples = plan.batches[k][iteration]
-                loss, gradients = self._pass(space, device.link, cuts[k], samples)
-                rows[-1].append(loss)
+                loss, gradients = self._pass(space, devices[k].link, cuts[k], samples)
+                rows[-1][k] = loss
                 server.take(k, gradients)
-                device.step(gradients)
+                devices[k].step(gradients)
             server.finish_iteration()
-        losses = torch.stack([torch.stack(row) for row in rows])
+        losses = torch.stack([torch.stack([row[k] for k in range(len(devices))]) for row in rows])
         reject_non_finite_losses(losses, plan)
         for device, cut in zip(devices, cuts, strict=True):
             device.link.upload_model(self._travelling(weights, cut))
@@ -229,6 +173,10 @@ class MessagePassingExecutor:
         mean.add(stacked, plan.samples)
         averaged = {name: mean.value[name] for name in changed_names(stacked, weights, weights)}
         return RoundOutcome({**weights, **averaged}, losses.mean(dim=0), _traffic(devices))
+
+    def _order(self, plan: RoundPlan, iteration: int) -> list[int]:
+        """Return the devices' positions as the server takes their mini-batches, which matters to some servers."""
+        return plan.order(iteration) if self._local.server == "splitfed-v2" else list(range(len(plan.devices)))
 
     def _pass(self, space: Workspace, link: _Link, cut: int, samples: Tensor) -> tuple[Tensor, MaybeGradients]:
         """Take a mini-batch forward and backward, over the air at the cut."""
@@ -258,21 +206,6 @@ class MessagePassingExecutor:
         tensors = self._copies(weights, range(cut + 1))
         trained = {name: tensors[name] for name in self._names.trained if name in tensors}
         return _Device(tensors, trained, self._local, link)
-
-    def _server(
-        self, weights: Weights, cuts: list[int], samples: Tensor
-    ) -> tuple[list[Weights], _ReplicatedServer | _SharedServer]:
-        """Return the server's tensors for each device, and what steps them."""
-        sides = [self._copies(weights, range(cut + 1, self._split.num_cuts)) for cut in cuts]
-        if self._local.server == "shared":
-            one = self._copies(weights, range(self._split.num_cuts))
-            sides = [
-                {name: one[name] if name in self._names.trained else own for name, own in side.items()}
-                for side in sides
-            ]
-        trained = [{name: side[name] for name in self._names.trained if name in side} for side in sides]
-        kind = _SharedServer if self._local.server == "shared" else _ReplicatedServer
-        return sides, kind(trained, self._local, samples)
 
     def _copies(self, weights: Weights, blocks: range) -> Weights:
         return {name: tensor.clone() for name, tensor in weights.items() if self._names.block[name] in blocks}

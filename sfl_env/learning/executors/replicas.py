@@ -5,12 +5,10 @@ from torch import Tensor, nn
 
 from sfl_env.learning.data import TensorData
 from sfl_env.learning.executors.gradients import Batch, GradientMethod
+from sfl_env.learning.executors.stepping import Stepper
 from sfl_env.learning.executors.workspace import MaybeGradients
 from sfl_env.learning.plan import LocalTraining, RoundPlan
 from sfl_env.learning.weights import Weights
-
-_IN_ONE_PASS = (torch.float32, torch.float64)
-"""Types that torch's fused optimisers compute rightly on every machine; in half precision SGD's doesn't."""
 
 
 class Replicas:
@@ -28,10 +26,7 @@ class Replicas:
         self._methods = methods
         self._parameters = [part_of(parameters, part) for part in parts]
         self._buffers = [part_of(buffers, part) for part in parts]
-        one_pass = all(tensor.dtype in _IN_ONE_PASS for tensor in parameters.values())
-        self._optimizers = [
-            local.make_optimizer(list(held.values()), one_pass=one_pass) for held in self._parameters
-        ]
+        self._steps = [Stepper(held, local) for held in self._parameters]
 
     def gradients(self, batch: Batch, losses: Tensor, worker: int, part: int) -> MaybeGradients:
         """Return a part's gradients, computed by one of the workers, and write its losses."""
@@ -42,30 +37,7 @@ class Replicas:
 
     def step(self, gradients: list[MaybeGradients], worker: int, part: int) -> None:
         """Step a part along its gradients, which are used up."""
-        own = gradients[part]
-        parameters = self._parameters[part]
-        for name, tensor in parameters.items():
-            gradient = own[name]
-            # One pass needs it contiguous; without one a parameter is left alone.
-            tensor.grad = None if gradient is None else gradient.contiguous()
-        self._begin_late_momenta(self._optimizers[part])
-        self._optimizers[part].step()
-        # Nothing may keep the gradients, so that the next ones take the same memory, warm in the caches.
-        own.clear()
-        for tensor in parameters.values():
-            tensor.grad = None
-
-    def _begin_late_momenta(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let parameters have their first gradient later than others: the fused kernel wants all momenta, or none.
-
-        The first momentum is the gradient, as one after a momentum of zero is.
-        """
-        if not optimizer.state or not optimizer.defaults.get("momentum"):
-            return
-        for group in optimizer.param_groups:
-            for tensor in group["params"]:
-                if tensor.grad is not None and tensor not in optimizer.state:
-                    optimizer.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
+        self._steps[part](gradients[part])
 
 
 class Batches:

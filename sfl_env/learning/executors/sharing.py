@@ -1,4 +1,4 @@
-"""One gradient for all of a shared server's copies of a block, in each step."""
+"""One gradient for all copies of a block that are one copy on the server, in each step."""
 
 from itertools import compress, pairwise
 
@@ -7,6 +7,28 @@ from torch import Tensor
 
 from sfl_env.learning.aggregation import weighted_sum
 from sfl_env.learning.executors.workspace import MaybeGradients
+from sfl_env.scenario import Server
+
+
+def own_upto(server: Server, cut: Tensor) -> Tensor:
+    """Return the index of the last block of which each device has a copy that takes its own steps.
+
+    Blocks beyond are one on the server. It can keep one copy of all that lies there (parallel split learning), or
+    only of what all devices leave to it (AdaptSFL): blocks beyond the deepest cut.
+
+    Parameters
+    ----------
+    server : {"parallel-sl", "adaptsfl"}
+        The kind.
+    cut : (K,) integer tensor
+        Index of each device's last block.
+
+    Examples
+    --------
+    >>> own_upto("adaptsfl", torch.tensor([0, 2, 1]))
+    tensor([2, 2, 2])
+    """
+    return cut.max().expand_as(cut) if server == "adaptsfl" else cut
 
 
 def share_server_gradients(
@@ -21,14 +43,14 @@ def share_server_gradients(
     block : dict of int
         Block of each tensor.
     cut : (K,) integer tensor
-        Index of each device's last block.
+        Index of the last block that each device has to itself.
     samples : (K,) tensor
         Samples of each device.
 
     Returns
     -------
     list of dict of tensors
-        A block that lies on the device keeps its own gradient; as copies that start equal and take equal
+        A block up to the cut keeps its own gradient; as copies that start equal and take equal
         steps stay equal, the server's copies stay one.
 
     Examples

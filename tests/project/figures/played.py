@@ -71,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 LEARNING: dict[str, dict[str, Any]] = {
     "iid": {},
     "counted bits": {"executor": "message-passing"},
-    "replicated server": {"server": "replicated", "optimizer": "adam", "learning_rate": 1e-3},
+    "SplitFed V1": {"server": "splitfed-v1", "optimizer": "adam", "learning_rate": 1e-3},
     "dirichlet": {"partition": "dirichlet", "partition_concentration": 0.3},
     "shards": {"partition": "shards"},
     "quantity-skew": {"partition": "quantity-skew", "executor": "message-passing"},

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.machine import resolve_device
 from sfl_env.learning.partition import scheme
 from sfl_env.learning.plan import LocalTraining
+from sfl_env.scenario import Server
 
 K = 4
 
@@ -84,7 +85,7 @@ def test_changing_cuts_between_rounds_never_changes_the_weights(digits: TensorDa
         assert all(torch.equal(before[name], tensor) for name, tensor in training.weights().items())
 
 
-def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits: TensorData) -> None:
+def test_splitfed_v1_makes_cuts_a_matter_of_latency_alone(digits: TensorData) -> None:
     left, right = small_training(digits), small_training(digits)
     left.reset(3)
     right.reset(3)
@@ -94,8 +95,9 @@ def test_a_replicated_server_makes_cuts_a_matter_of_latency_alone(digits: Tensor
     assert same_weights(left, right)
 
 
-def test_a_shared_server_makes_cuts_matter(digits: TensorData) -> None:
-    local = LocalTraining(iterations=2, batch_size=8, server="shared")
+@pytest.mark.parametrize("server", ["parallel-sl", "splitfed-v2", "adaptsfl"])
+def test_one_server_model_makes_cuts_matter(digits: TensorData, server: Any) -> None:
+    local = LocalTraining(iterations=2, batch_size=8, server=server)
     left, right = (small_training(digits, local=local) for _ in range(2))
     left.reset(3)
     right.reset(3)
@@ -145,7 +147,7 @@ def test_whoever_is_left_out_does_not_enter_the_average(digits: TensorData) -> N
 def test_one_device_with_all_data_is_centralised_training(digits: TensorData) -> None:
     """The same code, K = 1: plain SGD, whatever the cut and the kind of server."""
     weights = []
-    for server, cut in (("replicated", 3), ("shared", 0), ("replicated", 1)):
+    for server, cut in (("splitfed-v1", 3), ("parallel-sl", 0), ("splitfed-v2", 1), ("adaptsfl", 1)):
         local = LocalTraining(iterations=3, batch_size=32, server=cast(Any, server))
         training = small_training(digits, partition=scheme("iid", 1), local=local)
         training.reset(0)
@@ -167,8 +169,44 @@ def test_in_sequence_each_device_goes_on_from_the_one_before(digits: TensorData)
     assert all(torch.allclose(in_sequence[name], tensor, atol=1e-6) for name, tensor in expected.items())
 
 
+def test_in_sequence_the_kind_of_server_makes_no_difference(digits: TensorData) -> None:
+    """Split learning: one device at a time trains with the server, which has one model."""
+    weights = []
+    for server in get_args(Server):
+        local = LocalTraining(iterations=2, batch_size=8, server=server)
+        training = small_training(digits, local=local, schedule="sequence", dtype=torch.float64)
+        training.reset(0)
+        training.run_round([1] * K)
+        weights.append(training.weights())
+    for other in weights[1:]:
+        assert all(torch.allclose(weights[0][name], tensor, atol=1e-10) for name, tensor in other.items())
+
+
+def test_all_schemes_draw_the_same_data_from_a_seed_round_after_round(digits: TensorData) -> None:
+    draws = []
+    for server in get_args(Server):
+        training = small_training(digits, local=LocalTraining(iterations=2, batch_size=8, server=server))
+        training.reset(4)
+        training.run_round([1] * K)
+        draws.append(training.state_dict()["draws"])
+    assert all(torch.equal(draws[0], other) for other in draws[1:])
+
+
+@pytest.mark.parametrize("executor", ["fused", "message-passing"])
+def test_turns_in_random_order_go_on_alike_after_a_break(digits: TensorData, executor: Any) -> None:
+    local = LocalTraining(iterations=2, batch_size=8, server="splitfed-v2")
+    whole, resumed = (small_training(digits, local=local, executor=executor) for _ in range(2))
+    whole.reset(5)
+    whole.run_round([0, 1, 2, 3])
+    resumed.load_state_dict(whole.state_dict())
+    for training in (whole, resumed):
+        training.run_round([0, 1, 0, 1], active=[True, True, False, True])
+    left, right = whole.weights(), resumed.weights()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
 def test_both_executors_train_alike_and_one_counts_bits(digits: TensorData) -> None:
-    local = LocalTraining(iterations=2, batch_size=(4, 6, 8, 10), server="shared")
+    local = LocalTraining(iterations=2, batch_size=(4, 6, 8, 10), server="parallel-sl")
     results = {}
     for executor in ("fused", "message-passing"):
         training = small_training(digits, local=local, executor=executor, dtype=torch.float64)

@@ -1,6 +1,6 @@
 """Rounds that do not wait for everybody, and devices that take turns."""
 
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +11,7 @@ from sfl_env.learning.federated import SplitFederatedTraining
 from sfl_env.learning.plan import LocalTraining
 from sfl_env.rounds.energy import Power, energy_j
 from sfl_env.rounds.radio import uplink_rate_bps
+from sfl_env.scenario import Server
 from sfl_env.spaces.action import ContinuousAction
 from tests.sfl_env.boards import ON_BATTERY
 from tests.sfl_env.shared import same_weights, training_of
@@ -77,7 +78,7 @@ def test_a_deadline_that_all_keep_changes_nothing() -> None:
     assert info["latency_s"] == patient["latency_s"]
 
 
-@pytest.mark.parametrize("server", ["shared", "replicated"])
+@pytest.mark.parametrize("server", get_args(Server))
 def test_who_misses_the_deadline_is_left_out_of_the_average(server: str) -> None:
     fields = {**LEARNING, "server": server}
     _, _, patient = first_round(**fields)
@@ -234,7 +235,7 @@ def test_in_sequence_the_environment_trains_as_split_learning_does(deadline: boo
         inside._network,
         inside.data,
         lambda labels, rng: inside.partition,
-        LocalTraining(iterations=2, batch_size=8, server="shared", learning_rate=env.scenario.learning_rate),
+        LocalTraining(iterations=2, batch_size=8, server="parallel-sl", learning_rate=env.scenario.learning_rate),
         schedule="sequence",
         device="cpu",
     )

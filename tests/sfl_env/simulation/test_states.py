@@ -29,7 +29,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("SFL-Accuracy-v0", {"optimizer": "adam", "partition": "dirichlet", "executor": "message-passing"}),
     (
         "SFL-Accuracy-v0",
-        {"battery_share": 1e-4, "deadline_s": 3.0, "schedule": "sequence", "server": "replicated"},
+        {"battery_share": 1e-4, "deadline_s": 3.0, "schedule": "sequence", "server": "splitfed-v1"},
     ),
 ]
 

@@ -5,7 +5,7 @@ import inspect
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pytest
 
 import sfl_baselines
 from sfl_baselines.environments import HELD_OUT_SEED
+from sfl_env.scenario import Server
 from sfl_lab.cli import main
 from sfl_lab.cli.benchmark import Benchmark
 from sfl_lab.compare.contest import RECORDS
@@ -199,8 +200,9 @@ def test_the_environment_says_what_is_compared(tmp_path: Path, capsys: pytest.Ca
 def test_the_help_names_no_policy_that_its_mode_does_not_know() -> None:
     help_text = inspect.getsource(Benchmark).partition("policies: tuple")[2].partition("agents:")[0]
     help_text = help_text.replace("schedule='sequence'", "")
-    named = set(re.findall(r"'([a-z-]+)'", help_text))
-    assert named == {"sequential", "centralised"}
+    named = set(re.findall(r"'([a-z0-9-]+)'", help_text))
+    servers = set(get_args(Server))
+    assert named == {"sequential", "centralised", "alternating", *servers}
     assert named <= set(CurveContest.known())
-    assert set(CurveContest.known()) - set(RoundContest.known()) == {"centralised"}
+    assert set(CurveContest.known()) - set(RoundContest.known()) == {"centralised", *servers}
     assert set(RoundContest.known()) == set(sfl_baselines.names())

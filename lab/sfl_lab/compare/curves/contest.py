@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from rich.table import Table
@@ -14,6 +14,7 @@ from sfl_baselines import Policy
 from sfl_baselines.environments import held_out_seed, make_single
 from sfl_env import Scenario, SFLEnv
 from sfl_env.errors import ScenarioError
+from sfl_env.scenario import Server
 from sfl_lab.compare.agents import labels_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
@@ -27,14 +28,22 @@ from sfl_lab.compare.curves import figure, tables
 from sfl_lab.compare.curves.curve import Curve, follow
 from sfl_lab.compare.curves.schemes import CentralisedLearner, RoundLengthAgent
 from sfl_lab.compare.curves.scores import LearningScore, score
+from sfl_lab.compare.curves.tuned import FIELDS, setting
 from sfl_lab.compare.lineup import Contestant, Lineup, Play, Row, agents_of
 from sfl_lab.compare.writing import agent_notes, star_notes
 
 if TYPE_CHECKING:
     from sfl_agents import Job
 
-SCHEMES = ("alternating", "exact", "common-cut", "equal-bandwidth", "federated", SEQUENTIAL, CENTRALISED)
-"""What is compared by default."""
+SERVERS: tuple[str, ...] = get_args(Server)
+"""Kinds of server by the literature's names: schemes with the cuts and shares of ``"alternating"``."""
+
+SCHEMES = (
+    *("alternating", "exact", "common-cut", "equal-bandwidth"),
+    *("splitfed-v1", "splitfed-v2", "adaptsfl"),
+    *("federated", SEQUENTIAL, CENTRALISED),
+)
+"""What is compared by default; the first four have the scenario's own kind of server."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class CurveResults:
     rows: Mapping[str, Row]  # by scheme
     scores: tuple[LearningScore, ...]
     systems: Mapping[str, Mapping[str, Any]]  # scheme to the fields that make its system another one
+    settings: Mapping[str, Mapping[str, float]]  # scheme to its step size and momentum
 
     @property
     def first(self) -> str:
@@ -67,6 +77,10 @@ class CurveResults:
     def notes(self) -> list[str]:
         """Return sentences to be printed below the table."""
         found = star_notes(self.systems, "Its times and rounds are its own, from the same data and weights.")
+        tuned = {name: each for name, each in self.settings.items() if name != CENTRALISED}
+        if len({tuple(each.items()) for each in self.settings.values()}) > 1:
+            told = "; ".join(f"{name} {' and '.join(map(str, each.values()))}" for name, each in tuned.items())
+            found.append(f"Step size and momentum were tuned for each scheme (docs/accuracy.md): {told}.")
         if any(entry.kind == "reference" for entry in self.scores):
             found.append("Centralised training has no time axis: all data lies at one place and nothing is sent.")
         return found + agent_notes(self.scores, [entry.scheme for entry in self.scores], "held-out seeds")
@@ -95,6 +109,7 @@ class CurveResults:
             "target_accuracy": self.target,
             "first": self.first,
             "other_systems": self.systems,
+            "settings": self.settings,
             **circumstances(),
             "schemes": self.scores,
         }
@@ -104,8 +119,10 @@ class CurveResults:
 class CurveContest(Contest[Curve, CurveResults]):
     """Who competes by what is learnt, from the same data, weights and channels; see :class:`Contest`.
 
-    Besides baselines there is ``"centralised"``: one device that holds all data. Agents are those of training runs
-    on the lengths of rounds alone. Each seed is a heat.
+    Besides baselines there are the kinds of server (``"splitfed-v2"``), which act as ``"alternating"`` does, and
+    ``"centralised"``: one device that holds all data. Agents are those of training runs on the lengths of rounds
+    alone. Each seed is a heat. Step size and momentum are each scheme's own where they have been tuned for the
+    scenario, unless the user gives one of them; see :mod:`sfl_lab.compare.curves.tuned`.
     """
 
     env_id: str = "SFL-Accuracy-v0"
@@ -119,7 +136,7 @@ class CurveContest(Contest[Curve, CurveResults]):
     @classmethod
     def known(cls) -> tuple[str, ...]:
         """Return the names of the schemes that can compete."""
-        return (*super().known(), CENTRALISED)
+        return (*super().known(), *SERVERS, CENTRALISED)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -149,7 +166,7 @@ class CurveContest(Contest[Curve, CurveResults]):
             )
 
         def agent(path: Path, job: "Job") -> Play[Curve]:
-            own = self.env(job.settings.action_mode)
+            own = self.env(job.settings.action_mode, **setting(env.scenario.server, env.scenario, self.fields))
             return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust), own)
 
         contestants = [self._baseline(name, env) for name in self.policies]
@@ -162,11 +179,23 @@ class CurveContest(Contest[Curve, CurveResults]):
             own = make(learner=CentralisedLearner(make, env))
             play = _trainer(partial(sfl_baselines.make, "equal-bandwidth", own), own)
             return Contestant(name, "reference", play, about="all data at one place, nothing sent")
-        own_fields = self.system_of(name, env.episodes)
-        own = make(**own_fields) if own_fields else env
-        play = _trainer(partial(sfl_baselines.make, name, own), own)
-        about = sfl_baselines.about(name)
-        return Contestant(name, "baseline", play, IN_SEQUENCE if own_fields else {}, about)
+        system = self.system_of(name, env.episodes)
+        kind = {"server": name} if name in SERVERS else {}
+        changed = {**system, **kind, **self.setting_of(name, env.scenario)}
+        is_the_same = all(getattr(env.scenario, field) == value for field, value in changed.items())
+        own = env if is_the_same else make(**changed)
+        policy = "alternating" if kind else name
+        play = _trainer(partial(sfl_baselines.make, policy, own), own)
+        return Contestant(name, "baseline", play, IN_SEQUENCE if system else {}, sfl_baselines.about(policy))
+
+    def setting_of(self, label: str, scenario: Scenario) -> dict[str, float]:
+        """Return the step size and momentum of a scheme; those of a policy are those of the scenario's server."""
+        if label == CENTRALISED:
+            return {name: getattr(scenario, name) for name in FIELDS}
+        scheme = SEQUENTIAL if scenario.schedule == "sequence" else label
+        if scheme not in ("federated", SEQUENTIAL, *SERVERS):
+            scheme = scenario.server
+        return setting(scheme, scenario, self.fields)
 
     def load(self, path: Path, entries: int) -> Curve:
         """Read a stored record whose arrays have at most so many entries."""
@@ -181,7 +210,8 @@ class CurveContest(Contest[Curve, CurveResults]):
         scores = [score(row, [records[member] for member in row.members], target, first) for row in rows.values()]
         # Rounded, so that schemes that are equal but for rounding keep the order in which they were named.
         scores.sort(key=lambda entry: np.inf if entry.time_at_least_s is None else round(entry.time_at_least_s, 6))
-        return CurveResults(self, lineup.scenario, target, records, rows, tuple(scores), lineup.systems)
+        settings = {label: self.setting_of(label, lineup.scenario) for label in rows}
+        return CurveResults(self, lineup.scenario, target, records, rows, tuple(scores), lineup.systems, settings)
 
 
 def _trainer(policy: Callable[[], Policy], env: SFLEnv) -> Callable[[int, Callable[[], object]], Curve]:

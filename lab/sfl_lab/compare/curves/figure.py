@@ -164,7 +164,8 @@ def _draw(axes: Axes, lines: Sequence[_Line], target: float, layout: _Layout) ->
     for line in lines:
         low, high = line.accuracy.min(axis=0), line.accuracy.max(axis=0)
         axes.fill_between(line.x, low, high, color=line.colour, alpha=0.10, linewidth=0)
-        dash = line.number % len(_LINES)
+        # Another one on the second lap of colours, so that no two curves look alike.
+        dash = (line.number + line.number // len(COLOURS)) % len(_LINES)
         style = ":" if line.colour == GREY else _LINES[dash]
         mean = line.accuracy.mean(axis=0)
         axes.plot(line.x, mean, color=line.colour, linewidth=1.8, linestyle=style, zorder=2.0 + 0.1 * dash)

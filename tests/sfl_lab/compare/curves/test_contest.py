@@ -72,6 +72,23 @@ def test_a_curve_is_what_the_environment_gives_step_by_step(results: CurveResult
     np.testing.assert_array_equal(np.transpose(met), [curve.accuracy, curve.loss, curve.latency_s])
 
 
+def test_kinds_of_server_decide_as_alternating_does_and_learn_otherwise(results: CurveResults) -> None:
+    for row in range(2):
+        alternating = results.curves["alternating"][row]  # of the scenario's own kind, parallel-sl
+        for name in ("splitfed-v1", "splitfed-v2", "adaptsfl"):
+            np.testing.assert_array_equal(results.curves[name][row].latency_s, alternating.latency_s)
+        assert (results.curves["splitfed-v2"][row].loss[1:] != alternating.loss[1:]).all()
+        # With one iteration a round, the others take the one step of FedSGD.
+        for name in ("splitfed-v1", "adaptsfl"):
+            np.testing.assert_allclose(results.curves[name][row].loss, alternating.loss, rtol=1e-5)
+
+
+def test_the_summary_tells_each_schemes_step_size_and_momentum(results: CurveResults) -> None:
+    settings = results.summary()["settings"]
+    assert set(settings) == set(SCHEMES)
+    assert all(each == {"learning_rate": 0.05, "momentum": 0.9} for each in settings.values())
+
+
 def test_split_learning_is_marked_as_another_system(results: CurveResults) -> None:
     assert results.systems == results.summary()["other_systems"] == {"sequential": {"schedule": "sequence"}}
     assert results.notes()[0].startswith("* sequential plays with schedule='sequence', another system")

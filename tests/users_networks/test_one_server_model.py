@@ -1,4 +1,4 @@
-"""A shared server trains a user's network as a loop by hand does, layers that some samples pass by included."""
+"""One server model trains as a loop by hand does, with layers that some samples pass by included."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_a_layer_is_left_alone_where_the_server_has_no_gradient_of_it(make: Any,
     user = User(make, batches=(2, 2, 2))
     split = user.split()
     iterations = 6
-    local = LocalTraining(iterations, 2, server="shared", optimizer=optimizer)
+    local = LocalTraining(iterations, 2, server="parallel-sl", optimizer=optimizer)
     last = split.num_cuts - 1
     generator = torch.Generator().manual_seed(2)
     batches = tuple(torch.randint(0, 48, (iterations, 2), generator=generator) for _ in range(K))
