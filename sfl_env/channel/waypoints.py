@@ -198,8 +198,9 @@ def _fill(
 ) -> None:
     """Fill rows (m, 2) with the first draws that suit: the more at once, the fewer are left."""
     open_ = np.arange(len(results[0]))
+    at_once = max(_AT_ONCE, len(open_) // 2)
     for number in range(_TRIES):
-        times = max(_AT_ONCE // max(len(open_), 1), 1)
+        times = max(at_once // max(len(open_), 1), 1)
         drawn, suited = draw(open_, times)
         first = suited.argmax(axis=1)
         first += np.arange(0, first.size * times, times)
