@@ -41,21 +41,23 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 7, and 4 more with batteries, 3 more in accuracy mode:
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 9, and 6 more with batteries, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
     | 0 | received uplink power over noise density, p g / N0 | logarithmic, 1 to 1e15 Hz |
-    | 1 | speed that the device has free now | logarithmic, 1e6 to 1e15 FLOP/s |
+    | 1 | forward speed that the device has free now | logarithmic, 1e6 to 1e15 FLOP/s |
     | 2 | downlink rate with the whole band | logarithmic, 1e2 to 1e13 bit/s |
     | 3 | progress of the episode (same in every row) | linear, first to last round |
-    | 4 | slowdown of the backward pass | logarithmic, 0.1 to 100 |
-    | 5 | samples a round | logarithmic, 1 to 1e9 |
-    | 6 | deepest cut that fits the memory | linear, first to last cut |
-    | 7 | takes part (with batteries) | -1 or 1 |
-    | 8 | battery left (with batteries) | linear, empty to full |
-    | 9 | energy of a FLOP (with batteries) | logarithmic, 1e-14 to 1e-6 J |
-    | 10 | transmit power (with batteries) | logarithmic, 1e-5 to 100 W |
+    | 4 | FLOP/s of the backward pass over those of the forward pass | logarithmic, 1e-3 to 1e3 |
+    | 5 | bytes through memory for each FLOP, forward | logarithmic, 1e-6 to 1e6; 1 where traffic takes no time |
+    | 6 | the same, backward | logarithmic, 1e-6 to 1e6 |
+    | 7 | samples a round | logarithmic, 1 to 1e9 |
+    | 8 | deepest cut that fits the memory | linear, first to last cut |
+    | 9 | takes part (with batteries) | -1 or 1 |
+    | 10 | battery left of what training may use (with batteries) | linear, empty to full |
+    | 11 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 12, 13, 14 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
@@ -150,7 +152,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     >>> env = gym.make("SFL-v0", num_devices=30, model="resnet18", bandwidth_hz=50e6)
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
-    (30, 7)
+    (30, 9)
     >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
     >>> bool(info["latency_s"] == info["device_latency_s"].max())
     True
