@@ -3,9 +3,9 @@
 A type's layers take FLOPs / peak + bytes / bandwidth, forward and backward each with numbers of their own. They
 come from published rates of VGG-19 on CIFAR-10 at batch size 128 (Tirana et al., "Workflow optimization for
 parallel split learning", INFOCOM 2024). That VGG-19 has pools that pad by 1, and so 681.6 million
-multiply-accumulates a sample; 1 of them counts as 2 FLOPs. The
-published rates are of whole passes, and of
-single layers for the Raspberry Pi 4 only. `docs/build/measurement.py` derives the figures, and
+multiply-accumulates a sample; 1 of them counts as 2 FLOPs. The published rates are of whole passes, and of
+single layers for the Raspberry Pi 4 only; a review of this project computed them from the spreadsheets that go
+with the paper, which are not stored here. `docs/build/measurement.py` derives the figures, and
 `docs/devices-measured.md` holds them against measurements.
 
 - **Raspberry Pi 4**: peak and bandwidth of the forward pass by least squares on the logarithms of four rates:

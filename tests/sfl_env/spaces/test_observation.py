@@ -42,7 +42,9 @@ def test_columns_are_on_the_documented_scales() -> None:
 
     env = make("SFL-Battery-v0", battery_share=0.5, max_rounds=8, model="vgg16-224", batch_size=2)
     env.reset(seed=0)
-    observation, *_, info = env.step(np.tile(np.float32([-1.0, 0.0]), (10, 1)))  # the first cut, equal shares
+    observation, *_, info = env.step(
+        np.tile(np.array([-1.0, 0.0], np.float32), (10, 1))
+    )  # the first cut, equal shares
     state, problem = env.episodes.now.state, env.true_problem()
     devices = state.setup.devices
     usable_j = 0.5 * devices.battery_j[0]
