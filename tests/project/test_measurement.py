@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,34 @@ def test_a_fit_finds_the_speeds_that_times_were_made_with(model: Any) -> None:
         np.testing.assert_allclose(model.fitted(form, [blocks], [seconds], 0), made, rtol=1e-3)
 
 
-def test_sheets_of_a_workbook_are_read(tmp_path: Path) -> None:
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    book.active.title = "d1"
-    for row in ([1.5, 2.0, 3.0], [4.0, 5.25, 6.0]):
-        book.active.append(row)
-    book.save(tmp_path / "book.xlsx")
-    sheets = script("layer_times").read_sheets(tmp_path / "book.xlsx")
-    assert sheets == {"d1": [[1.5, 2.0, 3.0], [4.0, 5.25, 6.0]]}
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+LINKS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def workbook(path: Path, sheets: dict[str, list[list[float]]]) -> Path:
+    """Write the parts of an .xlsx file that hold numbers."""
+    links = "".join(f'<Relationship Id="r{i}" Target="worksheets/s{i}.xml"/>' for i in range(len(sheets)))
+    named = "".join(f'<sheet name="{name}" sheetId="{i + 1}" r:id="r{i}"/>' for i, name in enumerate(sheets))
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{links}</Relationships>")
+        book.writestr(
+            "xl/workbook.xml", f'<workbook xmlns="{MAIN}" xmlns:r="{LINKS}"><sheets>{named}</sheets></workbook>'
+        )
+        for i, rows in enumerate(sheets.values()):
+            cells = "".join(f"<row>{''.join(f'<c><v>{value}</v></c>' for value in row)}</row>" for row in rows)
+            book.writestr(
+                f"xl/worksheets/s{i}.xml",
+                f'<worksheet xmlns="{MAIN}"><sheetData>{cells}<row/></sheetData></worksheet>',
+            )
+    return path
+
+
+def test_the_testbeds_spreadsheets_are_read(tmp_path: Path) -> None:
+    layer_times = script("layer_times")
+    for name, count in (("vgg19", 25), ("resnet101", 37)):
+        times = [[1.5 + layer, 2.25, 9.0] for layer in range(count)]
+        workbook(tmp_path / f"{name}_CIFAR.xlsx", {"d1": times, "memory": [[1.0, 2.0]]})
+    found = layer_times.published(tmp_path)
+    assert list(found) == ["raspberry-pi-4"]
+    assert found["raspberry-pi-4"]["networks"]["vgg19"][:2] == [[0.0015, 0.00225], [0.0025, 0.00225]]
+    assert len(found["raspberry-pi-4"]["networks"]["resnet101"]) == 37
