@@ -25,6 +25,7 @@ SYSTEMS: dict[System, str] = {
     "parallel": "all devices work at once",
     "sequence": "devices take turns",
     "staged": "devices wait for each other in every stage",
+    "queued": "devices queue for the server",
     "deadline": "late devices are left out",
 }
 """The systems that a round can be of, in words."""
@@ -74,7 +75,7 @@ class RoundProblem:
         fading, infinite, the default, for a link that does not fade within the round.
     uplink_curve : RateCurve
         What a ratio carries in the uplink, see :mod:`sfl_env.rounds.curves`; Shannon's bound by default.
-    system : {"parallel", "sequence", "staged", "deadline"}
+    system : {"parallel", "sequence", "staged", "queued", "deadline"}
         What the length of the round is made of. The solvers are for devices that work at once; where the round is
         another system's, they refuse, since what they prove would not hold there. :meth:`as_parallel` is the
         surrogate that they solve.

@@ -139,7 +139,20 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
         """
         if self.deadline_s is not None:
             return "deadline"
-        return self.schedule if self.barriers == "none" else "staged"
+        if self.barriers != "none":
+            return "staged"
+        return "queued" if self.server_in_turn else self.schedule
+
+    @property
+    def server_in_turn(self) -> bool:
+        """Whether the server takes the devices' jobs one after another, as SplitFed V2's does.
+
+        Examples
+        --------
+        >>> Scenario(mode="accuracy", server="splitfed-v2").server_in_turn, Scenario().server_in_turn
+        (True, False)
+        """
+        return self.mode == "accuracy" and self.server == "splitfed-v2" and self.schedule == "parallel"
 
     @property
     def optimum_is_known(self) -> bool:

@@ -15,7 +15,7 @@ MobilityName = Literal["static", "random-waypoint", "gauss-markov"]
 class RadioFields:
     """The band, the base station and the channel."""
 
-    bandwidth_hz: float = number(20e6, 1e3, 1e12, "Hz", "uplink band that the devices share")
+    bandwidth_hz: float = number(10e6, 1e3, 1e12, "Hz", "uplink band that the devices share")
     downlink_bandwidth_hz: float | None = number(
         None, 1e3, 1e12, "Hz", "downlink band; None: as wide as the uplink band"
     )
@@ -60,7 +60,7 @@ class RadioFields:
         "sight fading is Rayleigh",
     )
     fading_correlation: float = number(0.0, 0.0, 1.0, "", "of the complex block fading from round to round")
-    mobility: MobilityName = plain("random-waypoint", "how devices move")
+    mobility: MobilityName = plain("static", "how devices move")
     speed_m_per_s: float = number(0.83, 0.0, 1e3, "m/s", "mean speed of moving devices")
     blockage_loss_db: float = number(6.0, 0.0, 100.0, "dB", "what a link loses while something is in its way")
     blockage_fraction: float = number(0.2, 0.0, 0.99, "", "fraction of time that it is; 0: never")

@@ -9,9 +9,9 @@ Schedule = Literal["parallel", "sequence"]
 
 Barriers = Literal["none", "adaptsfl", "every-phase"]
 
-System = Literal["parallel", "sequence", "staged", "deadline"]
+System = Literal["parallel", "sequence", "staged", "queued", "deadline"]
 """What the length of a round is made of: the slowest of devices that work at once, all devices in turn, the
-slowest of each stage, or whoever is in time."""
+slowest of each stage, the slowest of devices that queue for the server, or whoever is in time."""
 
 
 @dataclass(frozen=True)

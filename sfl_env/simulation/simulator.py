@@ -17,10 +17,11 @@ from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
 from sfl_env.rounds.energy import Power, energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
-from sfl_env.rounds.latency import PHASES, phase_latency_s
+from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
 from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
+from sfl_env.rounds.queue import queued_s
 from sfl_env.rounds.stages import STAGES, staged_latency_s
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
@@ -98,6 +99,7 @@ class Simulator:
         self.scenario = scenario
         self._in_turn = scenario.schedule == "sequence"
         self._stages = STAGES[scenario.barriers]
+        self._queues = scenario.server_in_turn and not self._stages
         if profile is not None:
             probe_profile(profile)
         if channel is not None:
@@ -248,6 +250,9 @@ class Simulator:
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
         if true.takes_part is not None:
             phases *= true.takes_part
+        if self._queues:
+            arrival = phases[:SERVER_COMPUTE].sum(axis=0)
+            phases[SERVER_COMPUTE] = queued_s(arrival, phases[SERVER_COMPUTE] / self.scenario.num_devices)
         device_latency = _ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self._stages:
             latency = staged_latency_s(phases, self._stages)

@@ -73,7 +73,7 @@ class RoundResults:
     def notes(self) -> list[str]:
         """Return sentences to be printed below the table."""
         found = []
-        if self.scenario.barriers != "none":
+        if self.scenario.system in ("staged", "queued"):
             found.append(
                 "No optimum is known for rounds in stages: they are compared to a lower bound (no waiting, "
                 "and a server that takes no time) that need not be reachable."

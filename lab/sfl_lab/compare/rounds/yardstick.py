@@ -38,10 +38,10 @@ def optimum_s(simulator: Simulator, true: Conditions) -> Array:
 
 
 def _barrier_bound_s(simulator: Simulator, true: Conditions) -> Array:
-    """Return a bound below every round in stages, (N,) seconds.
+    """Return a bound below every round in stages or with a queue, (N,) seconds.
 
-    A round in which each stage waits for its slowest device is at least as long as the longest device's own
-    phases, and the server only adds to that. So the optimum of the problem without barriers and with a server
+    A round in which each stage waits for its slowest device, or devices queue for the server, is at least as long
+    as the longest device's own phases, and the server only adds to that. So the optimum of the problem without barriers and with a server
     that takes no time is a lower bound. It need not be reachable.
     """
     free_server = simulator.resources._replace(server_flops_per_s=np.inf)
@@ -68,7 +68,7 @@ def yardstick_of(episodes: Episodes) -> Yardstick:
             f"deadline_s is {scenario.deadline_s}: where late devices are left out, a round's length says little. "
             "Compare what is learnt, with mode='accuracy', or take deadline_s=None."
         )
-    if scenario.barriers != "none":
+    if scenario.system in ("staged", "queued"):
         return Yardstick(partial(_barrier_bound_s, episodes.simulator))
     least_s = _in_turn_optimum_s if scenario.schedule == "sequence" else optimum_s
     return Yardstick(partial(least_s, episodes.simulator))
@@ -76,4 +76,4 @@ def yardstick_of(episodes: Episodes) -> Yardstick:
 
 def yardstick_name(scenario: Scenario) -> str:
     """Return what tables call the yardstick of a scenario."""
-    return "optimum" if scenario.barriers == "none" else "lower bound"
+    return "lower bound" if scenario.system in ("staged", "queued") else "optimum"
