@@ -52,7 +52,7 @@ ACCURACY: dict[str, Any] = {"mode": "accuracy", "num_devices": 4, "server_flops_
 def test_splitfed_v2_queues_for_its_server_and_the_others_share_it() -> None:
     infos = {}
     for server in ("splitfed-v1", "splitfed-v2"):
-        env = SFLEnv(server=server, **ACCURACY)  # type: ignore[arg-type]  # names from a list
+        env = SFLEnv(server=server, **ACCURACY)
         env.reset(seed=0)
         action = np.zeros((4, 2), np.float32)
         action[0, 0] = 1.0  # the whole network on the device

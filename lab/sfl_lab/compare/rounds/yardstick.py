@@ -41,8 +41,8 @@ def _barrier_bound_s(simulator: Simulator, true: Conditions) -> Array:
     """Return a bound below every round in stages or with a queue, (N,) seconds.
 
     A round in which each stage waits for its slowest device, or devices queue for the server, is at least as long
-    as the longest device's own phases, and the server only adds to that. So the optimum of the problem without barriers and with a server
-    that takes no time is a lower bound. It need not be reachable.
+    as the longest device's own phases, and the server only adds to that. So the optimum of the problem without
+    barriers and with a server that takes no time is a lower bound. It need not be reachable.
     """
     free_server = simulator.resources._replace(server_flops_per_s=np.inf)
     return solve_exact(round_problem(simulator.workload, free_server, true)).lower_bound_s
