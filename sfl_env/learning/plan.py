@@ -181,11 +181,11 @@ class RoundOutcome(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """How rounds are carried out, as was found out when the training was made."""
+    """How rounds are carried out, as was found out when the training was made and in the rounds since."""
 
     name: ExecutorName
     method: str  # how replicas are trained: "grouped", "vmap", "loop", or "split"
-    why: tuple[str, ...]  # what was tried before and not taken, and for which reason
+    why: tuple[str, ...]  # what was tried and not taken, or failed in a round, and for which reason
 
 
 class Executor(Protocol):

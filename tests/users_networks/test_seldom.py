@@ -104,7 +104,9 @@ def test_a_round_that_a_fast_way_cannot_train_is_trained_by_the_loop(make: Calla
     plan = user.plan([0] * K)
     quickest = fused(user)
     assert quickest.execution.method == "vmap"
-    got = trained(quickest, user.split().network, plan)
+    with pytest.warns(RuntimeWarning, match="trained device by device, since vmap: failed in a round"):
+        got = trained(quickest, user.split().network, plan)
+    assert "vmap: failed in a round" in quickest.execution.why[-1]
     loop = trained(fused(user, "loop"), user.split().network, plan)
     assert distance(got, loop) == 0.0
     if make is LooksAtLargeBatches:
@@ -122,7 +124,8 @@ def test_what_the_loop_cannot_train_either_is_told() -> None:
 
     user = User(Fails, batches=(12, 12, 12))
     executor = FusedExecutor(user.split(), user.data(), user.local())
-    with pytest.raises(OSError, match="the disk is full"):
+    told = pytest.warns(RuntimeWarning, match="OSError: the disk is full")
+    with told, pytest.raises(OSError, match="the disk is full"):
         trained(executor, user.split().network, user.plan([0] * K))
 
 

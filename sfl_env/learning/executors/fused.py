@@ -1,5 +1,6 @@
 """The fused executor: trains all devices' replicas of the network at once, without splitting them."""
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import Any, get_args
@@ -76,6 +77,7 @@ class FusedExecutor:
         self._asked_for = method
         self._names = names_of(split)
         self._singles: list[SingleGradients] = []
+        self._failed: list[str] = []
         self._traits = Traits.of(split, data)
         self._habits = habits_of(split, data, local)
         self.keeps_state = self._habits.keeps_state
@@ -94,7 +96,7 @@ class FusedExecutor:
     @property
     def execution(self) -> Execution:
         """How rounds are carried out, and what was not taken."""
-        return Execution("fused", self._method, self._why)
+        return Execution("fused", self._method, (*self._why, *self._failed))
 
     def _fastest(self) -> tuple[Method, tuple[str, ...]]:
         """Return the fastest method that does what the loop does, and why faster ones were not taken."""
@@ -200,9 +202,21 @@ class FusedExecutor:
             except (SFLError, MemoryError):
                 raise
             # A network may do what only a plain step can do, on numbers that the probe did not have.
-            except Exception:
+            except Exception as reason:
+                self._tell_of(choice.method, reason)
                 choice = self._chosen(sizes, "loop")
         return self._run(weights, plan, choice)
+
+    def _tell_of(self, method: Method, reason: Exception) -> None:
+        """Warn, once for each reason, of a round that a fast way could not train."""
+        told = f"{method}: failed in a round, {type(reason).__name__}: {str(reason)[:200]}"
+        if told not in self._failed:
+            self._failed.append(told)
+            warnings.warn(
+                f"A round is trained device by device, since {told}. Its result is that of the plain loop.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _run(self, weights: Weights, plan: RoundPlan, choice: Choice) -> RoundOutcome:
         methods = self._gradient_methods(choice)
