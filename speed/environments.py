@@ -52,12 +52,12 @@ def batched(env_id: str, num_envs: int, **fields: Any) -> Case:
 
 
 def random_numbers(num_envs: int, num_devices: int) -> Case:
-    """Draw what a round of the default scenario draws: two normals and a uniform number for each device."""
+    """Draw what a round of the default scenario draws: two uniform numbers for each device."""
     rng = np.random.default_rng(0)
 
     def draw() -> None:
-        rng.standard_normal((num_envs, 2, num_devices))
-        rng.random(num_envs * num_devices)
+        rng.random((num_envs, num_devices))  # whether something is in the way
+        rng.random((num_envs, num_devices))  # how much of its speed is free
 
     return Case(draw, units=num_envs, unit="environment step")
 

@@ -7,6 +7,7 @@ counts.
 import argparse
 import json
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ import sfl_env  # noqa: F401  (registers its ids)
 from sfl_baselines.alternating import solve_alternating
 from sfl_env.dnn.catalogue import load
 from sfl_env.optimum import allocate_bandwidth, solve_exact
+from sfl_env.rounds.curves import TruncatedShannon
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.radio import Downlink
 from speed.timing import Case, Row, as_text, measure
@@ -231,6 +233,8 @@ def fast_rows(rounds: int) -> list[Row]:
     """Time what takes milliseconds at most, K = 10 devices and C = 14 cuts of ResNet-34, alone and in batches."""
     torch.set_num_threads(1)
     problem = realistic_problems(1024, 10, "resnet34", seed=0, num_cuts=14)
+    capped = replace(problem, uplink_curve=TruncatedShannon())
+    fading = replace(capped, rician_k=np.where(np.arange(problem.shape[1]) % 2, 8.0, 0.0) + np.zeros((1024, 1)))
     cut = solve_exact(problem).decision.cut
     env = gym.make("SFL-v0", num_devices=problem.shape[1])
     agent = PPO("MlpPolicy", env, device="cpu")
@@ -243,6 +247,9 @@ def fast_rows(rounds: int) -> list[Row]:
     cases = {
         "exact, one problem": Case(in_turn(problem, solve_exact), unit="problem"),
         "exact, 1024 at once": Case(lambda: solve_exact(problem), 1024, "problem"),
+        "exact, truncated Shannon, one problem": Case(in_turn(capped, solve_exact), unit="problem"),
+        "exact, truncated Shannon, 1024 at once": Case(lambda: solve_exact(capped), 1024, "problem"),
+        "exact, truncated Shannon and fading, 1024 at once": Case(lambda: solve_exact(fading), 1024, "problem"),
         "alternating, one problem": Case(in_turn(problem, solve_alternating), unit="problem"),
         "alternating, 1024 at once": Case(lambda: solve_alternating(problem), 1024, "problem"),
         "band alone, one problem": Case(lambda: allocate_bandwidth(first, first_cut), unit="problem"),

@@ -72,7 +72,6 @@ def targets(tables: dict[str, list[Row]], scip: list[solvers.Table]) -> list[Tar
 def _of_environments(rows: Rows) -> list[Target]:
     batch = rows["batched environments", "SFL-v0, N = 1024, K = 10"]
     cart_pole = rows["batched environments", "CartPole-v1, N = 1024"]
-    random = rows["over the cost of the random numbers", "SFL-v0, N = 1024, K = 10"]
     single = rows["default single environment", "SFL-v0, single, K = 10"]
     grown = rows["cost of a device-round", "single, K = 1000"]
     return [
@@ -82,7 +81,6 @@ def _of_environments(rows: Rows) -> list[Target]:
             f"{_rate(batch)} where CartPole's does {_rate(cart_pole)}: 1/{_ratio(batch)}",
             batch.ratio <= 11.9,
         ),
-        Target("the same over drawing its random numbers", "at most 4", _ratio(random), random.ratio <= 4.0),
         Target(
             "single environment through `gym.make`, K = 10, over CartPole's",
             "at least 1/8 of the rate",
