@@ -41,28 +41,30 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 9, and 6 more with batteries, 3 more in accuracy mode:
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 6 more with batteries, 3 more in accuracy
+    mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
     | 0 | received uplink power over noise density, p g / N0 | logarithmic, 1 to 1e15 Hz |
     | 1 | forward speed that the device has free now | logarithmic, 1e6 to 1e15 FLOP/s |
-    | 2 | downlink rate with the whole band | logarithmic, 1e2 to 1e13 bit/s |
-    | 3 | progress of the episode (same in every row) | linear, first to last round |
-    | 4 | FLOP/s of the backward pass over those of the forward pass | logarithmic, 1e-3 to 1e3 |
-    | 5 | bytes through memory for each FLOP, forward | logarithmic, 1e-6 to 1e6; 1 where traffic takes no time |
-    | 6 | the same, backward | logarithmic, 1e-6 to 1e6 |
-    | 7 | samples a round | logarithmic, 1 to 1e9 |
-    | 8 | deepest cut that fits the memory | linear, first to last cut |
-    | 9 | takes part (with batteries) | -1 or 1 |
-    | 10 | battery left of what training may use (with batteries) | linear, empty to full |
-    | 11 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
-    | 12, 13, 14 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 2 | downlink rate with the whole band | logarithmic, 1e2 to 1e13 bit/s; -1: the device cannot be reached |
+    | 3 | spread of the small-scale fading, 1 / sqrt(1 + K) of the Rician factor K | linear, 0 (steady) to 1 (Rayleigh) |
+    | 4 | progress of the episode (same in every row) | linear, first to last round |
+    | 5 | FLOP/s of the backward pass over those of the forward pass | logarithmic, 1e-3 to 1e3 |
+    | 6 | bytes through memory for each FLOP, forward | logarithmic, 1e-6 to 1e6; 1 where traffic takes no time |
+    | 7 | the same, backward | logarithmic, 1e-6 to 1e6 |
+    | 8 | samples a round | logarithmic, 1 to 1e9 |
+    | 9 | deepest cut that fits the memory | linear, first to last cut |
+    | 10 | takes part (with batteries) | -1 or 1 |
+    | 11 | battery left of what training may use (with batteries) | linear, empty to full |
+    | 12 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 13, 14, 15 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
 
-    With ``csi_delay_rounds`` above 0, columns 0 and 2 are those of an earlier round.
+    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round.
 
     ## Rewards
 
@@ -152,7 +154,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     >>> env = gym.make("SFL-v0", num_devices=30, model="resnet18", bandwidth_hz=50e6)
     >>> observation, info = env.reset(seed=0)
     >>> observation.shape
-    (30, 9)
+    (30, 10)
     >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
     >>> bool(info["latency_s"] == info["device_latency_s"].max())
     True

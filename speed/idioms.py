@@ -87,9 +87,10 @@ def _positional_fields(n: int) -> tuple[Call, Call]:
             samples=v,
             deepest_cut=v,
             takes_part=v,
+            fading=v,
         )
 
-    return plain, lambda: make(v, v, v, v, v, v, v, v, v)
+    return plain, lambda: make(v, v, v, v, v, v, v, v, v, v)
 
 
 IDIOMS: Mapping[str, Callable[[int], tuple[Call, Call]]] = {

@@ -207,8 +207,8 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
         assert info["bandwidth_share"].sum() == pytest.approx(1.0)
         left = np.maximum(left - info["energy_j"], 0.0)
         # Columns of the observation: takes part, and what is left.
-        np.testing.assert_allclose((observation[:, 10] + 1.0) / 2.0, left / full, atol=1e-6)
-        np.testing.assert_array_equal(observation[:, 9] > 0.0, left > 0.0)
+        np.testing.assert_allclose((observation[:, 11] + 1.0) / 2.0, left / full, atol=1e-6)
+        np.testing.assert_array_equal(observation[:, 10] > 0.0, left > 0.0)
         assert terminated == (left == 0.0).all()
         if terminated or truncated:
             break
@@ -217,13 +217,14 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
     assert not truncated
 
 
-def test_a_round_without_devices_costs_nothing() -> None:
+def test_a_round_without_devices_lasts_the_servers_wait_and_costs_no_energy() -> None:
     env = make("SFL-Battery-v0", battery_share=1e-12, num_devices=3, **ON_BATTERY)
     env.reset(seed=2)
     *_, terminated, _, _ = env.step(np.zeros((3, 2), np.float32))
     assert terminated
     *_, info = env.step(np.zeros((3, 2), np.float32))
-    assert info["latency_s"] == 0.0
+    assert info["latency_s"] == env.scenario.outage_wait_s
+    assert not info["takes_part"].any()
     assert (info["energy_j"] == 0.0).all()
 
 
@@ -254,6 +255,7 @@ def test_infos_hold_no_clock_time_and_no_key_of_a_wrapper() -> None:
         "cut_limited",
         "bandwidth_share",
         "energy_j",
+        "takes_part",
         "reward_terms",
     }
 

@@ -204,7 +204,7 @@ def test_ends_rewards_and_info_masks_come_when_gymnasiums_own_batch_has_them(mod
         np.testing.assert_array_equal(mine[1] == 0.0, other[1] == 0.0)
         assert masks(mine[4]) == masks(other[4]), f"step {step}"
         assert mine[0].shape == other[0].shape
-        np.testing.assert_array_equal(mine[0][:, 0, 3], other[0][:, 0, 3])
+        np.testing.assert_array_equal(mine[0][:, 0, 4], other[0][:, 0, 4])
         for name in other[4]:
             if not name.startswith("_") and not isinstance(other[4][name], dict) and name != "final_obs":
                 assert mine[4][name].shape == other[4][name].shape
@@ -220,8 +220,8 @@ def test_next_step_ignores_the_action_of_an_episode_that_is_over() -> None:
     assert not terminated.any()
     assert not truncated.any()
     assert not infos["_latency_s"].any()
-    # Column 3 is the episode's progress: at its start.
-    np.testing.assert_array_equal(observation[:, :, 3], -1.0)
+    # Column 4 is the episode's progress: at its start.
+    np.testing.assert_array_equal(observation[:, :, 4], -1.0)
 
 
 @pytest.mark.parametrize(("mode", "nonsense"), [("continuous", np.nan), ("cut", 1000), ("discrete", -1)])
@@ -251,8 +251,8 @@ def test_same_step_returns_the_old_episodes_end_beside_the_new_ones_start() -> N
     observation, rewards, _, truncated, infos = envs.step(envs.action_space.sample())
     assert truncated.all()
     assert (rewards < 0.0).all()
-    np.testing.assert_array_equal(observation[:, :, 3], -1.0)
-    np.testing.assert_array_equal(infos["final_obs"][:, :, 3], 1.0)
+    np.testing.assert_array_equal(observation[:, :, 4], -1.0)
+    np.testing.assert_array_equal(infos["final_obs"][:, :, 4], 1.0)
     assert infos["_final_obs"].all()
     assert (infos["final_info"]["latency_s"] > 0.0).all()
 
@@ -267,7 +267,7 @@ def test_disabled_autoreset_restarts_those_of_the_mask_and_no_others() -> None:
     assert after.round.tolist() == [1, 0, 1]
     np.testing.assert_array_equal(after.channel.gain[[0, 2]], before.channel.gain[[0, 2]])
     assert not np.array_equal(after.channel.gain[1], before.channel.gain[1])
-    np.testing.assert_allclose(observation[:, 0, 3], [-0.6, -1.0, -0.6], rtol=1e-6)
+    np.testing.assert_allclose(observation[:, 0, 4], [-0.6, -1.0, -0.6], rtol=1e-6)
 
 
 def test_disabled_autoreset_refuses_to_step_an_episode_that_is_over() -> None:

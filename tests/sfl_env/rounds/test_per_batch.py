@@ -162,7 +162,8 @@ def test_a_device_without_battery_computes_no_batch_either() -> None:
     env.reset(seed=0)
     action = np.zeros((K, 2), np.float32)
     env.step(action)
-    assert (env.true_problem().fixed_s == 0.0).all()
+    # Nobody computes: all that is left of the round is the server's wait.
+    assert (env.true_problem().fixed_s == env.scenario.outage_wait_s).all()
     *_, info = env.step(action)
     assert (info["phase_latency_s"] == 0.0).all()
     assert (info["energy_j"] == 0.0).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sfl_env.errors import ProblemError
+from sfl_env.rounds.curves import SHANNON
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.rounds.problem_files import read_problem, write_problem
 from sfl_env.rounds.problem_values import ARRAYS
@@ -79,7 +80,22 @@ def test_json_that_holds_no_problem(tmp_path: Path, change: dict[str, Any]) -> N
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_files_without_fading_are_of_steady_links_and_shannons_bound(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"steady{suffix}"
+    given = arrays()
+    del given["rician_k"]
+    if suffix == ".npz":
+        np.savez_compressed(path, **given)
+    else:
+        path.write_text(json.dumps({name: values.tolist() for name, values in given.items()}))
+    problem = read_problem(path)
+    assert np.isposinf(problem.rician_k).all()
+    assert problem.rician_k.shape == problem.uplink_snr_hz.shape
+    assert problem.uplink_curve == SHANNON
+
+
+@pytest.mark.parametrize("name", [name for name in ARRAYS if name != "rician_k"])
 def test_a_missing_field_is_named(tmp_path: Path, name: str) -> None:
     given = plain()
     del given[name]

@@ -119,7 +119,7 @@ def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_rou
     training_of(alone).run_round(info["cut"])
     left = used < env.scenario.battery_share
     assert left.sum() == 2
-    np.testing.assert_array_equal(observation[:, 9] > 0.0, left)
+    np.testing.assert_array_equal(observation[:, 10] > 0.0, left)
     *_, info = env.step(ACTION)
     np.testing.assert_array_equal(info["takes_part"], left)
     training_of(alone).run_round(info["cut"], active=left)

@@ -29,7 +29,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"schedule": "sequence"}, {"synchronised_phases": True}, {"deadline_s": 3.0}]
+    "fields", [{}, {"schedule": "sequence"}, {"barriers": "every-phase"}, {"deadline_s": 3.0}]
 )
 def test_what_passes_for_the_parts_is_the_length_of_the_round(fields: dict[str, Any]) -> None:
     envs = SFLVectorEnv(2, num_devices=3, channel=Clock(), availability=Clock(), **fields)
@@ -61,11 +61,11 @@ def test_an_old_channel_is_seen_with_its_own_gain_and_rician_factor(fading: Any)
     for _ in range(5):
         now: Any = envs.episodes.now
         if len(true) >= 2:
-            np.testing.assert_allclose(now.observed.rician_k, true[-2].rician_k, rtol=1e-9)
+            np.testing.assert_allclose(now.observed.fading.rician_k, true[-2].fading.rician_k, rtol=1e-9)
             np.testing.assert_array_equal(now.observed.uplink_snr_hz, true[-2].uplink_snr_hz)
         true.append(now.true)
         envs.step(ACTIONS)
-    fades = np.isfinite(np.stack([each.rician_k for each in true]))
+    fades = np.isfinite(np.stack([each.fading.rician_k for each in true]))
     assert fades.all() if fading == "averaged" else not fades.any()
 
 

@@ -18,6 +18,7 @@ from sfl_env.spaces.parts import ACTION_MODES
 
 MODES = tuple(ACTION_MODES)
 K = 3
+F = 10
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 SAME: dict[str, Callable[[np.ndarray], Any]] = {
@@ -185,7 +186,7 @@ def test_an_action_is_left_as_it_was_given() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in SAME if "int" not in kind and "byte tensor" not in kind])
 def test_the_same_numbers_are_the_same_observation(kind: str) -> None:
     env = env_of("continuous")
-    rows = np.full((1, K, 9), 0.5)
+    rows = np.full((1, K, F), 0.5)
     expected = env.episodes.problem_of(rows)
     found = env.episodes.problem_of(SAME[kind](rows))
     # A long double is decoded with its own digits.
@@ -197,24 +198,24 @@ def test_the_same_numbers_are_the_same_observation(kind: str) -> None:
 def test_what_is_no_observation_is_refused(kind: str) -> None:
     env = env_of("continuous")
     with pytest.raises(DecisionError, match=r"^The observation"):
-        env.episodes.problem_of(REFUSED[kind](np.full((1, K, 9), 0.5)))
+        env.episodes.problem_of(REFUSED[kind](np.full((1, K, F), 0.5)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.001, -1e30, 1e30])
 def test_a_feature_that_no_encoder_has_scaled_is_named(value: float) -> None:
     env = env_of("continuous")
-    rows = np.full((1, K, 9), 0.5, np.float32)
+    rows = np.full((1, K, F), 0.5, np.float32)
     rows[0, 1, 4] = value
     with pytest.raises(DecisionError, match=r"Column 4 of device 1 \(environment 0\) is .* from -1 to 1"):
         env.episodes.problem_of(rows)
 
 
-@pytest.mark.parametrize("shape", [(1, K, 10), (1, K, 8), (K, 9), (9,), (), (1, 1, K, 9)])
+@pytest.mark.parametrize("shape", [(1, K, F + 1), (1, K, F - 1), (K, F), (F,), (), (1, 1, K, F)])
 def test_an_observation_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DecisionError, match=r"has to be \(N, K, 9\)"):
+    with pytest.raises(DecisionError, match=rf"has to be \(N, K, {F}\)"):
         env_of("continuous").episodes.problem_of(np.zeros(shape, np.float32))
 
 
 def test_an_observation_of_other_devices_is_refused() -> None:
     with pytest.raises(DecisionError, match="of 4 devices, and here they are 3"):
-        env_of("continuous").episodes.problem_of(np.zeros((1, 4, 9), np.float32))
+        env_of("continuous").episodes.problem_of(np.zeros((1, 4, F), np.float32))

@@ -56,6 +56,7 @@ def test_columns_are_on_the_documented_scales() -> None:
         log(problem.uplink_snr_hz[0], 1.0, 1e15),
         log((devices.forward_flops_per_s * state.availability.fraction)[0], 1e6, 1e15),
         log(problem.downlink_full_rate_bps[0], 1e2, 1e13),
+        2.0 / np.sqrt(1.0 + problem.rician_k[0]) - 1.0,
         np.full(10, 2.0 * 1 / 8 - 1.0),
         log((devices.backward_flops_per_s / devices.forward_flops_per_s)[0], 1e-3, 1e3),
         log((devices.forward_bytes_per_s / devices.forward_flops_per_s)[0], 1e-6, 1e6),
@@ -102,10 +103,10 @@ def test_rows_are_devices_a_batch_is_many_environments() -> None:
 def test_progress_runs_from_minus_one_to_one() -> None:
     env = make("SFL-v0", max_rounds=4)
     observation, _ = env.reset(seed=0)
-    seen = [observation[:, 3]]
+    seen = [observation[:, 4]]
     for _ in range(4):
         observation, *_ = env.step(env.action_space.sample())
-        seen.append(observation[:, 3])
+        seen.append(observation[:, 4])
     np.testing.assert_allclose(seen, np.linspace(-1.0, 1.0, 5)[:, None] * np.ones(10), rtol=1e-6)
 
 
@@ -121,7 +122,7 @@ def test_an_observation_is_the_callers_own() -> None:
 
 def test_rows_of_another_width_are_refused() -> None:
     env = make("SFL-v0")
-    with pytest.raises(DecisionError, match=r"shape \(1, 10, 5\); it has to be \(N, K, 9\)"):
+    with pytest.raises(DecisionError, match=r"shape \(1, 10, 5\); it has to be \(N, K, 10\)"):
         env.episodes.problem_of(np.zeros((1, 10, 5), np.float32))
 
 
