@@ -11,6 +11,8 @@ from sfl_env.arrays import Array, constant
 from sfl_env.checks import is_number, require_range
 from sfl_env.errors import ScenarioError
 
+__all__ = ["Modes", "RateCurve", "Shannon", "TruncatedShannon"]
+
 _BITS_PER_NAT, _NATS_PER_BIT = constant(1.0 / math.log(2.0)), constant(math.log(2.0))
 _HALF, _ONE = constant(0.5), constant(1.0)
 

@@ -292,10 +292,10 @@ class Simulator:
         A round that waits for nobody any more ends: at the deadline, or before it where all are in time.
         """
         in_time = device_latency <= deadline_s
+        ended: Array = np.minimum(latency, deadline_s)
         if self._in_turn:
-            ended: Array = np.minimum(device_latency, deadline_s).sum(axis=-1)
-        else:
-            ended = np.minimum(latency, deadline_s)
+            in_turn = np.minimum(device_latency, deadline_s).sum(axis=-1)
+            ended = np.where(in_turn > 0.0, in_turn, ended)  # nobody's turn: all that passes is the server's wait
         return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:

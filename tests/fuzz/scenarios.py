@@ -34,6 +34,7 @@ LEARNT = {"num_devices": 6, "batch_size": 32, "local_iterations": 2, "shards_per
 CONTRADICTIONS = (
     r"min_distance_m is .* below cell_radius_m",
     r"barriers=.* goes with",
+    r"min_sinr_db is .* below (up|down)link_max_sinr_db",
     r"of memory, too little for the first cut",
     r"device_types needs a type whose entry in device_weights is above 0",
     r"network cannot be trained on '.*', whose samples have shape",
@@ -220,6 +221,13 @@ def _reconcile(fields: dict[str, Any]) -> None:
     """Take back most of what values that are each in their range contradict each other in."""
     if fields.get("min_distance_m", 10.0) >= fields.get("cell_radius_m", 60.0) or "min_distance_m" in fields:
         fields["min_distance_m"] = min(fields.get("min_distance_m", 10.0), 0.5 * fields.get("cell_radius_m", 20.0))
+    ceilings = [fields[name] for name in ("uplink_max_sinr_db", "downlink_max_sinr_db") if name in fields]
+    if ceilings or "min_sinr_db" in fields:
+        fields["min_sinr_db"] = min([fields.get("min_sinr_db", -10.0), 20.0, *(each - 1.0 for each in ceilings)])
+        for name in ("uplink_max_sinr_db", "downlink_max_sinr_db"):
+            if name in fields:
+                fields[name] = max(fields[name], -99.0)
+        fields["min_sinr_db"] = max(fields["min_sinr_db"], -100.0)
     if fields.get("barriers", "none") != "none":
         fields.pop("schedule", None)
         fields.pop("deadline_s", None)

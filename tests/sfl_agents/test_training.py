@@ -239,7 +239,7 @@ def test_an_off_policy_run_resumes_with_its_replay_buffer(tmp_path: Path) -> Non
         train(work, work.open_run(tmp_path), on_milestone=stop)
     train(work, work.open_run(tmp_path, resume=True))
     stored = archive.read(cast(Path, checkpoints.latest(tmp_path)) / checkpoints.REPLAY_BUFFER).arrays
-    assert stored["observations"].shape == (64 // 4, 4, 3, 9)
+    assert stored["observations"].shape == (64 // 4, 4, 3, 10)
     assert (int(stored["next_place"]), bool(stored["is_full"])) == (16, False)
 
 

@@ -65,9 +65,9 @@ def test_only_ended_episodes_have_infos_and_the_next_starts_at_once() -> None:
         for i, info in enumerate(infos):
             assert info["TimeLimit.truncated"] is True
             assert info["episode"]["r"] == pytest.approx(rewards[i], rel=1e-6, abs=1e-4)
-            # Column 3 is the episode's progress: over in the last observation, at its start in the returned one.
-            assert (info["terminal_observation"][:, 3] == 1.0).all()
-            assert (observation[i][:, 3] == -1.0).all()
+            # Column 4 is the episode's progress: over in the last observation, at its start in the returned one.
+            assert (info["terminal_observation"][:, 4] == 1.0).all()
+            assert (observation[i][:, 4] == -1.0).all()
         rewards[:] = 0.0
 
 

@@ -318,7 +318,7 @@ def test_a_run_killed_within_a_round_ends_with_the_weights_of_one_never_stopped(
 def test_make_vec_trains_in_single_environments_in_turn() -> None:
     envs = gym.make_vec("SFL-Accuracy-v0", num_envs=2, **SMALL)
     observations, infos = envs.reset(seed=0)
-    assert observations.shape == (2, K, 12)
+    assert observations.shape == (2, K, 13)
     assert infos["accuracy"].shape == (2,)
     first = make()
     _, info = first.reset(seed=0)

@@ -1,6 +1,6 @@
 """Rounds that do not wait for everybody, and devices that take turns."""
 
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,14 @@ from tests.sfl_env.boards import ON_BATTERY
 from tests.sfl_env.shared import same_weights, training_of
 
 K = 4
+NEARBY: dict[str, Any] = {
+    "cell_radius_m": 12.0,
+    "message_latency_s": 0.0,
+    "device_types": ("raspberry-pi-4", "flagship-phone"),
+    "device_weights": (1.0, 1.0),
+}
+"""Devices with good links and batteries that are different in size."""
+
 LEARNING: dict[str, Any] = {
     "mode": "accuracy",
     "num_devices": K,
@@ -25,6 +33,12 @@ LEARNING: dict[str, Any] = {
     "torch_device": "cpu",
     "partition": "quantity-skew",
 }
+
+
+class Gains(NamedTuple):
+    """A channel's state of nothing but gains."""
+
+    gain: np.ndarray
 
 
 def make(**fields: Any) -> SFLEnv:
@@ -134,18 +148,80 @@ def test_an_episode_of_learning_ends_when_all_batteries_are_empty() -> None:
 
 
 def test_a_deadline_and_a_battery_both_leave_out() -> None:
-    plugged, _, mains = first_round()
+    _, _, patient = first_round(**NEARBY)
+    deadline_s = between_devices(patient["device_latency_s"], 2)
+    plugged, _, mains = first_round(deadline_s=deadline_s, **NEARBY)
     battery_j = plugged.episodes.now.state.setup.devices.battery_j[0]
     share = between_devices(mains["energy_j"] / battery_j, 3)
-    env = make(battery_share=share, deadline_s=between_devices(mains["device_latency_s"], 2))
+    env = make(battery_share=share, deadline_s=deadline_s, **NEARBY)
     env.reset(seed=0)
     *_, first = env.step(ACTION)
-    np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= env.scenario.deadline_s)
+    np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= deadline_s)
     *_, info = env.step(ACTION)
     empty = first["energy_j"] >= share * battery_j
-    assert empty.any()
+    assert empty.sum() == 1
     assert not info["takes_part"][empty].any()
     assert (info["device_latency_s"][empty] == 0.0).all()
+    assert (info["energy_j"][empty] == 0.0).all()
+
+
+# Devices that cannot be reached
+
+
+class SomeOut:
+    """A channel on which some devices are out of reach, whatever the round."""
+
+    def __init__(self, *out: int) -> None:
+        self.out = list(out)
+
+    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> Gains:
+        gain = np.full((n, num_devices), 1e-9)
+        gain[:, self.out] = 1e-25
+        return Gains(gain)
+
+    def step(self, state: Gains, elapsed_s: np.ndarray, rng: np.random.Generator) -> Gains:
+        return state
+
+
+def test_a_device_that_cannot_be_reached_pays_for_waiting_alone() -> None:
+    env, _, info = first_round(channel=SomeOut(1, 3), battery_share=0.5, **ON_BATTERY)
+    np.testing.assert_array_equal(info["takes_part"], [True, False, True, False])
+    out = ~info["takes_part"]
+    assert (info["phase_latency_s"][out] == 0.0).all()
+    assert info["latency_s"] == info["device_latency_s"][~out].max()
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
+    np.testing.assert_allclose(info["energy_j"][out], idle_w[out] * info["latency_s"], rtol=1e-12)
+    assert (info["energy_j"][~out] > idle_w[~out] * info["latency_s"]).all()
+    spent = info["energy_j"] * env.episodes.now.state.setup.charge_per_j[0]
+    np.testing.assert_allclose(1.0 - env.episodes.now.state.charge[0], spent, rtol=1e-9)
+
+
+def test_a_deadline_and_an_outage_both_leave_out() -> None:
+    _, _, patient = first_round(channel=SomeOut(1))
+    reached = np.array([True, False, True, True])
+    deadline_s = between_devices(patient["device_latency_s"][reached], 2)
+    env, _, info = first_round(channel=SomeOut(1), deadline_s=deadline_s)
+    # A device without a phase is not in time: it does not take part.
+    np.testing.assert_array_equal(info["takes_part"], reached & (patient["device_latency_s"] <= deadline_s))
+    assert info["takes_part"].sum() == 2
+    assert info["latency_s"] == deadline_s
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0, 1]
+    assert info["energy_j"][1] == pytest.approx(idle_w * deadline_s, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["parallel", "sequence"])
+@pytest.mark.parametrize("deadline_s", [None, 7.0, 2.0])
+def test_a_round_that_reaches_nobody_lasts_the_wait_or_until_the_deadline(
+    schedule: str, deadline_s: float | None
+) -> None:
+    fields: dict[str, Any] = {"schedule": schedule, "deadline_s": deadline_s, "outage_wait_s": 5.0}
+    env, reward, info = first_round(channel=SomeOut(*range(K)), **fields)
+    wait_s = 5.0 if deadline_s is None else min(5.0, deadline_s)
+    assert info["latency_s"] == wait_s
+    assert reward < 0.0
+    assert not info["takes_part"].any()
+    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
+    np.testing.assert_allclose(info["energy_j"], idle_w * wait_s, rtol=1e-12)
 
 
 # Devices in sequence

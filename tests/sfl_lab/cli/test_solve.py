@@ -3,13 +3,14 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import sfl_baselines
-from sfl_baselines.environments import make_batch
-from sfl_env import RoundProblem
+from sfl_baselines.environments import make_batch, training_seed
+from sfl_env import RoundProblem, SFLVectorEnv
 from sfl_env.dnn import catalogue
 from sfl_env.errors import ProblemError
 from sfl_env.rounds.problem_files import read_problem, write_problem
@@ -123,31 +124,59 @@ def test_files_are_replaced_only_when_asked(tmp_path: Path, capsys: pytest.Captu
     assert "does not exist" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        (["schedule=sequence"], ["The optimal round in turn: 19.48", "no decision is faster"]),
-        (
-            ["barriers=every-phase"],
-            ["The surrogate's round: 13.6198 s", "takes 22.8362 s", "Nothing is proven"],
-        ),
-        (["deadline_s=5"], ["surrogate", "0 of 10 devices take part", "Nothing is proven"]),
-        ([], ["The optimal round: 13.6198 s", "No decision is faster than 13.61"]),
-    ],
-    ids=str,
-)
-def test_a_proof_is_printed_of_the_environments_own_problem_alone(
-    fields: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "solution.json"
+def sampled(**fields: Any) -> SFLVectorEnv:
+    """The round that ``sfl solve`` draws."""
+    envs = make_batch("SFL-v0", 1, fields)
+    envs.reset(seed=training_seed(0))
+    return envs
+
+
+def solve(capsys: pytest.CaptureFixture[str], out: Path, *fields: str) -> tuple[str, list[float | None]]:
+    """Return what is shown and the lower bounds that are stored."""
     assert main(["solve", *(["--fields", *fields] if fields else []), "--out", str(out)]) == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    for text in said:
-        assert text in shown
-    assert ("No decision is faster than" in shown) == (not fields)
     stored = json.loads(out.read_text())
     bounds = [entry["lower_bound_s"] for entry in stored.values() if isinstance(entry, dict)]
-    assert all(bound is not None for bound in bounds) == (fields in ([], ["schedule=sequence"]))
+    return " ".join(capsys.readouterr().out.split()), bounds
+
+
+def test_a_round_of_devices_that_work_at_once_comes_with_its_proof(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown, bounds = solve(capsys, tmp_path / "solution.json")
+    optimum = sfl_baselines.solve_exact(sampled().true_problem())
+    assert f"The optimal round: {optimum.latency_s[0]:.6g} s" in shown
+    assert f"No decision is faster than {optimum.lower_bound_s[0]:.12g} s" in shown
+    assert None not in bounds
+
+
+def test_a_round_of_devices_in_turn_comes_with_an_optimum_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown, bounds = solve(capsys, tmp_path / "solution.json", "schedule=sequence")
+    in_turn = sfl_baselines.solve_in_turn(sampled(schedule="sequence").true_problem())
+    assert f"The optimal round in turn: {in_turn.latency_s[0]:.6g} s" in shown
+    assert "no decision is faster" in shown
+    assert "No decision is faster than" not in shown
+    assert None not in bounds
+
+
+@pytest.mark.parametrize("system", ["barriers", "deadline_s"])
+def test_of_other_rounds_nothing_is_proven_and_the_surrogates_decision_is_carried_out(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    surrogate_s = sfl_baselines.solve_exact(sampled().true_problem()).latency_s[0]
+    # Equalised devices are all late for half of their time.
+    value = "every-phase" if system == "barriers" else 0.5 * surrogate_s
+    envs = sampled(**{system: value})
+    decision = sfl_baselines.solve_exact(envs.true_problem().as_parallel()).decision
+    infos = envs.step(envs.episodes.action_encoder.encode(decision))[-1]
+    shown, bounds = solve(capsys, tmp_path / "solution.json", f"{system}={value}")
+    assert f"The surrogate's round: {surrogate_s:.6g} s" in shown
+    assert f"takes {infos['latency_s'][0]:.6g} s" in shown
+    assert ("of 10 devices take part" in shown) == (not infos["takes_part"].all()) == (system == "deadline_s")
+    assert "Nothing is proven" in shown
+    assert "No decision is faster than" not in shown
+    assert all(bound is None for bound in bounds)
 
 
 @pytest.mark.parametrize("system", ["sequence", "staged", "deadline"])

@@ -149,8 +149,9 @@ def test_results_say_how_sure_their_intervals_are() -> None:
 def test_a_ratio_is_that_of_pairs_round_by_round_and_its_interval_is_over_episodes() -> None:
     results = benchmark(policies=("exact", "equal-bandwidth"), episodes=6)
     exact, equal = (results.rollouts[name] for name in ("exact", "equal-bandwidth"))
-    np.testing.assert_array_equal(exact.yardstick_s, equal.yardstick_s)
-    by_episode = (equal.latency_s / exact.yardstick_s).mean(axis=0)
+    # They start from the same channels; later ones depend on how long the rounds before have lasted.
+    np.testing.assert_array_equal(exact.yardstick_s[0], equal.yardstick_s[0])
+    by_episode = (equal.latency_s / equal.yardstick_s).mean(axis=0)
     found = results.scores[1].ratio
     assert (found.statistic, found.values) == ("geometric mean", 6)
     logarithms: Any = scipy.stats.ttest_1samp(np.log(by_episode), 0.0).confidence_interval(0.95)
