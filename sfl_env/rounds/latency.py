@@ -163,8 +163,11 @@ def round_problem(
 ) -> RoundProblem:
     """Build the joint problem of cuts and bandwidth for the given conditions, a round of the given system."""
     every_cut = np.arange(work.num_cuts)
+    n, k = now.samples.shape
+    if system == "sequence":
+        # All devices' times are summed up there, and the wait for nobody is one for all of them.
+        resources = resources._replace(outage_wait_s=resources.outage_wait_s / k)
     demand = band_demand(work, resources, now.at_every_cut(), every_cut)
-    n = now.samples.shape[0]
     return RoundProblem(
         *demand,
         uplink_snr_hz=now.uplink_snr_hz,

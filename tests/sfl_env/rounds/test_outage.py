@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sfl_env  # noqa: F401  (registers its ids)
-from sfl_env.optimum import solve_exact
+from sfl_env.optimum import solve_exact, solve_in_turn
 from sfl_env.rounds.curves import SHANNON, Modes, TruncatedShannon
 from sfl_env.rounds.outage import LEAST_RATE_BPS, Outage
 from sfl_env.rounds.radio import uplink_rate_bps
@@ -60,6 +60,19 @@ def test_a_round_that_reaches_nobody_is_a_wait() -> None:
     solution = solve_exact(problem)
     np.testing.assert_array_equal(solution.latency_s, 7.0)
     np.testing.assert_allclose(solution.lower_bound_s, 7.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("fields", [FAR, HOPELESS], ids=["some", "all"])
+def test_in_turn_the_optimum_is_that_of_the_devices_that_can_be_reached(fields: dict[str, Any]) -> None:
+    envs: Any = gym.make_vec("SFL-v0", num_envs=20, schedule="sequence", outage_wait_s=7.0, **fields)
+    envs.reset(seed=0)
+    optimum = solve_in_turn(envs.unwrapped.true_problem())
+    infos = envs.step(envs.unwrapped.episodes.action_encoder.encode(optimum.decision))[4]
+    np.testing.assert_allclose(infos["latency_s"], optimum.latency_s, rtol=1e-9)
+    nobody = ~infos["takes_part"].any(axis=1)
+    np.testing.assert_allclose(optimum.latency_s[nobody], 7.0, rtol=1e-12)
+    assert nobody.any()
+    assert nobody.all() == (fields is HOPELESS)
 
 
 @pytest.mark.parametrize("fields", [FAR, HOPELESS], ids=["some", "all"])

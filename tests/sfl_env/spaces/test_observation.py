@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 
 from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.devices import DeviceBatch
+from sfl_env.optimum import solve_exact
 from sfl_env.rounds.problem_values import ARRAYS
 from sfl_env.spaces.observation import LogScale, LogScales
 from tests.ids import BATCHED_IDS
-from tests.sfl_env.boards import boards
+from tests.sfl_env.boards import ON_BATTERY, boards
+
+
+DISTANT: dict[str, Any] = {"path_loss": "macro", "cell_radius_m": 3_000.0, "min_distance_m": 1_500.0}
+"""Some devices of such a cell are out of reach."""
 
 
 def make(env_id: str, **fields: Any) -> SFLEnv:
@@ -33,6 +38,30 @@ def test_an_observation_decodes_to_the_observed_problem(env_id: str) -> None:
         for name in ARRAYS:
             np.testing.assert_allclose(getattr(shown, name), getattr(observed, name), rtol=1e-5, err_msg=name)
         observation, *_ = env.step(env.action_space.sample())
+
+
+def test_with_batteries_and_an_outage_an_observation_decodes_to_the_observed_problem() -> None:
+    envs = SFLVectorEnv(20, num_devices=6, battery_share=0.01, dropout_weight=1.0, **DISTANT, **ON_BATTERY)
+    envs.action_space.seed(0)
+    observation, _ = envs.reset(seed=0)
+    causes = set()
+    for _ in range(12):
+        now = envs.episodes.now
+        told = envs.episodes.observation_encoder.decode(observation)
+        takes_part = np.ones((20, 6), np.bool_) if now.observed.takes_part is None else now.observed.takes_part
+        np.testing.assert_array_equal(told.takes_part, takes_part)
+        # A link's factor comes from its spread, 1 / sqrt(1 + K), that single precision rounds.
+        np.testing.assert_allclose(told.fading.spread, now.observed.fading.spread, atol=1e-7)
+        shown, observed = envs.episodes.problem_of(observation), envs.observed_problem()
+        for name in ARRAYS:
+            tolerance = {"rtol": 1e-4, "atol": 1e-6} if name == "rician_k" else {"rtol": 1e-5}
+            np.testing.assert_allclose(getattr(shown, name), getattr(observed, name), err_msg=name, **tolerance)
+        np.testing.assert_allclose(solve_exact(shown).latency_s, solve_exact(observed).latency_s, rtol=1e-4)
+        charged = now.state.charge > 0.0
+        causes |= {*zip(charged[~takes_part].tolist(), strict=True)}
+        assert charged[takes_part].all()
+        observation, *_ = envs.step(envs.action_space.sample())
+    assert causes == {(True,), (False,)}  # some could not be reached, and some were empty
 
 
 def test_columns_are_on_the_documented_scales() -> None:
