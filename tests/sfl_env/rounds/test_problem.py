@@ -196,7 +196,9 @@ def test_no_rounds_at_all_are_solved_at_once() -> None:
 
 def test_environments_give_problems_that_users_can_build_by_hand() -> None:
     problem = problem_of({})
-    by_hand = sfl_env.RoundProblem(*(getattr(problem, name) for name in ARRAYS), uplink_curve=problem.uplink_curve)
+    by_hand = sfl_env.RoundProblem(
+        **{name: getattr(problem, name) for name in ARRAYS}, uplink_curve=problem.uplink_curve
+    )
     assert by_hand.system == "parallel"
     assert solve_exact(by_hand).latency_s == solve_exact(problem).latency_s
 
