@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from scipy.stats import chi2, kstest, ncx2
+from scipy.stats import chi2, kstest, ncx2, norm
 
 from tests.project.drawn_rounds import Plainly, action_of
 
@@ -174,3 +174,26 @@ def test_mini_batches_and_speeds_are_log_uniform_within_their_spreads() -> None:
     for values, spread in ((batches / 400.0, 4.0), (speed, 3.0)):
         scaled = np.log(values) / np.log(spread)
         assert kstest(scaled, "uniform", args=(-1.0, 2.0)).statistic < 0.03
+
+
+@pytest.mark.parametrize("kind", ["umi", "uma"])
+def test_views_and_rician_factors_change_with_the_metres_that_are_walked(kind: str) -> None:
+    before, after = (
+        state.channel
+        for state in states(1, path_loss=kind, cell_radius_m=150.0, speed_m_per_s=1.0, deadline_s=10.0)
+    )
+    metres = np.hypot(*(after.mobility.position_m - before.mobility.position_m)[0].T)
+    thresholds = []
+    for channel in (before, after):
+        at_m, decay_m = np.hypot(*channel.mobility.position_m[0].T), {"umi": 36.0, "uma": 63.0}[kind]
+        chance = np.minimum(1.0, 18.0 / at_m + np.exp(-at_m / decay_m) * (1.0 - 18.0 / at_m))
+        thresholds.append(norm.ppf(chance))
+    alike, drawn = np.exp(-metres / 50.0), np.random.default_rng(0).standard_normal((2, 20, COUNT))
+    numbers = drawn[0], alike * drawn[0] + np.sqrt(1.0 - alike**2) * drawn[1]
+    expected = ((numbers[0] < thresholds[0]) != (numbers[1] < thresholds[1])).mean()
+    sees, still_sees = before.place.los[0], after.place.los[0]
+    assert (sees != still_sees).mean() == pytest.approx(expected, abs=0.02)
+    both = sees & still_sees
+    factors = [np.log(channel.place.k_factor[0][both]) for channel in (before, after)]
+    distance_m = {"umi": 15.0, "uma": 12.0}[kind]
+    assert correlation(*factors) == pytest.approx(np.exp(-metres[both] / distance_m).mean(), abs=0.05)
