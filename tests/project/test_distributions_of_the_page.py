@@ -43,7 +43,9 @@ def path_loss_db(kind: str, ground_m: np.ndarray, sees: np.ndarray, carrier_hz: 
         return np.asarray(128.1 + 37.6 * np.log10(ground_m / 1e3))
     height, terminal = BASE_STATION_M[kind], TERMINAL_M
     slant_m = np.hypot(ground_m, height - terminal)
-    breakpoint_m = 4.0 * (height - 1.0) * (terminal - 1.0) * carrier_hz / 299792458.0
+    breakpoint_m = (
+        4.0 * (height - 1.0) * (terminal - 1.0) * carrier_hz / 3e8
+    )  # the speed of light as the table has it
     offset, slope, beyond = {"umi": (32.4, 21.0, 9.5), "uma": (28.0, 22.0, 9.0)}[kind]
     near = offset + slope * np.log10(slant_m)
     far = offset + 40.0 * np.log10(slant_m) - beyond * np.log10(breakpoint_m**2 + (height - terminal) ** 2)
