@@ -92,8 +92,6 @@ def schedule(phase_latency_s: Array, stages: Stages) -> tuple[Array, Array]:
     duration = np.array(phase_latency_s, dtype=np.float64)
     if not stages:
         return np.cumsum(duration, axis=-1) - duration, duration
-    # The times charge each job at the server's K-th part; in turn each has all of it.
-    duration[:, SERVER_COMPUTE] /= len(duration)
     start, began = np.zeros_like(duration), 0.0
     for stage in stages:
         ended = np.full(len(duration), began)

@@ -132,6 +132,10 @@ class Downlink:
     def full_rate_bps(self, gain: Array, levels: Array | None = None) -> Array:
         r"""Rate of a device that is given the whole band, :math:`B\,e(P g / (N_0 B))`.
 
+        Where a level of fading takes the ratio below the curve's start, the base station serves the device on as much
+        of its band as brings it there, as a device does in the uplink. A device whose mean ratio lies below the start
+        is out.
+
         Parameters
         ----------
         gain : (N, K) array
@@ -145,9 +149,8 @@ class Downlink:
             Bit/s; 0 where nothing can be decoded.
         """
         sinr = gain * self._snr_per_gain
-        if levels is None:
-            rate = self.curve.efficiency(sinr)
-        else:
-            rate = mean_over_levels(self.curve.efficiency(levels * sinr))
+        rate = self.curve.efficiency(sinr)
+        if levels is not None:
+            rate = np.where(rate > 0.0, mean_over_levels(self.curve.held_efficiency(levels * sinr)), 0.0)
         rate *= self.bandwidth_hz
         return rate

@@ -37,13 +37,12 @@ Adaptive Split Federated Learning in Resource-constrained Edge Networks", arXiv:
 def staged_latency_s(phases: Array, stages: Stages) -> Array:
     """Return the length of rounds whose stages each wait for all devices, (N,) seconds.
 
-    The server takes the devices' jobs one after another, each at its full speed. Phase times charge a job at the
-    server's K-th part, so in turn the jobs take the mean of these times.
+    The server takes the devices' jobs one after another, so its stage lasts as long as all of them together.
 
     Parameters
     ----------
     phases : (7, N, K) array
-        Seconds of the phases, from :func:`sfl_env.rounds.latency.phase_latency_s`.
+        Seconds of the phases, the server's for a job that has it alone.
     stages : Stages
         Of :data:`STAGES`.
 
@@ -59,7 +58,7 @@ def staged_latency_s(phases: Array, stages: Stages) -> Array:
     latency = np.zeros(phases.shape[1])
     for stage in stages:
         if stage == (SERVER_COMPUTE,):
-            latency += phases[SERVER_COMPUTE].mean(axis=-1)
+            latency += phases[SERVER_COMPUTE].sum(axis=-1)
         elif len(stage) == 1:
             latency += row_maxima(phases[stage[0]])
         else:

@@ -250,9 +250,10 @@ class Simulator:
         phases = phase_latency_s(self.workload, self.resources, true, decision.cut, decision.bandwidth_share)
         if true.takes_part is not None:
             phases *= true.takes_part
+        if self._queues or self._stages:
+            phases[SERVER_COMPUTE] /= self.scenario.num_devices  # each job has the whole server in its turn
         if self._queues:
-            arrival = phases[:SERVER_COMPUTE].sum(axis=0)
-            phases[SERVER_COMPUTE] = queued_s(arrival, phases[SERVER_COMPUTE] / self.scenario.num_devices)
+            phases[SERVER_COMPUTE] = queued_s(phases[:SERVER_COMPUTE].sum(axis=0), phases[SERVER_COMPUTE])
         device_latency = _ONE_PER_PHASE.dot(phases.reshape(len(PHASES), -1)).reshape(decision.cut.shape)
         if self._stages:
             latency = staged_latency_s(phases, self._stages)
