@@ -132,9 +132,9 @@ class Downlink:
     def full_rate_bps(self, gain: Array, levels: Array | None = None) -> Array:
         r"""Rate of a device that is given the whole band, :math:`B\,e(P g / (N_0 B))`.
 
-        Where a level of fading takes the ratio below the curve's start, the base station serves the device on as much
-        of its band as brings it there, as a device does in the uplink. A device whose mean ratio lies below the start
-        is out.
+        Where a level of fading takes the ratio below the curve's start, the base station serves the device on as
+        much of its band as brings it there, as a device does in the uplink. A device whose mean ratio lies below
+        the start is out.
 
         Parameters
         ----------

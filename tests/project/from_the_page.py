@@ -113,9 +113,14 @@ def downlink_bps(scenario: Any, device: Device, share: float) -> float:
     band = scenario.downlink_bandwidth_hz or scenario.bandwidth_hz
     noise = noise_w_per_hz(scenario, scenario.downlink_noise_rise_db)
     rates = []
+    least = 0.0 if scenario.rate_curve == "shannon" else ratio(scenario.min_sinr_db)
+    mean = scenario.base_station_power_w * device.gain / (noise * band)
+    if mean < least:
+        return 0.0
     for level in device.levels:
-        y = scenario.base_station_power_w * device.gain * level / (noise * band)
-        rates.append(efficiency(scenario, y, scenario.downlink_attenuation, scenario.downlink_max_sinr_db))
+        y = mean * level
+        carried = efficiency(scenario, max(y, least), scenario.downlink_attenuation, scenario.downlink_max_sinr_db)
+        rates.append(carried * y / least if y < least else carried)
     return float(share * band * mean_over_fading(rates))
 
 
@@ -179,7 +184,8 @@ def phases_s(scenario: Any, profile: Profile, device: Device, c: int, share: flo
     """Return the seconds of the seven phases, which in sequence have the whole server, or else a K-th of it."""
     up, down = uplink_bps(scenario, device, share), downlink_bps(scenario, device, share)
     once, each = scenario.message_latency_s, scenario.local_iterations * scenario.message_latency_s
-    server = scenario.server_flops_per_s / (1 if scenario.schedule == "sequence" else scenario.num_devices)
+    alone = scenario.schedule == "sequence" or scenario.barriers != "none"
+    server = scenario.server_flops_per_s / (1 if alone else scenario.num_devices)
     smashed_up, smashed_down = smashed_bits(scenario, profile, c)
     model = model_bits(scenario, profile, c)
     return [
@@ -276,7 +282,7 @@ def round_s(scenario: Any, phases: Sequence[Sequence[float]], limit: float) -> f
     total = 0.0
     for stage in stages:
         if stage == [3]:  # one job after another, each at the server's full speed
-            total += sum(row[3] for row in phases) / scenario.num_devices
+            total += sum(row[3] for row in phases)
         else:
             total += max(sum(row[phase] for phase in stage) for row in phases)
     return total

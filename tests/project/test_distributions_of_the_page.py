@@ -162,7 +162,7 @@ def test_devices_start_where_they_are_found_at_any_time(mobility: str) -> None:
 
 def test_a_walkers_speed_is_drawn_for_each_leg_so_that_slow_ones_are_met_longer() -> None:
     """From half to one and a half times the mean over legs: in time, the reciprocal's density between them."""
-    for state in states(1, deadline_s=100.0):
+    for state in states(1, deadline_s=100.0, mobility="random-waypoint"):
         relative = state.channel.mobility.speed_m_per_s[0] / 0.83
         assert kstest(np.log(relative), "uniform", args=(np.log(0.5), np.log(3.0))).pvalue > 1e-3
 

@@ -274,7 +274,6 @@ def test_devices_are_their_types_figures_times_one_spread() -> None:
         assert devices.battery_j[0, k] == pytest.approx(full, rel=5e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="with schedule='sequence' and a deadline such a round lasts no time at all")
 def test_a_round_of_turns_in_which_nobody_is_reached_lasts_its_wait() -> None:
     options: dict[str, Any] = {
         "path_loss": "macro",

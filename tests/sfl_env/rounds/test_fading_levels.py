@@ -41,12 +41,12 @@ def test_weights_sum_to_one_and_levels_have_the_mean_of_the_fading() -> None:
 
 
 @pytest.mark.parametrize("curve", [TruncatedShannon(), TruncatedShannon(0.6, -10.0, 30.0)], ids=["up", "down"])
-@pytest.mark.parametrize("rician_k", [0.0, 2.0, 10.0])
+@pytest.mark.parametrize("rician_k", [0.0, 0.3, 2.0, 10.0])
 def test_the_mean_over_levels_is_the_ergodic_rate(curve: RateCurve, rician_k: float) -> None:
     levels = fading_levels(np.array([[rician_k]]))
-    for sinr in 10.0 ** np.arange(-1.5, 4.0, 0.5):
+    for sinr in 10.0 ** np.arange(-1.5, 4.0, 0.35):
         found = uplink_rate_bps(np.array([[1.0]]), 1.0, np.array([[sinr]]), curve, levels)[0, 0]
-        assert found == pytest.approx(ergodic_rate(curve, sinr, rician_k), rel=6e-3)
+        assert found == pytest.approx(ergodic_rate(curve, sinr, rician_k), rel=1e-2)
 
 
 def test_links_that_do_not_fade_within_the_round_have_one_level() -> None:
