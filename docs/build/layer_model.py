@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor, nn, zeros, zeros_like
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -28,7 +28,9 @@ class Blocks(NamedTuple):
     names: tuple[str, ...]
     flops: Array  # (2, C) of a mini-batch
     saved_bytes: Array  # (2, C) of activations that the backward pass needs
+    weighed_bytes: Array  # (2, C) of the same and of weights, once for the mini-batch
     touched_bytes: Array  # (2, C) of all operations' inputs and outputs
+    narrow: NDArray[np.bool_]  # (C,) cuts with less smashed data than every shallower one
 
 
 class Form(NamedTuple):
@@ -43,6 +45,7 @@ FORMS = {
     "flops": Form("FLOPs alone", lambda flops, traffic: flops),
     "sum": Form("roofline, sum", lambda flops, traffic: flops + traffic),
     "larger": Form("roofline, larger of both", np.maximum),
+    "weights": Form("sum, weights too", lambda flops, traffic: flops + traffic, "weighed_bytes"),
     "touched": Form("sum, all inputs and outputs", lambda flops, traffic: flops + traffic, "touched_bytes"),
 }
 
@@ -68,6 +71,7 @@ def _touched(network: nn.Sequential) -> Array:
     """Return elements per sample that each layer's operations read and write, (2, layers)."""
 
     def run(batch: int) -> Array:
+        network.zero_grad()  # adding to gradients of an earlier run is traffic that is not per sample
         x, found = zeros(batch, *INPUT), []
         for layer in network:
             with _Traffic() as forward:
@@ -83,6 +87,11 @@ def _touched(network: nn.Sequential) -> Array:
     return run(3) - run(2)
 
 
+def short(values: Any) -> list[float]:
+    """Return numbers to four significant figures, as they are stored."""
+    return [float(f"{value:.4g}") for value in np.asarray(values, dtype=np.float64).ravel()]
+
+
 def blocks_of(name: str) -> tuple[Blocks, list[slice]]:
     """Return a testbed network's blocks, and the layers that each is made of."""
     network = NETWORKS[name]()
@@ -90,14 +99,18 @@ def blocks_of(name: str) -> tuple[Blocks, list[slice]]:
     ends = [int(cut) for cut in profile.cut_names]
     layers = [slice(before + 1, end + 1) for before, end in zip([-1, *ends], ends, strict=False)]
     flops = np.stack([profile.device_forward_flops, profile.device_backward_flops])
-    saved = np.stack([profile.device_activation_elements] * 2)
+    saved = BATCH * 4.0 * np.diff(np.stack([profile.device_activation_elements] * 2), prepend=0.0)
+    weights = 4.0 * np.diff(profile.device_parameters, prepend=0.0)
+    narrowest = np.minimum.accumulate(np.r_[np.inf, profile.smashed_elements[:-1]])
     touched = _touched(network)
     touched = np.stack([touched[:, part].sum(axis=1) for part in layers], axis=1)
     return Blocks(
         profile.cut_names,
         BATCH * np.diff(flops, prepend=0.0),
-        BATCH * 4.0 * np.diff(saved, prepend=0.0),
+        saved,
+        saved + weights,
         BATCH * 4.0 * touched,
+        profile.smashed_elements < narrowest,
     ), layers
 
 
@@ -113,12 +126,22 @@ def predicted(form: Form, speeds: Array, blocks: Blocks, which: int) -> Array:
     return form.seconds(blocks.flops[which] / speeds[0], traffic / speeds[1])
 
 
+def up_to_cuts(block_s: Array, blocks: Blocks) -> Array:
+    """Return the seconds up to the narrow cuts, from those of blocks, (C,).
+
+    Such a time is what a decision weighs against the time to send. A cut that sends as much as a shallower one and
+    computes more is never chosen for its smashed data.
+    """
+    return np.cumsum(block_s)[blocks.narrow]
+
+
 def fitted(form: Form, blocks: Sequence[Blocks], seconds: Sequence[Array], which: int) -> Array:
-    """Return a pass's peak FLOP/s and bytes/s by least squares on the logarithms of blocks' seconds."""
-    wanted = np.log(np.concatenate([each[which] for each in seconds]))
+    """Return a pass's peak FLOP/s and bytes/s by least squares on the logarithms of seconds up to narrow cuts."""
+    wanted = np.log(np.concatenate([up_to_cuts(s[which], each) for s, each in zip(seconds, blocks, strict=True)]))
 
     def loss(log_speeds: Array) -> float:
-        found = np.concatenate([predicted(form, np.exp(log_speeds), each, which) for each in blocks])
+        speeds = np.exp(log_speeds)
+        found = np.concatenate([up_to_cuts(predicted(form, speeds, each, which), each) for each in blocks])
         return float(((np.log(np.maximum(found, 1e-12)) - wanted) ** 2).sum())
 
     starts = [np.log([peak, bandwidth]) for peak in (1e10, 1e11) for bandwidth in (1e8, 1e9, 1e10)]
@@ -169,23 +192,32 @@ def rates(forward_flops_per_s: float, forward_bytes_per_s: float, blocks: Blocks
     return float(blocks.flops[0].sum() / seconds.sum() / 1e9), blocks.flops[0] / seconds / 1e9
 
 
-def fitted_to_rates(blocks: Blocks) -> Array:
-    """Return the Raspberry Pi 4's forward peak and bandwidth, by least squares on the logarithms of its rates."""
-    wanted = np.log([*PI_LAYERS.values(), RATES["raspberry-pi-4"]])
-
-    def loss(log_speeds: Array) -> float:
-        whole, layers = rates(*np.exp(log_speeds), blocks)
-        return float(((np.log([layers[0], layers[1], layers.max(), whole]) - wanted) ** 2).sum())
-
-    options = {"maxiter": 4000, "xatol": 1e-9, "fatol": 1e-12}
-    speeds: Array = np.exp(minimize(loss, np.log([3e10, 1e8]), method="Nelder-Mead", options=options).x)
-    return speeds
-
-
 def at_level(flops: float, traffic: float, flops_per_byte: float, seconds: float) -> tuple[float, float]:
     """Return the peak and the bandwidth, in a given proportion, with which a pass takes so long."""
     peak = (flops + traffic * flops_per_byte) / seconds
     return peak, peak / flops_per_byte
+
+
+def fitted_to_rates(blocks: Blocks) -> Array:
+    """Return the Raspberry Pi 4's forward peak and bandwidth.
+
+    The whole pass takes the published time; of such, the pair that is best by least squares on the logarithms of
+    the seconds up to the first two cuts. The second cut's published time is without the pool's.
+    """
+    flops, traffic = blocks.flops[0], blocks.saved_bytes[0]
+    published = 1e9 * np.array([PI_LAYERS["first convolution"], PI_LAYERS["second convolution"]])
+    wanted, whole_s = np.cumsum(flops[:2] / published), flops.sum() / (1e9 * RATES["raspberry-pi-4"])
+
+    def speeds(log_balance: float) -> Array:
+        return np.array(at_level(float(flops.sum()), float(traffic.sum()), float(np.exp(log_balance)), whole_s))
+
+    def loss(log_balance: float) -> float:
+        peak, bandwidth = speeds(log_balance)
+        found = np.cumsum(flops[:2] / peak + traffic[:2] / bandwidth)
+        return float((np.log(found / wanted) ** 2).sum())
+
+    options = {"xatol": 1e-9}
+    return speeds(minimize_scalar(loss, bounds=np.log([1.0, 1e5]), method="bounded", options=options).x)
 
 
 def derived(machine: Machine) -> dict[str, tuple[float, ...]]:

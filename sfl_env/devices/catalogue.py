@@ -8,12 +8,14 @@ single layers for the Raspberry Pi 4 only; a review of this project computed the
 with the paper, which are not stored here. `docs/build/measurement.py` derives the figures, and
 `docs/devices-measured.md` holds them against measurements.
 
-- **Raspberry Pi 4**: peak and bandwidth of the forward pass by least squares on the logarithms of four rates:
-  the first convolution 1.0 GFLOP/s, the second 14.5, the fastest layer 27.7, all layers 18.3. The backward pass
-  takes 6.3 times as long as the forward one, with the same proportion of peak and bandwidth.
+- **Raspberry Pi 4**: all layers reach the published 18.3 GFLOP/s in the forward pass. The proportion of peak and
+  bandwidth is that with which the times up to the first and the second convolution (1.0 and 14.5 GFLOP/s) are met
+  best, by least squares on their logarithms: decisions use such times, not those of single layers. The fastest
+  layer, published at 27.7, then reaches 23.2. The backward pass takes 6.3 times as long as the forward one, with
+  the same proportion of peak and bandwidth.
 - **Other processors whose rate is published** (laptop, virtual machine): the proportion of peak and bandwidth
-  that a server processor has in layer times of our own, and the level at which all of VGG-19 takes the published
-  time.
+  that a server processor has in layer times of our own, fitted to times up to cuts, and the level at which all of
+  VGG-19 takes the published time.
 - **Jetson Nano**: the graphics cores' theoretical peak, and the bandwidth at which VGG-19 reaches its published
   177 GFLOP/s. The backward pass is taken to last twice as long as the forward one.
 - **Boards without a published rate**: the Raspberry Pi 4's figures times the proportion of the theoretical peaks
@@ -45,10 +47,10 @@ _J_PER_WH = 3600.0
 
 IOT_GATEWAY = DeviceType(
     "iot-gateway",
-    forward_flops_per_s=2.37e9,
-    forward_bytes_per_s=6.50e6,
-    backward_flops_per_s=0.550e9,
-    backward_bytes_per_s=1.51e6,
+    forward_flops_per_s=1.97e9,
+    forward_bytes_per_s=6.57e6,
+    backward_flops_per_s=0.530e9,
+    backward_bytes_per_s=1.77e6,
     transmit_power_w=0.1,
     idle_w=0.4,
     computing_w=1.0,
@@ -65,10 +67,10 @@ cell of 3,400 mAh at 3.6 V.
 
 BUDGET_PHONE = DeviceType(
     "budget-phone",
-    forward_flops_per_s=13.6e9,
-    forward_bytes_per_s=37.3e6,
-    backward_flops_per_s=3.57e9,
-    backward_bytes_per_s=9.79e6,
+    forward_flops_per_s=12.8e9,
+    forward_bytes_per_s=42.7e6,
+    backward_flops_per_s=3.44e9,
+    backward_bytes_per_s=11.5e6,
     transmit_power_w=0.2,
     idle_w=0.3,
     computing_w=2.5,
@@ -85,10 +87,10 @@ All estimates: speeds by the flagship phone's share of the theoretical peak, bac
 
 PI_ZERO_2 = DeviceType(
     "pi-zero-2",
-    forward_flops_per_s=21.1e9,
-    forward_bytes_per_s=57.8e6,
-    backward_flops_per_s=4.89e9,
-    backward_bytes_per_s=13.4e6,
+    forward_flops_per_s=17.5e9,
+    forward_bytes_per_s=58.4e6,
+    backward_flops_per_s=4.71e9,
+    backward_bytes_per_s=15.7e6,
     transmit_power_w=0.1,
     idle_w=0.6,
     computing_w=3.0,
@@ -105,10 +107,10 @@ Estimates: speeds by the theoretical peak, 3 W with all cores busy, a power bank
 
 RASPBERRY_PI_4 = DeviceType(
     "raspberry-pi-4",
-    forward_flops_per_s=31.6e9,
-    forward_bytes_per_s=86.7e6,
-    backward_flops_per_s=7.34e9,
-    backward_bytes_per_s=20.1e6,
+    forward_flops_per_s=26.2e9,
+    forward_bytes_per_s=87.6e6,
+    backward_flops_per_s=7.07e9,
+    backward_bytes_per_s=23.6e6,
     transmit_power_w=0.1,
     idle_w=2.7,
     computing_w=6.4,
@@ -126,10 +128,10 @@ V.
 
 FLAGSHIP_PHONE = DeviceType(
     "flagship-phone",
-    forward_flops_per_s=34.4e9,
-    forward_bytes_per_s=94.2e6,
-    backward_flops_per_s=16.2e9,
-    backward_bytes_per_s=44.5e6,
+    forward_flops_per_s=32.3e9,
+    forward_bytes_per_s=108e6,
+    backward_flops_per_s=15.6e9,
+    backward_bytes_per_s=52.2e6,
     transmit_power_w=0.2,
     idle_w=0.5,
     computing_w=5.0,
@@ -166,10 +168,10 @@ board. Estimates: backward time, 2 W waiting.
 
 LAPTOP = DeviceType(
     "laptop",
-    forward_flops_per_s=236e9,
-    forward_bytes_per_s=2.25e9,
-    backward_flops_per_s=121e9,
-    backward_bytes_per_s=2.71e9,
+    forward_flops_per_s=256e9,
+    forward_bytes_per_s=1.49e9,
+    backward_flops_per_s=126e9,
+    backward_bytes_per_s=1.23e9,
     transmit_power_w=0.2,
     idle_w=3.3,
     computing_w=20.0,
@@ -187,10 +189,10 @@ estimate: a Mac mini with the same processor draws 6.8 to 39 W by its maker.
 
 CLOUD_VM = DeviceType(
     "cloud-vm",
-    forward_flops_per_s=371e9,
-    forward_bytes_per_s=3.54e9,
-    backward_flops_per_s=179e9,
-    backward_bytes_per_s=4.03e9,
+    forward_flops_per_s=402e9,
+    forward_bytes_per_s=2.34e9,
+    backward_flops_per_s=187e9,
+    backward_bytes_per_s=1.82e9,
     transmit_power_w=0.2,
     idle_w=30.0,
     computing_w=60.0,
@@ -242,7 +244,7 @@ def get(name: str) -> DeviceType:
     Examples
     --------
     >>> get("raspberry-pi-4").forward_flops_per_s
-    31600000000.0
+    26200000000.0
     >>> get("raspberry-pi")
     Traceback (most recent call last):
     ...

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sfl_env
 from sfl_env.devices import catalogue
 from tests.project.test_pages import DOCS, script
 from tests.sfl_env.devices.test_catalogue import BACKWARD_FLOPS, FORWARD_FLOPS, TRAFFIC_BYTES
@@ -43,15 +44,52 @@ def test_measured_types_have_the_speeds_that_follow_from_the_rates(name: str) ->
         assert getattr(kind, speed) == pytest.approx(wanted, rel=0.006), speed
 
 
+def test_the_boards_cumulative_times_are_a_compromise_between_the_published_ones(model: Any) -> None:
+    blocks, kind = model.blocks_of("vgg19")[0], catalogue.get("raspberry-pi-4")
+    flops, traffic = blocks.flops[0][:2], blocks.saved_bytes[0][:2]
+    published = np.cumsum(flops / (1e9 * np.array([1.0, 14.5])))
+
+    def errors(flops_per_byte: float) -> Any:
+        whole = (float(blocks.flops[0].sum()), float(blocks.saved_bytes[0].sum()))
+        peak, bandwidth = model.at_level(*whole, flops_per_byte, whole[0] / 18.3e9)
+        return np.log(np.cumsum(flops / peak + traffic / bandwidth) / published)
+
+    balance = kind.forward_flops_per_s / kind.forward_bytes_per_s
+    chosen = errors(balance)
+    assert np.abs(chosen).max() < 0.2
+    assert chosen.prod() < 0.0  # one cut too slow, the other too fast
+    for other in (0.9 * balance, 1.1 * balance):
+        assert (chosen**2).sum() < (errors(other) ** 2).sum()
+
+
 def test_a_fit_finds_the_speeds_that_times_were_made_with(model: Any) -> None:
     rng = np.random.default_rng(0)
     flops, traffic = 10.0 ** rng.uniform(8, 10, (2, 12)), 10.0 ** rng.uniform(6, 8, (2, 12))
-    blocks = model.Blocks(("",) * 12, flops, traffic, traffic)
+    blocks = model.Blocks(("",) * 12, flops, traffic, traffic, traffic, rng.random(12) < 0.7)
     made = np.array([3e10, 2e8])
     for key in ("sum", "larger"):
         form = model.FORMS[key]
         seconds = np.stack([model.predicted(form, made, blocks, which) for which in range(2)])
         np.testing.assert_allclose(model.fitted(form, [blocks], [seconds], 0), made, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "count"), [("vgg19", 7), ("resnet101", 3)])
+def test_each_cut_of_a_fit_sends_less_than_all_shallower_ones(model: Any, name: str, count: int) -> None:
+    blocks, _ = model.blocks_of(name)
+    profile = sfl_env.profile(model.NETWORKS[name](), model.INPUT, name)
+    sent = profile.smashed_elements
+    better = [all(sent[c] < sent[before] for before in range(c)) for c in range(profile.num_cuts)]
+    assert blocks.narrow.tolist() == better
+    assert sum(better) == count
+    assert better[-1]  # the whole network on the device sends nothing
+
+
+@pytest.mark.parametrize("name", ["vgg19", "resnet101"])
+def test_operations_of_both_passes_move_at_least_what_is_saved(model: Any, name: str) -> None:
+    blocks, _ = model.blocks_of(name)
+    assert (blocks.touched_bytes >= 0.0).all()
+    assert (blocks.touched_bytes.sum(axis=0) >= blocks.saved_bytes[0]).all()
+    assert (blocks.weighed_bytes >= blocks.saved_bytes).all()
 
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
