@@ -44,6 +44,25 @@ def test_measured_types_have_the_speeds_that_follow_from_the_rates(name: str) ->
         assert getattr(kind, speed) == pytest.approx(wanted, rel=0.006), speed
 
 
+def test_whole_passes_have_the_published_rates_and_the_fastest_layer_what_the_catalogue_says() -> None:
+    for name, layer, published, found in FIGURES["rates"]:
+        if layer == "all layers":
+            assert found == pytest.approx(published, rel=0.02), name
+        if layer == "fastest layer":
+            assert f"published at {published:g}, then reaches {found:.1f}" in " ".join(
+                (catalogue.__doc__ or "").split()
+            )
+
+
+def test_decisions_of_the_fit_lose_less_than_half_of_what_flops_alone_lose_and_little_by_cuts() -> None:
+    losses = FIGURES["machines"]["epyc-core"]["losses"]
+    for network in ("vgg19", "resnet101"):
+        of = {(row["form"], *row["on"]): row for row in losses if row["network"] == network}
+        both = of["sum", "vgg19", "resnet101"]
+        assert both["whole"][0] < 0.5 * of["flops", "vgg19", "resnet101"]["whole"][0]
+        assert both["cuts"][0] < 0.1 * both["whole"][0]  # the rest is a band out of balance
+
+
 def test_the_boards_cumulative_times_are_a_compromise_between_the_published_ones(model: Any) -> None:
     blocks, kind = model.blocks_of("vgg19")[0], catalogue.get("raspberry-pi-4")
     flops, traffic = blocks.flops[0][:2], blocks.saved_bytes[0][:2]
