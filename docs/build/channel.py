@@ -57,7 +57,7 @@ fading is averaged over: at 3.5 GHz and 0.83 m/s a wavelength takes 0.1 s.
 | walkers' mean speed | 0.83 m/s (3 km/h) | TR 38.901, Table 7.2-1, mobility of terminals |
 | what a blocked link loses | 6 dB | ours; see below |
 | fraction of time blocked, and for how long | 0.2, 60 s | ours: no measurement for rounds of seconds was found |
-| mean time until a device's free speed changes | 200 s | ours: about a tenth of the devices in a default round |
+| mean time until a device's free speed changes | 200 s | ours |
 
 Blockage stands for what moves around a device that stays where it is. Its loss is of the size of two figures. By
 3GPP TR 37.885 (clause 6.2.1) a vehicle in between costs 5 dB in the mean where one antenna is above it and 9 dB
