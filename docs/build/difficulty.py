@@ -1,12 +1,12 @@
 """Measure how much the decision matters in every preset: ``python docs/build/difficulty.py``.
 
-It writes docs/data/presets.json and, from that, docs/presets.md; it takes some minutes on one core. ``--page``
+It writes docs/data/presets.json and, from that, docs/presets.md; it takes some ten seconds on one core. ``--page``
 writes the page anew from the stored figures.
 """
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ STARTS, TOGETHER = 40_000, 4_000
 """Episodes whose first rounds tell how lengths spread, and how many at once."""
 TAIL = 0.01
 """Part of them that the Hill index looks at."""
+NEARLY = 0.95
+"""An uplink is at its curve's ceiling where it carries at least this share of the most that the curve carries."""
+STRONGEST_HZ = 1e20
+"""Received power over noise density of a link on which every rate curve carries the most."""
 NR_BEST = 7.4063
 """Bit/s/Hz of NR's best channel quality indicator, 3GPP TS 38.214, Table 5.2.2.1-3."""
 
@@ -50,19 +54,12 @@ TIERS_ABOUT = (
 
 
 @dataclass(frozen=True)
-class Difficulty:
-    """What wrong decisions cost in a scenario, as shares of the optimum's total time."""
+class Links:
+    """How much the strength of links matters to decisions."""
 
-    optimum_s: float  # mean optimal round
-    cuts: dict[str, float]  # how often each cut is optimal, where it is for at least a tenth of the devices
-    equal_bandwidth: float  # every device its own best cut, equal shares
-    common_cut: float  # the best single cut for all, optimal shares
-    common_cut_name: str
-    on_device: float  # everything on the device (or as deep as fits), optimal shares
-    shallow: float  # the first cut for all, optimal shares
-    ruled: float  # device-rounds in which a device alone would need ALONE of the optimal round
-    above_nr: float  # device-rounds that send more bit/s/Hz at the optimum than NR's best mode carries
-    spread: "Spread"
+    at_ceiling: float  # device-rounds whose uplink carries NEARLY the most at the optimum
+    unseen: float  # cost of the cuts and shares that would be optimal if all links were of the strongest
+    same_cuts: float  # device-rounds whose cut is the optimal one all the same
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,24 @@ class Spread:
     longest_s: float
     hill_index: float  # of the tail; at most 2 would mean a variance without end, at most 1 a mean without
     outage: float  # device-rounds in which a device could not be reached
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """What wrong decisions cost in a scenario, as shares of the optimum's total time."""
+
+    optimum_s: float  # mean optimal round
+    optimum_error_s: float  # its standard error, over episodes
+    cuts: dict[str, float]  # how often each cut is optimal, where it is for at least a tenth of the devices
+    equal_bandwidth: float  # every device its own best cut, equal shares
+    common_cut: float  # the best single cut for all, optimal shares
+    common_cut_name: str
+    on_device: float  # everything on the device (or as deep as fits), optimal shares
+    shallow: float  # the first cut for all, optimal shares
+    ruled: float  # device-rounds in which a device alone would need ALONE of the optimal round
+    above_nr: float  # device-rounds that send more bit/s/Hz at the optimum than NR's best mode carries
+    links: Links
+    spread: Spread
 
 
 def spread(env_id: str) -> Spread:
@@ -107,6 +122,30 @@ def efficiencies(problem: RoundProblem, share: np.ndarray) -> np.ndarray:
     return found
 
 
+def links(found: list[RoundProblem]) -> Links:
+    """Measure what is lost by who takes all links for the strongest."""
+    optimum, believed, same, ceiling = [], [], [], []
+    for problem in found:
+        best = solve_exact(problem)
+        full_bps = problem.downlink_full_rate_bps
+        strongest = replace(
+            problem,
+            uplink_snr_hz=np.full_like(problem.uplink_snr_hz, STRONGEST_HZ),
+            downlink_full_rate_bps=np.full_like(full_bps, full_bps.max()),
+        )
+        decision = solve_exact(strongest).decision
+        optimum.append(best.latency_s)
+        believed.append(problem.latency_s(decision))
+        same.append(decision.cut == best.decision.cut)
+        most = problem.uplink_curve.held_efficiency(np.array([STRONGEST_HZ]))
+        ceiling.append(efficiencies(problem, best.decision.bandwidth_share) >= NEARLY * most)
+    return Links(
+        at_ceiling=float(np.concatenate(ceiling).mean()),
+        unseen=float(np.sum(believed) / np.sum(optimum) - 1.0),
+        same_cuts=float(np.mean(same)),
+    )
+
+
 def problems(env_id: str) -> list[RoundProblem]:
     """Return the joint problems of some rounds of some episodes, acted on optimally."""
     envs = gym.make_vec("SFL-v0", num_envs=EPISODES, **latency_fields(env_id))
@@ -134,7 +173,8 @@ def measure(env_id: str) -> Difficulty:
     optimum, equal, ruled, sent = [], [], [], []
     used = np.zeros(num_cuts)
     common = np.zeros(num_cuts)
-    for problem in problems(env_id):
+    found = problems(env_id)
+    for problem in found:
         best = solve_exact(problem)
         optimum.append(best.latency_s)
         sent.append(efficiencies(problem, best.decision.bandwidth_share))
@@ -148,6 +188,7 @@ def measure(env_id: str) -> Difficulty:
     shares = used / used.sum()
     return Difficulty(
         optimum_s=float(np.mean(optimum)),
+        optimum_error_s=float(np.mean(optimum, axis=0).std(ddof=1) / EPISODES**0.5),
         cuts={name: float(s) for name, s in zip(cut_names, shares, strict=True) if s >= MATTERS},
         equal_bandwidth=float(np.sum(equal) / total - 1.0),
         common_cut=float(common.min() / total - 1.0),
@@ -156,6 +197,7 @@ def measure(env_id: str) -> Difficulty:
         shallow=float(common[0] / total - 1.0),
         ruled=float(np.mean(ruled)),
         above_nr=float((np.concatenate(sent) > NR_BEST).mean()),
+        links=links(found),
         spread=spread(env_id),
     )
 
@@ -192,6 +234,8 @@ def page(found: dict[str, Any]) -> str:
             "",
             TIERS_ABOUT,
             "",
+            *links_section(found),
+            "",
             *spread_section(found),
             "",
         ]
@@ -218,7 +262,9 @@ def about(found: dict[str, Any]) -> str:
     """Say what was measured."""
     return (
         f"Measured by `python docs/build/difficulty.py` over {found['episodes']} episodes of each id (seed "
-        f"{found['seed']}), every {found['every']}th of {found['rounds']} rounds. The costs say by how much the "
+        f"{found['seed']}), every {found['every']}th of {found['rounds']} rounds. The optimal round is a mean "
+        "with its standard error over episodes, which single long rounds make large: the last table has the "
+        f"lengths of {found['starts']:,} rounds. The costs say by how much the "
         "total time exceeds the optimum's: *equal bandwidth* (each device its own best cut), *common cut* (the "
         "best single cut for all, optimal band), *on device* (the deepest cut that fits, optimal band), *shallow* "
         "(first cut, optimal band). *Ruled* is the share of device-rounds in which one device would need over "
@@ -238,9 +284,33 @@ def difficulty_table(found: dict[str, Any]) -> list[str]:
         d = Difficulty(**figures)
         cuts = ", ".join(f"{name} {share:.0%}" for name, share in d.cuts.items())
         lines.append(
-            f"| `{env_id}` | {short(d.optimum_s, 3)} s | {cuts} | +{d.equal_bandwidth:.0%} | "
-            f"+{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | +{d.shallow:.0%} | {d.ruled:.2%} |"
+            f"| `{env_id}` | {short(d.optimum_s, 3)} ± {short(d.optimum_error_s, 2)} s | {cuts} | "
+            f"+{d.equal_bandwidth:.0%} | +{d.common_cut:.0%} ({d.common_cut_name}) | +{d.on_device:.0%} | "
+            f"+{d.shallow:.0%} | {d.ruled:.2%} |"
         )
+    return lines
+
+
+def links_section(found: dict[str, Any]) -> list[str]:
+    """Return how much the strength of links matters."""
+    lines = [
+        "## How much the links matter",
+        "",
+        "Of the same rounds. *At the ceiling* is the share of device-rounds whose uplink carries, at the optimum, "
+        f"at least {NEARLY:.0%} of the most that its rate curve carries, so that a better link would bring hardly "
+        "anything. *Links unseen* is by how much rounds take longer with the cuts and shares that would be best "
+        "if all links were as strong as the strongest, and *same cuts* the share of device-rounds whose cut is "
+        "optimal all the same. Cuts follow the devices' speeds, then, and hardly the channel; it is the shares "
+        "that have to know which links are weak. Narrow cells, no interference but `uplink_noise_rise_db` and "
+        "`downlink_noise_rise_db`, and devices that always send at full power make links so strong; higher noise "
+        "rises or a wider cell make the channel matter more.",
+        "",
+        "| id | at the ceiling | links unseen | same cuts |",
+        "|---|---|---|---|",
+    ]
+    for env_id, figures in found["presets"].items():
+        seen = Links(**figures["links"])
+        lines.append(f"| `{env_id}` | {seen.at_ceiling:.0%} | +{seen.unseen:.0%} | {seen.same_cuts:.1%} |")
     return lines
 
 
@@ -251,7 +321,7 @@ def spread_section(found: dict[str, Any]) -> list[str]:
         "",
         f"The optimal first rounds of {found['starts']:,} episodes. The Hill index tells how heavy the tail is "
         f"(of the longest {found['tail']:.0%}): above 1 the mean is finite, above 2 the variance. *Out* is the "
-        "share of device-rounds in which a device cannot be reached. *Above NR* is the share of the upper table's "
+        "share of device-rounds in which a device cannot be reached. *Above NR* is the share of the first table's "
         f"device-rounds whose uplink carries more than NR's best mode, {NR_BEST} bit/s/Hz.",
         "",
         "| id | median | mean | 99 % | longest | Hill index | out | above NR |",
