@@ -19,7 +19,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "SFL-v0": Preset("perfect CSI, independent rounds: the round-by-round optimum is the answer", {}),
+    "SFL-v0": Preset("perfect CSI, nothing runs out: the round-by-round optimum is the answer", {}),
     "SFL-SmallCell-v0": Preset(
         "20 mixed devices whose users walk about close to a street-level station, VGG-16, a wide band",
         {
