@@ -42,7 +42,8 @@ BEFORE = """# How channels change from round to round
 This page is written by `docs/build/channel.py`, and all of its figures are measured by it; `docs/model.md` says
 what the channel is made of. Rounds move it by as long as they last: what takes its time, such as blockage, by the
 seconds, and what depends on the place by the metres that a device walks in them. Within a round, small-scale
-fading is averaged over: at 3.5 GHz and 0.83 m/s a wavelength takes 0.1 s.
+fading is averaged over: at 3.5 GHz a walker, at 0.83 m/s, takes 0.1 s for a wavelength. Of devices that stay it is
+an assumption (`docs/model.md` has what hangs on it).
 
 ## Whose figures these are
 
@@ -93,7 +94,7 @@ class Change:
 
 
 def measure(fields: dict[str, Any]) -> Change:
-    """Play rounds of their optimal decisions with Shannon's rates of the mean gain."""
+    """Play rounds of their optimal decisions."""
     simulator = Simulator(Scenario(**fields))
     rng = np.random.default_rng(SEED)
     state = simulator.initial(rng, EPISODES)
