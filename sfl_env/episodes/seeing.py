@@ -14,12 +14,25 @@ def see(
     simulator: Simulator, progress_steps: Rows, state: State, learning: Progress | None
 ) -> tuple[Conditions, Conditions, View]:
     """Return the conditions of a state, true and observed, and the view that agents have of it."""
-    true = simulator.conditions(state)
-    observed = simulator.observed_conditions(state, true)
+    present = simulator.conditions(state)
+    observed = simulator.observed_conditions(state, present)
+    true = asked(present, observed)
     # A single environment may be stepped past its last round, where the progress stays 1.
     progress = progress_steps.take(state.round, mode="clip")
     setup = state.setup
     return true, observed, View(observed, setup.devices, state.charge, setup.charge_per_j, progress, learning)
+
+
+def asked(present: Conditions, observed: Conditions) -> Conditions:
+    """Return the present conditions without the devices that the server holds for unreachable.
+
+    Decisions give a device that is observed to be out no band, so it cannot take part although an old channel is
+    all that speaks against it.
+    """
+    seen, there = observed.takes_part, present.takes_part
+    if observed is present or seen is None:
+        return present
+    return present._replace(takes_part=seen if there is None else there & seen)
 
 
 def progress_of(score: Score, elapsed_s: Array) -> Progress:

@@ -94,3 +94,24 @@ def test_an_outage_ends_no_episode() -> None:
         _, _, terminated, truncated, _ = envs.step(envs.action_space.sample())
         assert not terminated.any()
         assert not truncated.any()
+
+
+@pytest.mark.parametrize("fields", [{}, {"action_mode": "cut"}, {"schedule": "sequence"}, {"battery_share": 0.5}])
+def test_with_delayed_csi_who_was_out_of_reach_is_not_asked_and_nobody_waits_for_him(
+    fields: dict[str, Any],
+) -> None:
+    comes_and_goes = {**FAR, "blockage_loss_db": 30.0, "blockage_fraction": 0.5, "blockage_hold_s": 5.0}
+    envs: Any = gym.make_vec("SFL-v0", num_envs=20, csi_delay_rounds=1, **comes_and_goes, **fields)
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    now = envs.unwrapped.episodes.now
+    present = envs.unwrapped.episodes.simulator.conditions(now.state).takes_part
+    seen = now.observed.takes_part
+    assert (present & ~seen).any()
+    assert (seen & ~present).any()
+    problem = envs.unwrapped.true_problem()
+    np.testing.assert_array_equal(problem.needs_band.any(axis=-1), present & seen)
+    infos = envs.step(envs.action_space.sample())[4]
+    np.testing.assert_array_equal(infos["takes_part"], present & seen)
+    assert (infos["device_latency_s"][~(present & seen)] == 0.0).all()
+    assert (infos["latency_s"] < 1e9).all()
