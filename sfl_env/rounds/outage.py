@@ -13,6 +13,10 @@ from sfl_env.rounds.curves import RateCurve
 LEAST_RATE_BPS = 100.0
 """A link that carries less with the whole band, in either direction, is out."""
 
+LEAST_SNR_HZ = 1.0
+"""A link that is out is computed with at least this received power over the noise density, Hz: observations tell
+no less, and the times that nobody waits for stay numbers."""
+
 _LEAST_RATE_BPS = constant(LEAST_RATE_BPS)
 _SNR_RANGE_HZ = (1e-30, 1e30)
 _BISECTIONS = 200

@@ -18,7 +18,7 @@ from sfl_env.rounds.curves import RateCurve
 from sfl_env.rounds.energy import Power, energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
-from sfl_env.rounds.outage import LEAST_RATE_BPS
+from sfl_env.rounds.outage import LEAST_RATE_BPS, LEAST_SNR_HZ
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 from sfl_env.rounds.queue import queued_s
@@ -217,6 +217,7 @@ class Simulator:
         if takes_part is not None:
             # The lowest rate is how observations tell of an outage.
             downlink_bps = np.where(takes_part, downlink_bps, LEAST_RATE_BPS)
+            snr_hz = np.where(takes_part, snr_hz, np.maximum(snr_hz, LEAST_SNR_HZ))
         if self.has_batteries:
             charged = state.charge > _ZERO
             takes_part = charged if takes_part is None else charged & takes_part

@@ -115,3 +115,20 @@ def test_with_delayed_csi_who_was_out_of_reach_is_not_asked_and_nobody_waits_for
     np.testing.assert_array_equal(infos["takes_part"], present & seen)
     assert (infos["device_latency_s"][~(present & seen)] == 0.0).all()
     assert (infos["latency_s"] < 1e9).all()
+
+
+def test_the_weakest_links_that_the_fields_allow_are_out_and_their_problem_is_one() -> None:
+    weakest = {
+        "path_loss": "macro",
+        "cell_radius_m": 1e5,
+        "min_distance_m": 9e4,
+        "blockage_loss_db": 100.0,
+        "blockage_fraction": 0.99,
+        "noise_density_dbm_per_hz": 0.0,
+        "noise_figure_db": 60.0,
+        "uplink_noise_rise_db": 100.0,
+    }
+    envs, infos = rounds(weakest, n=3)
+    assert not infos["takes_part"].any()
+    assert (infos["latency_s"] == envs.unwrapped.scenario.outage_wait_s).all()
+    np.testing.assert_array_equal(solve_exact(envs.unwrapped.true_problem()).latency_s, infos["latency_s"])
