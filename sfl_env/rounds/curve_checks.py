@@ -9,8 +9,9 @@ from sfl_env.checks import Range, called, require_array, require_methods
 from sfl_env.errors import ScenarioError, SFLError
 from sfl_env.rounds.curves import Modes, Shannon, TruncatedShannon
 
-_RATIOS = np.geomspace(1e-6, 1e12, 721)
-"""Four a decibel, or so, over more ratios than links have."""
+_RATIOS = np.geomspace(1e-20, 1e20, 1601)
+"""Four a decibel, over more ratios than links have. A curve that rounds to 0 or in steps in between, as
+log2(1 + y) does, would make times endless and certificates wrong."""
 
 _ROUNDING = 1e-9
 
@@ -50,17 +51,17 @@ def check_curve(name: str, curve: Any, error: type[SFLError] = ScenarioError) ->
         methods = ["efficiency", "held_efficiency", "elasticity"]
         require_methods(name, curve, methods, "sfl_env.rounds.curves.RateCurve")
         efficiency, held = (_tried(name, curve, method, _RATIOS) for method in methods[:2])
-        _tried(name, curve, "elasticity", _RATIOS, held)
         _require_rising(f"{name}.efficiency", efficiency, "grows", "a better link cannot carry less")
         _require_rising(f"{name}.held_efficiency", held, "grows", "more power cannot carry less")
         fall = "more of the band cannot carry less: the sender leaves some of it unused"
-        _require_rising(f"{name}.held_efficiency times the band", (held / _RATIOS)[::-1], "falls", fall)
         if not (held > 0.0).all():
             worst = 10.0 * np.log10(_RATIOS[held <= 0.0].max())
             raise ScenarioError(
                 f"{name}.held_efficiency is 0 at {worst:.1f} dB; a sender uses so little of its band that it "
-                "carries something."
+                "carries something. If it is 0 by rounding alone, write log1p(y) for log(1 + y)."
             )
+        _require_rising(f"{name}.held_efficiency times the band", (held / _RATIOS)[::-1], "falls", fall)
+        _tried(name, curve, "elasticity", _RATIOS, held)
     except ScenarioError as reason:
         raise error(str(reason)) from reason
 

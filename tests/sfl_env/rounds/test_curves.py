@@ -140,7 +140,7 @@ class Own:
         self.gap = gap
 
     def efficiency(self, sinr: np.ndarray) -> np.ndarray:
-        return np.log2(1.0 + sinr / self.gap)
+        return np.asarray(np.log1p(sinr / self.gap) / np.log(2.0))
 
     def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
         return self.efficiency(sinr)
@@ -172,6 +172,13 @@ class Silent(Own):
         return np.where(sinr < 1.0, 0.0, np.log2(1.0 + sinr))
 
 
+class Rounds(Own):
+    """1 + y rounds to 1 for a weak link, whose transfer would be endless."""
+
+    def held_efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.log2(1.0 + sinr)
+
+
 class Lacking:
     def efficiency(self, sinr: np.ndarray) -> np.ndarray:
         return sinr
@@ -182,6 +189,7 @@ BROKEN = [
     (Hump(), r"held_efficiency falls as the ratio grows beyond 20\.0 dB; more power"),
     (WastesBand(), r"times the band falls as the ratio falls below .*leaves some of it unused"),
     (Silent(), r"held_efficiency (is 0|times)"),
+    (Rounds(), r"held_efficiency is 0 at -159\.8 dB.*log1p"),
     (Lacking(), "held_efficiency"),
     (3.0, "efficiency"),
 ]
