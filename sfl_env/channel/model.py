@@ -241,6 +241,9 @@ def _times(elapsed_s: Array, n: int) -> Array:
         raise ScenarioError(
             f"elapsed_s has shape {np.shape(elapsed_s)}; it has to be ({n},), how long each round took."
         )
+    elapsed_s = np.asarray(elapsed_s)
+    if elapsed_s.dtype.kind not in "fiu":
+        raise ScenarioError(f"elapsed_s is of type {elapsed_s.dtype}; each entry has to be a time in seconds.")
     if np.count_nonzero(elapsed_s >= 0.0) != n:  # negative, or not a number
         wrong = next(value for value in elapsed_s.tolist() if not value >= 0.0)
         raise ScenarioError(f"elapsed_s holds {shown(wrong)}; each entry has to be a time in seconds, at least 0.")

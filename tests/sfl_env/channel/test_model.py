@@ -230,6 +230,8 @@ def test_gains_stay_positive_and_finite(
         (np.array([1.0, -1.0]), r"elapsed_s holds -1\.0; each entry has to be a time in seconds, at least 0"),
         (np.array([math.nan, 1.0]), "elapsed_s holds nan"),
         (np.ones(3), r"elapsed_s has shape \(3,\); it has to be \(2,\)"),
+        (np.array(["20", "30"]), "elapsed_s is of type <U2; each entry has to be a time"),
+        ([None, 20.0], "elapsed_s is of type object"),
         (np.array(20.0), r"elapsed_s has shape \(\); it has to be \(2,\)"),
     ],
 )
