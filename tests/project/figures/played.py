@@ -57,6 +57,7 @@ def batch_norms() -> nn.Module:
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
+    "no fading, Shannon's bound": {"fading": "none", "rate_curve": "shannon", "mobility": "static"},
     "macro, block fading, gauss-markov": {"path_loss": "macro", "fading": "block", "mobility": "gauss-markov"},
     "uma, no fading, random-waypoint": {"path_loss": "uma", "fading": "none", "mobility": "random-waypoint"},
     "old channel": {"csi_delay_rounds": 3, "fading": "block", "fading_correlation": 0.5},
@@ -72,6 +73,8 @@ LEARNING: dict[str, dict[str, Any]] = {
     "iid": {},
     "counted bits": {"executor": "message-passing"},
     "SplitFed V1": {"server": "splitfed-v1", "optimizer": "adam", "learning_rate": 1e-3},
+    "SplitFed V2": {"server": "splitfed-v2", "learning_rate": 0.01},
+    "AdaptSFL": {"server": "adaptsfl"},
     "dirichlet": {"partition": "dirichlet", "partition_concentration": 0.3},
     "shards": {"partition": "shards"},
     "quantity-skew": {"partition": "quantity-skew", "executor": "message-passing"},
