@@ -14,7 +14,7 @@ from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, 
 from sfl_lab.compare.intervals import GEOMETRIC_MEAN, Interval
 from sfl_lab.compare.rounds.rollout import Rollout
 from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return
-from sfl_lab.compare.writing import name_of
+from sfl_lab.compare.writing import name_of, short
 
 COLOURS = {"baseline": "#3b6ea5", "agent": "#d1495b"}
 _LOG_FROM = 3.0
@@ -88,7 +88,7 @@ def _draw(
         axes.plot(ends, [row, row], color=colour, linewidth=3.0, solid_capstyle="round", zorder=3)
         axes.plot(interval.value, row, "o", color=colour, markeredgecolor="white", markersize=7.5, zorder=4)
         axes.annotate(
-            f"{interval.value:#.4g}",
+            short(interval.value, 4),
             (1.01, row),
             xycoords=("axes fraction", "data"),
             va="center",
