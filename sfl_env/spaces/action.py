@@ -108,7 +108,8 @@ class ContinuousAction:
     def encode(self, decision: Decision) -> Actions:
         """Return (N, K, 2) float32 actions: each cut's bin centre, and log-shares around zero.
 
-        A share below exp(-2 share_log_range) of the largest is raised to that.
+        A share below exp(-2 share_log_range) of the largest, or of 0, is raised to that, but for devices that take
+        no part.
         """
         return np.stack(
             [
@@ -203,13 +204,17 @@ def _shares(weight: Array, seen: Conditions) -> Array:
 
 
 def _centred_log(share: Array, log_range: float) -> Array:
-    """Log-shares over log_range, shifted to lie around zero, or at least with the largest at 1."""
+    """Log-shares over log_range, shifted to lie around zero, or at least with the largest at 1.
+
+    Beside a share of 0 the largest always lies at 1, so that what cannot be 0 is as small as can be.
+    """
     held = share > 0.0
     log_share = np.log(np.where(held, share, 1.0))
     held |= ~np.logical_or.reduce(held, axis=-1, keepdims=True)  # no device takes part: any weights do
+    all_held = np.logical_and.reduce(held, axis=-1, keepdims=True)
     highest = np.where(held, log_share, -np.inf).max(axis=-1, keepdims=True)
     lowest = np.where(held, log_share, np.inf).min(axis=-1, keepdims=True)
-    middle = np.maximum((highest + lowest) / 2.0, highest - log_range)
+    middle = np.where(all_held, np.maximum((highest + lowest) / 2.0, highest - log_range), highest - log_range)
     scaled = np.where(held, (log_share - middle) / log_range, -1.0)
     return np.clip(scaled, -1.0, 1.0)
 

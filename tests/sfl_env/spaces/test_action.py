@@ -102,6 +102,13 @@ def test_without_any_device_nobody_gets_band() -> None:
     np.testing.assert_array_equal(found.bandwidth_share, 0.0)
 
 
+def test_a_device_without_a_share_that_could_take_part_gets_as_little_as_can_be() -> None:
+    encoder = ContinuousAction(3)
+    wanted = Decision(np.array([[0, 1, 2]]), np.array([[0.5, 0.5, 0.0]]))
+    share = encoder.decode(encoder.encode(wanted), everyone(1, 3, 3)).bandwidth_share
+    assert share[0, 2] == pytest.approx(0.5 * np.exp(-10.0), rel=1e-3)
+
+
 def test_a_share_of_nothing_is_encoded_inside_the_space() -> None:
     wanted = Decision(np.array([[0, 1, 2]]), np.array([[0.9, 0.1, 0.0]]))
     for encoder in (ContinuousAction(3), DiscreteAction(3)):
