@@ -96,8 +96,9 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     info_optimum = as_declared("info_optimum", given.get("info_optimum", False), bool)
     if info_optimum and not scenario.optimum_is_known:
         raise ScenarioError(
-            "info_optimum is not available with barriers, schedule='sequence' or deadline_s: the "
-            "optimum that infos tell of is that of devices which all work at once and are waited for."
+            "info_optimum is not available with barriers, schedule='sequence', deadline_s or the queue of "
+            "server='splitfed-v2': the optimum that infos tell of is that of devices "
+            "which all work at once and are waited for."
         )
     made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
     if given.keys() & AGENT_PARTS:
