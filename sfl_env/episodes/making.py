@@ -20,7 +20,6 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.arguments import sort
-from sfl_env.simulation.parts import REPLACED as SYSTEM_PARTS
 from sfl_env.simulation.probing import PROBE_SEED, probe_learner, probed_episodes
 from sfl_env.simulation.simulator import Simulator
 from sfl_env.spaces.action import ActionEncoder
@@ -34,7 +33,7 @@ from sfl_env.spaces.view import progress_steps
 OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
 """Keywords besides fields and parts."""
 
-_ASKED = {*SYSTEM_PARTS, *AGENT_PARTS} - {"profile", "network", "data"}
+_ASKED = {*parts.REPLACED, *AGENT_PARTS} - {"profile", "network", "data"}
 """Parts that are asked in every round; the others are values, or asked by the learner."""
 
 
@@ -81,7 +80,7 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     ScenarioError
         As :class:`~sfl_env.episodes.Episodes` says.
     """
-    scenario, given = sort(scenario, preset, options, {**SYSTEM_PARTS, **AGENT_PARTS}, OPTIONS)
+    scenario, given = sort(scenario, preset, options, {**parts.replaced(options), **AGENT_PARTS}, OPTIONS)
     if scenario.mode == "accuracy" and n != 1:
         raise ScenarioError(
             "mode='accuracy' trains one network an environment: use gym.make, or gym.make_vec with "

@@ -53,11 +53,27 @@ REPLACED: Mapping[str, tuple[str, ...]] = {
 }
 """Keyword of each part of the system that a user may bring, and the fields or keywords that it replaces."""
 
+REPLACED_BY_BOTH_CURVES = ("rate_curve", "min_sinr_db")
+"""Fields that are of no more use where both directions have a curve of the user's."""
+
 SIMULATED = ("channel", "population", "availability", "uplink_curve", "downlink_curve")
 """Keywords of the parts that the simulator asks in every round."""
 
 TRAINING_OPTIONS = ("network", "data", "torch_device", "executor")
 """Keywords of accuracy mode besides the fields; see :class:`sfl_env.learning.scenario.ScenarioLearner`."""
+
+
+def replaced(keywords: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """Return :data:`REPLACED` as it is for what a user has given.
+
+    Examples
+    --------
+    >>> replaced({"uplink_curve": Shannon(), "downlink_curve": Shannon()})["uplink_curve"][2:]
+    ('rate_curve', 'min_sinr_db')
+    """
+    if keywords.get("uplink_curve") is None or keywords.get("downlink_curve") is None:
+        return REPLACED
+    return {**REPLACED, "uplink_curve": (*REPLACED["uplink_curve"], *REPLACED_BY_BOTH_CURVES)}
 
 
 def profile(scenario: Scenario) -> DNNProfile:

@@ -16,6 +16,7 @@ from sfl_env.devices import AlwaysAvailable, DeviceBatch, Population
 from sfl_env.dnn import catalogue
 from sfl_env.episodes import OPTIONS
 from sfl_env.presets import PRESETS
+from sfl_env.rounds.curves import Modes
 from sfl_env.simulation import parts
 from sfl_env.simulation.arguments import FIELDS, SHELL_OPTIONS, sort
 from sfl_env.spaces import parts as agent_parts
@@ -55,6 +56,15 @@ def value_of(field: str) -> Any:
 def test_a_part_beside_a_field_that_it_replaces_is_an_error(make: Any, part: str, field: str) -> None:
     with pytest.raises(ScenarioError, match=f"^{field} is given beside {part}, which replaces it"):
         make(**{part: OWN[part], field: value_of(field)})
+
+
+@pytest.mark.parametrize("field", [{"rate_curve": "shannon"}, {"min_sinr_db": 3.0}], ids=str)
+def test_a_field_of_both_curves_is_heard_until_both_are_the_users(field: dict[str, Any]) -> None:
+    curve = Modes((3.0,), (1.0,))
+    SFLEnv(uplink_curve=curve, **field)
+    SFLEnv(downlink_curve=curve, **field)
+    with pytest.raises(ScenarioError, match=f"^{next(iter(field))} is given beside uplink_curve"):
+        SFLEnv(uplink_curve=curve, downlink_curve=curve, **field)
 
 
 @pytest.mark.parametrize(
