@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, constant
+from sfl_env.errors import ScenarioError
 from sfl_env.rounds.curves import RateCurve
 
 LEAST_RATE_BPS = 100.0
@@ -18,8 +19,43 @@ LEAST_SNR_HZ = 1.0
 no less, and the times that nobody waits for stay numbers."""
 
 _LEAST_RATE_BPS = constant(LEAST_RATE_BPS)
+_HIGHEST_SINR = 1e20
 _SNR_RANGE_HZ = (1e-30, 1e30)
 _BISECTIONS = 200
+
+
+def require_reach(direction: str, curve: RateCurve, bandwidth_hz: float) -> None:
+    """Raise if no device could ever be reached, however good its link.
+
+    Parameters
+    ----------
+    direction : {"uplink", "downlink"}
+        For messages.
+    curve : RateCurve
+        Of that direction.
+    bandwidth_hz : float
+        The whole band, Hz.
+
+    Raises
+    ------
+    ScenarioError
+        If the whole band carries less than :data:`LEAST_RATE_BPS` at the curve's end.
+
+    Examples
+    --------
+    >>> from sfl_env.rounds.curves import TruncatedShannon
+    >>> require_reach("uplink", TruncatedShannon(attenuation=1e-6), 10e6)
+    Traceback (most recent call last):
+    ...
+    sfl_env.errors.ScenarioError: The whole uplink band of 1e+07 Hz carries 73.2 bit/s at best, and a link that ...
+    """
+    best_bps = bandwidth_hz * float(curve.efficiency(np.array([_HIGHEST_SINR]))[0])
+    if best_bps < LEAST_RATE_BPS:
+        raise ScenarioError(
+            f"The whole {direction} band of {bandwidth_hz:g} Hz carries {best_bps:.3g} bit/s at best, and a link "
+            f"that carries less than {LEAST_RATE_BPS:g} is out: no device could ever be reached. Widen the band, "
+            f"or raise {direction}_attenuation or the curve of your own."
+        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner
 from sfl_env.rounds.conditions import Resources
 from sfl_env.rounds.curves import RateCurve, Shannon, TruncatedShannon
-from sfl_env.rounds.outage import Outage
+from sfl_env.rounds.outage import Outage, require_reach
 from sfl_env.rounds.radio import Downlink
 from sfl_env.rounds.workload import Workload
 from sfl_env.rounds.workload import workload as per_cut_costs
@@ -136,8 +136,16 @@ def resources(scenario: Scenario, curve: RateCurve | None = None) -> Resources:
     )
 
 
-def outage(scenario: Scenario, curve: RateCurve) -> Outage:
-    """Return what tells which devices cannot be reached, by the uplink's curve."""
+def outage(scenario: Scenario, curve: RateCurve, way_down: Downlink) -> Outage:
+    """Return what tells which devices cannot be reached, by the uplink's curve.
+
+    Raises
+    ------
+    ScenarioError
+        If none could ever be, in either direction.
+    """
+    require_reach("uplink", curve, scenario.bandwidth_hz)
+    require_reach("downlink", way_down.curve, way_down.bandwidth_hz)
     return Outage(curve, scenario.bandwidth_hz, scenario.narrowest_band_hz)
 
 

@@ -127,7 +127,7 @@ class Simulator:
         self.resources = parts.resources(scenario, uplink_curve)
         self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
         self._downlink = parts.downlink(scenario, downlink_curve)
-        self._outage = parts.outage(scenario, self.resources.uplink_curve)
+        self._outage = parts.outage(scenario, self.resources.uplink_curve, self._downlink)
         self.has_batteries = scenario.battery_share is not None
 
     @cached_property

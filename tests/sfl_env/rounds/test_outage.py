@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sfl_env  # noqa: F401  (registers its ids)
+from sfl_env.errors import ScenarioError
 from sfl_env.optimum import solve_exact, solve_in_turn
 from sfl_env.rounds.curves import SHANNON, Modes, TruncatedShannon
 from sfl_env.rounds.outage import LEAST_RATE_BPS, Outage
@@ -132,3 +133,21 @@ def test_the_weakest_links_that_the_fields_allow_are_out_and_their_problem_is_on
     assert not infos["takes_part"].any()
     assert (infos["latency_s"] == envs.unwrapped.scenario.outage_wait_s).all()
     np.testing.assert_array_equal(solve_exact(envs.unwrapped.true_problem()).latency_s, infos["latency_s"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"uplink_attenuation": 1e-6}, r"uplink band of 1e\+07 Hz carries 73\.2 bit/s at best"),
+        (
+            {"downlink_attenuation": 1e-6, "downlink_bandwidth_hz": 1e6},
+            r"downlink band of 1e\+06 Hz carries 9\.97",
+        ),
+        ({"downlink_curve": Modes((0.0,), (1e-6,))}, r"downlink band of 1e\+07 Hz carries 10 bit/s"),
+    ],
+)
+def test_a_band_that_could_never_reach_a_device_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        gym.make("SFL-v0", **fields)
+    for name in fields.keys() & {"uplink_attenuation", "downlink_attenuation"}:
+        gym.make("SFL-v0", **{**fields, name: 2e-5})
