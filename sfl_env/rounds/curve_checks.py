@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sfl_env.arrays import Array
-from sfl_env.checks import Range, called, require_array, require_methods
+from sfl_env.checks import Range, called, read_only, require_array, require_methods
 from sfl_env.errors import ScenarioError, SFLError
 from sfl_env.rounds.curves import Modes, Shannon, TruncatedShannon
 
@@ -68,7 +68,7 @@ def check_curve(name: str, curve: Any, error: type[SFLError] = ScenarioError) ->
 
 def _tried(name: str, curve: Any, method: str, *arguments: Array) -> Array:
     where = f"{name}.{method}"
-    values: Array = called(f"{where}(...)", getattr(curve, method), *(each.copy() for each in arguments))
+    values: Array = called(f"{where}(...)", getattr(curve, method), *map(read_only, arguments))
     require_array(f"{where}(...)", values, _RATIOS.shape, Range(0.0, 1.0 if method == "elasticity" else 1e6))
     return values
 

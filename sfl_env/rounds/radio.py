@@ -152,5 +152,4 @@ class Downlink:
         rate = self.curve.efficiency(sinr)
         if levels is not None:
             rate = np.where(rate > 0.0, mean_over_levels(self.curve.held_efficiency(levels * sinr)), 0.0)
-        rate *= self.bandwidth_hz
-        return rate
+        return rate * self.bandwidth_hz  # in an array of its own: what a user's curve returns may be the curve's

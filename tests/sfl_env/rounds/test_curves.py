@@ -15,6 +15,7 @@ from sfl_env.optimum import solve_exact
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curve_files import curve_from_plain, curve_to_plain
 from sfl_env.rounds.curves import SHANNON, Modes, RateCurve, TruncatedShannon
+from sfl_env.rounds.radio import Downlink
 
 NR_EFFICIENCIES = (
     *(0.1523, 0.377, 0.877, 1.4766, 1.9141, 2.4063, 2.7305, 3.3223),
@@ -179,6 +180,13 @@ class Rounds(Own):
         return np.log2(1.0 + sinr)
 
 
+class WritesInto(Own):
+    """Its argument, which is still needed."""
+
+    def efficiency(self, sinr: np.ndarray) -> np.ndarray:
+        return np.asarray(np.log1p(sinr, out=sinr) / np.log(2.0))
+
+
 class Lacking:
     def efficiency(self, sinr: np.ndarray) -> np.ndarray:
         return sinr
@@ -190,6 +198,7 @@ BROKEN = [
     (WastesBand(), r"times the band falls as the ratio falls below .*leaves some of it unused"),
     (Silent(), r"held_efficiency (is 0|times)"),
     (Rounds(), r"held_efficiency is 0 at -159\.8 dB.*log1p"),
+    (WritesInto(), r"efficiency\(\.\.\.\) raised ValueError: .*read-only"),
     (Lacking(), "held_efficiency"),
     (3.0, "efficiency"),
 ]
@@ -232,3 +241,15 @@ def test_a_users_curve_replaces_the_fields_and_is_solved_to_its_proven_optimum()
     assert lengths[0] == pytest.approx(lengths[1], rel=1e-9)
     with pytest.raises(ScenarioError, match="uplink_attenuation is given beside uplink_curve"):
         gym.make("SFL-v0", uplink_curve=Own(), uplink_attenuation=0.3)
+
+
+def test_what_a_curve_returns_is_not_written_into() -> None:
+    class Constant(Own):
+        table = np.full((1, 2), 3.0)
+
+        def efficiency(self, sinr: np.ndarray) -> np.ndarray:
+            return self.table
+
+    downlink = Downlink(bandwidth_hz=10.0, power_w=1.0, noise_w_per_hz=1.0, curve=Constant())
+    for _ in range(2):
+        np.testing.assert_array_equal(downlink.full_rate_bps(np.ones((1, 2))), 30.0)
