@@ -67,7 +67,7 @@ PRESETS: Mapping[str, Preset] = {
     "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
     "SFL-Battery-v0": Preset(
         "rounds drain batteries; an empty device leaves the training",
-        {"battery_share": 0.07, "dropout_weight": 3.0},
+        {"battery_share": 0.3, "dropout_weight": 3.0},
     ),
     "SFL-Barrier-v0": Preset(
         "devices wait for each other between AdaptSFL's five stages, the server takes their jobs in turn",

@@ -53,7 +53,9 @@ def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Ba
 _CATALOGUE = (
     Baseline("oracle", "optimal cuts and shares for the true state, which agents cannot see", _oracle),
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
-    _ruled("alternating", "alternating optimisation of cuts and shares (after Xu et al., 2024)", rules.alternating),
+    _ruled(
+        "alternating", "alternating optimisation of cuts and shares (after Xu et al., 2024)", rules.alternating
+    ),
     _ruled("common-cut", "the best single cut for all devices, band split optimally", rules.common_cut),
     _ruled("proportional", "shares in proportion to air time, each device its own best cut", rules.proportional),
     _ruled("equal-bandwidth", "equal shares, each device its own best cut", rules.equal_bandwidth),

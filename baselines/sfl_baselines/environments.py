@@ -75,7 +75,7 @@ def make_batch(
     Examples
     --------
     >>> make_batch("SFL-v0", 2, {"num_devices": 3}).observation_space.shape
-    (2, 3, 9)
+    (2, 3, 10)
     >>> make_batch("SFL-v1", 2)
     Traceback (most recent call last):
         ...

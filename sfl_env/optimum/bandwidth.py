@@ -80,6 +80,7 @@ def split_band(
 
     Examples
     --------
+    >>> from sfl_env.rounds.curves import SHANNON
     >>> split = split_band(
     ...     fixed_s=np.array([[1.0, 1.0, 5.0]]),
     ...     uplink_bits=np.array([[2e6, 2e6, 0.0]]),
@@ -88,7 +89,7 @@ def split_band(
     ...         uplink_snr_hz=np.full((1, 3), 3e6),
     ...         downlink_full_rate_bps=np.full((1, 3), np.inf),
     ...         uplink_bandwidth_hz=np.array([2e6]),
-    ...         uplink_curve=Shannon(),
+    ...         uplink_curve=SHANNON,
     ...         levels=None,
     ...     ),
     ... )

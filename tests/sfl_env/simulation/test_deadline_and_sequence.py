@@ -19,6 +19,7 @@ from tests.sfl_env.shared import same_weights, training_of
 K = 4
 NEARBY: dict[str, Any] = {
     "cell_radius_m": 12.0,
+    "bandwidth_hz": 1e9,
     "message_latency_s": 0.0,
     "device_types": ("raspberry-pi-4", "flagship-phone"),
     "device_weights": (1.0, 1.0),

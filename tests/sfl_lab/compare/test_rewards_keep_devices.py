@@ -30,11 +30,6 @@ ISSUE = (
     "others can join'"
 )
 KNOWN = pytest.mark.xfail(strict=True, raises=AssertionError, reason=ISSUE)
-KNOWN_OF_SOME_SHARES = pytest.mark.xfail(
-    strict=False,
-    raises=AssertionError,
-    reason=f"{ISSUE}: where nearly all devices last to the end, the fastest rounds outrank them and lose some",
-)
 
 
 class Outcome(NamedTuple):
@@ -94,7 +89,7 @@ BASELINES = ("exact", "common-cut", "shallow", "equal-bandwidth", "federated")
 
 SYSTEMS = [
     *(pytest.param(env_id, {"max_rounds": 10}, id=env_id) for env_id in BATCHED_IDS if env_id != "SFL-Battery-v0"),
-    pytest.param("SFL-Battery-v0", {}, id="SFL-Battery-v0", marks=KNOWN_OF_SOME_SHARES),
+    pytest.param("SFL-Battery-v0", {}, id="SFL-Battery-v0"),
     pytest.param("SFL-Battery-v0", {"battery_share": 0.02}, id="SFL-Battery-v0, 2 %"),
 ]
 
@@ -132,7 +127,7 @@ def test_no_policy_that_is_late_outranks_the_best_that_keeps_a_deadline() -> Non
 def test_there_are_policies_that_lose_devices_where_that_can_be() -> None:
     batteries = make_batch("SFL-Battery-v0", EPISODES, {})
     careful = outcome(sfl_baselines.make("common-cut", batteries), batteries).kept
-    assert outcome(burning(batteries), batteries).kept < careful - 0.1
+    assert outcome(burning(batteries), batteries).kept < careful - 0.05
     late = in_a_hurry()
     assert outcome(burning(late), late).kept == 0.0
     assert outcome(one_in_time(late), late).kept > 0.02
