@@ -35,6 +35,7 @@ CONTRADICTIONS = (
     r"min_distance_m is .* below cell_radius_m",
     r"barriers=.* goes with",
     r"min_sinr_db is .* below (up|down)link_max_sinr_db",
+    r"is out: no device could ever be reached",
     r"of memory, too little for the first cut",
     r"device_types needs a type whose entry in device_weights is above 0",
     r"network cannot be trained on '.*', whose samples have shape",

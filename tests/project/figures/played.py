@@ -5,6 +5,7 @@ change that is meant to alter numbers: the id then gets a new version, and the c
 """
 
 import json
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -91,7 +92,9 @@ def machine() -> dict[str, str]:
     if info.is_file():
         lines = [line for line in info.read_text().splitlines() if line.startswith(("model name", "flags"))]
         processor = " ".join(sorted({line.partition(":")[2].strip() for line in lines}))
-    return {"processor": processor} | {name: metadata.version(name) for name in ("numpy", "scipy", "torch")}
+    kernels = os.environ.get("OPENBLAS_CORETYPE", "")  # chosen by the user instead of by the processor
+    versions = {name: metadata.version(name) for name in ("numpy", "scipy", "torch")}
+    return {"processor": processor, "kernels": kernels} | versions
 
 
 def batched(env_id: str, policy: str, seed: int, **fields: Any) -> dict[str, Any]:
