@@ -39,8 +39,18 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Skip tests whose fixtures need torch."""
+    return (yield from _skipping())
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Skip tests that come to need torch."""
+    return (yield from _skipping())
+
+
+def _skipping() -> Generator[None, Any, Any]:
     try:
         return (yield)
     except Exception as error:
