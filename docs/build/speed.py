@@ -47,7 +47,7 @@ single environments are what SB3's `make_vec_env` gives; the other side is `sfl_
 
 NOTES = {
     "default single environment": """\
-A single step of ten devices is some eighty NumPy calls on arrays of ten numbers, and a call costs a quarter to
+A single step of ten devices is many NumPy calls on arrays of ten numbers, and a call costs a quarter to
 half a microsecond whatever it computes. The floor is therefore the number of calls. The step keeps it
 low, uses arrays without gaps and of one shape, for which NumPy has its fastest way, and constants that are
 arrays, since NumPy takes longer over Python's numbers.""",
