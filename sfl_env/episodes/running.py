@@ -312,8 +312,8 @@ class Episodes:
         """Return the present round's joint problem under the observed conditions."""
         return self._problem(self.now.observed)
 
-    def problem_of(self, observation: Rows) -> RoundProblem:
-        """Return the joint problem that observations (N, K, F) tell of.
+    def conditions_of(self, observation: Rows) -> Conditions:
+        """Return the conditions that observations (N, K, F) tell of.
 
         Raises
         ------
@@ -326,4 +326,14 @@ class Episodes:
                 f"The observation is of {seen.samples.shape[1]} devices, and here they are "
                 f"{self.scenario.num_devices}."
             )
-        return self._problem(seen)
+        return seen
+
+    def problem_of(self, observation: Rows) -> RoundProblem:
+        """Return the joint problem that observations (N, K, F) tell of.
+
+        Raises
+        ------
+        DecisionError
+            If they are no observations of these environments.
+        """
+        return self._problem(self.conditions_of(observation))
