@@ -22,7 +22,7 @@ from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
-from sfl_env.spaces.probing import any_action
+from sfl_env.spaces.probing import any_actions
 
 BoolArray = NDArray[np.bool_]
 
@@ -98,7 +98,6 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         self._over = np.zeros(num_envs, dtype=np.bool_)  # episodes that have ended and not been restarted
         self._start_of_one: dict[str, Any] | None = None  # infos of an episode's start, the same for each
         require_methods("action", self.episodes.action_encoder, ["encode"], "sfl_env.spaces.ActionEncoder")
-        self._stand_in = any_action(self.episodes.action_encoder, self.single_action_space, num_devices)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -222,7 +221,8 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
         if actions.shape != self.action_space.shape or actions.dtype.kind not in "biuf":
             return actions  # the encoder will say what is wrong
         heeded = actions.copy()
-        heeded[self._over] = self._stand_in
+        encoder, seen = self.episodes.action_encoder, self.episodes.now.observed
+        heeded[self._over] = any_actions(encoder, self.single_action_space, seen)[self._over]
         return heeded
 
     def _start_over(self, done: Transition) -> Transition:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import DecisionError, PolicyError
+from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import RoundProblem
 from sfl_env.spaces.incoming import as_array
 
@@ -92,14 +93,15 @@ class RulePolicy:
         """
         rows = _rows(observation, self._single_ndim)
         single = rows.ndim == self._single_ndim
-        decision = self.rule(self._problem(rows[None] if single else rows))
+        with _way_back(self.episodes.observation_encoder, "decode"):
+            seen = self.episodes.conditions_of(rows[None] if single else rows)
+        decision = self.rule(self._problem(seen))
         with _way_back(self.episodes.action_encoder, "encode"):
-            action = self.episodes.action_encoder.encode(decision)
+            action = self.episodes.action_encoder.encode(decision, seen)
         return (action[0] if single else action), state
 
-    def _problem(self, rows: NDArray[Any]) -> RoundProblem:
-        with _way_back(self.episodes.observation_encoder, "decode"):
-            return self.episodes.problem_of(rows)
+    def _problem(self, seen: Conditions) -> RoundProblem:
+        return self.episodes.problem_under(seen)
 
 
 class OraclePolicy(RulePolicy):
@@ -108,11 +110,11 @@ class OraclePolicy(RulePolicy):
     It can only be used on the environment that it was made for, all of whose episodes it decides at once.
     """
 
-    def _problem(self, rows: NDArray[Any]) -> RoundProblem:
-        problem = self.episodes.true_problem()
-        if len(rows) != problem.shape[0]:
+    def _problem(self, seen: Conditions) -> RoundProblem:
+        problem, number = self.episodes.true_problem(), len(seen.samples)
+        if number != problem.shape[0]:
             raise PolicyError(
-                f"The oracle was given {len(rows)} observations and its environment runs {problem.shape[0]} "
+                f"The oracle was given {number} observations and its environment runs {problem.shape[0]} "
                 "episodes; it reads the environment's state and has to decide all of its episodes at once."
             )
         return problem

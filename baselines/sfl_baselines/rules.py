@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_baselines.alternating import solve_alternating
 from sfl_env.arrays import Array
-from sfl_env.optimum import allocate_bandwidth, alone_s, best_cuts, solve_exact
+from sfl_env.optimum import allocate_bandwidth, alone_s, best_cuts, proportional_decision, solve_exact
 from sfl_env.rounds.problem import Decision, RoundProblem
 
 Rule = Callable[[RoundProblem], Decision]
@@ -37,13 +37,7 @@ def proportional(problem: RoundProblem) -> Decision:
     Air time is what a device's bits would take under equal shares at its own best cut there: bits over the
     rate that its channel gives, so devices with much to send or a bad channel get more of the band.
     """
-    equal = equal_shares(problem)
-    cut, _ = best_cuts(problem, equal)
-    air_s = problem.without_computing().device_latency_s(Decision(cut, equal))
-    total = air_s.sum(axis=-1, keepdims=True)
-    share = np.divide(air_s, total, out=equal, where=total > 0.0)
-    cut, _ = best_cuts(problem, share)
-    return Decision(cut, share)
+    return proportional_decision(problem)
 
 
 def common_cut(problem: RoundProblem) -> Decision:

@@ -13,7 +13,7 @@ from sfl_env.episodes.seeing import see
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner, Progress
 from sfl_env.optimum.bandwidth import split_band
-from sfl_env.optimum.link import Band
+from sfl_env.optimum.seen import band_under
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import band_demand, round_problem
 from sfl_env.rounds.problem import Decision
@@ -25,12 +25,13 @@ from sfl_env.simulation.simulator import Simulator
 from sfl_env.spaces.action import ActionEncoder
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
 from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
-from sfl_env.spaces.parts import action_encoder
+from sfl_env.spaces.parts import action_encoder, observation_encoder
 from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
 from sfl_env.spaces.reward import Reward, WeightedReward
+from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import progress_steps
 
-OPTIONS = ("action_mode", "info_optimum", *parts.TRAINING_OPTIONS)
+OPTIONS = ("action_mode", "observation_mode", "info_optimum", *parts.TRAINING_OPTIONS)
 """Keywords besides fields and parts."""
 
 _ASKED = {*parts.REPLACED, *AGENT_PARTS} - {"profile", "network", "data"}
@@ -61,14 +62,7 @@ class _OptimalShares:
     def __call__(self, cut: NDArray[np.intp], seen: Conditions) -> Array:
         """Return the shares (N, K) that are best for the cuts under the conditions."""
         demand = band_demand(self.simulator.workload, self.simulator.resources, seen, cut)
-        resources = self.simulator.resources
-        band = Band(
-            seen.uplink_snr_hz,
-            seen.downlink_full_rate_bps,
-            np.full(cut.shape[0], resources.uplink_bandwidth_hz),
-            resources.uplink_curve,
-            seen.fading.levels,
-        )
+        band = band_under(self.simulator.resources, seen)
         return split_band(*demand, band).share
 
 
@@ -114,14 +108,18 @@ def _with_what_agents_touch(
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
     rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
-    encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, _OptimalShares(simulator))
+    sensible = SensibleDecisions(simulator.workload, simulator.resources)
+    mode = given.get("action_mode", "continuous")
+    encoder = action_encoder(mode, num_cuts, _OptimalShares(simulator), sensible)
     reference_latency_s = scenario.reference_latency_s or simulator.nominal_round_s
+    mode = given.get("observation_mode", "devices")
+    observed = observation_encoder(mode, rows, sensible, reference_latency_s)
     return Made(
         scenario=scenario,
         learner=learner,
         simulator=simulator,
         info_optimum=info_optimum,
-        observation_encoder=given.get("observation", rows),
+        observation_encoder=given.get("observation", observed),
         action_encoder=given.get("action", encoder),
         own=frozenset(given.keys() & _ASKED),
         reference_latency_s=reference_latency_s,

@@ -301,16 +301,17 @@ class Episodes:
         self._now = now
         return observations
 
-    def _problem(self, now: Conditions) -> RoundProblem:
+    def problem_under(self, now: Conditions) -> RoundProblem:
+        """Return the joint problem under given conditions."""
         return round_problem(self.simulator.workload, self.simulator.resources, now, self.scenario.system)
 
     def true_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the true conditions."""
-        return self._problem(self.now.true)
+        return self.problem_under(self.now.true)
 
     def observed_problem(self) -> RoundProblem:
         """Return the present round's joint problem under the observed conditions."""
-        return self._problem(self.now.observed)
+        return self.problem_under(self.now.observed)
 
     def conditions_of(self, observation: Rows) -> Conditions:
         """Return the conditions that observations (N, K, F) tell of.
@@ -336,4 +337,4 @@ class Episodes:
         DecisionError
             If they are no observations of these environments.
         """
-        return self._problem(self.conditions_of(observation))
+        return self.problem_under(self.conditions_of(observation))

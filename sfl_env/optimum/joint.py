@@ -15,7 +15,7 @@ from sfl_env.rounds.radio import SMALLEST_SHARE
 
 
 @dataclass(frozen=True)
-class _OwnCuts:
+class OwnCuts:
     """Devices that each take their own best cut, for :func:`~sfl_env.optimum.descent.descend`."""
 
     fixed_s: Array  # (N, K, C)
@@ -35,7 +35,7 @@ class _OwnCuts:
         table = self.uplink_bits * toll.up[..., None]
         table += self.downlink_bits * toll.down[..., None]
         table += self.fixed_s
-        entry = _first_entries(table.shape) + table.argmin(axis=-1)
+        entry = first_entries(table.shape) + table.argmin(axis=-1)
         return Evaluation(table.take(entry), entry, toll)
 
     def slope_s(self, now: Evaluation) -> Array:
@@ -46,24 +46,25 @@ class _OwnCuts:
 
     def cut(self, now: Evaluation) -> NDArray[np.intp]:
         """The cuts that the devices chose."""
-        return now.entry - _first_entries(self.fixed_s.shape)
+        return now.entry - first_entries(self.fixed_s.shape)
 
-    def rows(self, index: Rows) -> "_OwnCuts":
+    def rows(self, index: Rows) -> "OwnCuts":
         """Some of the problems."""
-        return _OwnCuts(
+        return OwnCuts(
             self.fixed_s[index], self.uplink_bits[index], self.downlink_bits[index], self.link.rows(index)
         )
 
 
 @lru_cache(maxsize=32)
-def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
+def first_entries(shape: tuple[int, ...]) -> NDArray[np.intp]:
     """(N, K): where each device's row starts in a flattened (N, K, C) table."""
     n, k, c = shape
     return row_starts(n * k, c).reshape(n, k)
 
 
-def _instance(problem: RoundProblem) -> _OwnCuts:
-    return _OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, band_of(problem).link())
+def own_cuts(problem: RoundProblem) -> OwnCuts:
+    """Return the devices of N problems."""
+    return OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, band_of(problem).link())
 
 
 def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Array]:
@@ -97,7 +98,7 @@ def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Ar
     >>> cut, lower_bound_s.round(9)
     (array([[0, 0]]), array([2.]))
     """
-    instance = _instance(problem)
+    instance = own_cuts(problem)
     now = instance.evaluate(share)
     computing = problem.fixed_s.min(axis=-1).max(axis=-1)
     held = proven_bound_s(share, now.time_s)
@@ -143,10 +144,10 @@ def solve_exact(problem: RoundProblem) -> Solution:
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
     problem.require_parallel("solve_exact")
-    instance = _instance(problem)
+    instance = own_cuts(problem)
     found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share
-    entry = _first_entries(problem.shape) + cut
+    entry = first_entries(problem.shape) + cut
     sends = problem.uplink_bits.take(entry)
     if np.count_nonzero(sends) < sends.size:
         needs = sends + problem.downlink_bits.take(entry) * instance.link.downlink_s > 0.0

@@ -37,8 +37,8 @@ class ActionEncoder(Protocol):
         environment takes the deepest one that fits.
         """
 
-    def encode(self, decision: Decision) -> Actions:
-        """Return a batch of actions that stands for the decision."""
+    def encode(self, decision: Decision, seen: Conditions) -> Actions:
+        """Return a batch of actions that stands for the decision, under the same observed conditions."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ContinuousAction:
     >>> encoder = ContinuousAction(num_cuts=4)
     >>> wanted = Decision(cut=np.array([[0, 3]]), bandwidth_share=np.array([[0.25, 0.75]]))
     >>> seen = Conditions(*[None] * 6, np.ones((1, 2)), np.array([[3, 3]]), None, None)
-    >>> got = encoder.decode(encoder.encode(wanted), seen)
+    >>> got = encoder.decode(encoder.encode(wanted, seen), seen)
     >>> got.cut, got.bandwidth_share.round(6)
     (array([[0, 3]]), array([[0.25, 0.75]]))
     """
@@ -88,24 +88,14 @@ class ContinuousAction:
         DecisionError
             Naming the device and what was wrong: shape, type, NaN, or a number outside [-1, 1].
         """
-        meaning = "(cut, log-share) for every device"
-        values = shaped(action, (*seen.samples.shape, 2), "action", meaning)
-        if values.dtype.kind != "f":
-            values = floats(values, "action", meaning)
-        size = np.abs(values)
-        # argmax gives the position of the first NaN, too.
-        if not size.item(size.argmax()) <= 1.0:
-            _report(~(size <= 1.0), values, "every number has to be finite and from -1 to 1")
-        # Columns apart from each other: NumPy has a faster way for arrays without gaps.
-        columns = values.transpose(2, 0, 1).astype(np.float64, "C")
-        wanted, log_weight = columns[0], columns[1]
+        wanted, log_weight = checked_pairs(action, seen, 1.0, "(cut, log-share) for every device")
         wanted *= self._half_range
         wanted += self._half_range
         log_weight *= self._share_log_range
         np.exp(log_weight, out=log_weight)
-        return Decision(wanted.astype(np.intp), _shares(log_weight, seen))
+        return Decision(wanted.astype(np.intp), normalised_shares(log_weight, seen))
 
-    def encode(self, decision: Decision) -> Actions:
+    def encode(self, decision: Decision, seen: Conditions) -> Actions:
         """Return (N, K, 2) float32 actions: each cut's bin centre, and log-shares around zero.
 
         A share below exp(-2 share_log_range) of the largest, or of 0, is raised to that, but for devices that take
@@ -144,7 +134,7 @@ class CutAction:
         cut = _indices(action, seen.samples.shape, "a cut for every device", self.num_cuts)
         return Decision(cut, self.split(np.minimum(cut, seen.deepest_cut), seen))
 
-    def encode(self, decision: Decision) -> Actions:
+    def encode(self, decision: Decision, seen: Conditions) -> Actions:
         """Return the cuts; the shares are left to the environment."""
         return decision.cut.astype(np.int64)
 
@@ -183,17 +173,36 @@ class DiscreteAction:
         cut = _indices(values[:, :k], (n, k), "K cuts", self.num_cuts)
         level = _indices(values[:, k:], (n, k), "K share levels", self.num_levels)
         weight = np.exp((level * (2.0 / (self.num_levels - 1)) - 1.0) * self.share_log_range)
-        return Decision(cut, _shares(weight, seen))
+        return Decision(cut, normalised_shares(weight, seen))
 
-    def encode(self, decision: Decision) -> Actions:
+    def encode(self, decision: Decision, seen: Conditions) -> Actions:
         """Return (N, 2 K) indices: the cuts and the nearest levels."""
         scaled = _centred_log(decision.bandwidth_share, self.share_log_range)
         level = np.rint((scaled + 1.0) * ((self.num_levels - 1) / 2.0))
         return np.concatenate([decision.cut, level], axis=-1).astype(np.int64)
 
 
-def _shares(weight: Array, seen: Conditions) -> Array:
-    """Normalise weights over the devices that take part."""
+def checked_pairs(action: Actions, seen: Conditions, bound: float, meaning: str) -> Array:
+    """Return both columns of (N, K, 2) actions, (2, N, K) float64, once all numbers are within bounds.
+
+    Raises
+    ------
+    DecisionError
+        Naming the device and what was wrong.
+    """
+    values = shaped(action, (*seen.samples.shape, 2), "action", meaning)
+    if values.dtype.kind != "f":
+        values = floats(values, "action", meaning)
+    size = np.abs(values)
+    # argmax gives the position of the first NaN, too.
+    if not size.item(size.argmax()) <= bound:
+        _report(~(size <= bound), values, f"every number has to be finite and from {-bound:g} to {bound:g}")
+    # Columns apart from each other: NumPy has a faster way for arrays without gaps.
+    return values.transpose(2, 0, 1).astype(np.float64, "C")
+
+
+def normalised_shares(weight: Array, seen: Conditions) -> Array:
+    """Divide weights by their sum over the devices that take part, in place, and return them."""
     if seen.takes_part is not None:
         weight *= seen.takes_part
     total = weight.dot(row_sums(weight.shape[1]))

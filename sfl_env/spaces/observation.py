@@ -77,6 +77,21 @@ class LogScale:
             lowest = np.nextafter(lowest, np.float32(1.0))
         return lowest
 
+    def encode(self, values: Array) -> Rows:
+        """Scale values, whatever their shape; :class:`LogScales` is faster for columns of several scales.
+
+        Examples
+        --------
+        >>> LogScale(1e-3, 1e3).encode(np.array([0.0, 1.0, 1e3, np.inf])).round(6)
+        array([-1.,  0.,  1.,  1.], dtype=float32)
+        """
+        scaled = np.asarray(values, np.float32) * self.unit
+        np.maximum(scaled, self.lowest, out=scaled)
+        np.minimum(scaled, self.highest, out=scaled)
+        np.log(scaled, out=scaled)
+        scaled /= self.half_length
+        return scaled
+
     def decode(self, scaled: NDArray[np.floating]) -> Array:
         """Undo the scaling.
 

@@ -5,21 +5,32 @@ from typing import Literal
 
 from sfl_env.checks import choices_of, look_up, require_choice
 from sfl_env.spaces.action import ActionEncoder, BandwidthSplitter, ContinuousAction, CutAction, DiscreteAction
+from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
+from sfl_env.spaces.problem_rows import ProblemRows
+from sfl_env.spaces.residual_action import ResidualAction
+from sfl_env.spaces.sensible import SensibleDecisions
 
-ActionMode = Literal["continuous", "cut", "discrete"]
+ActionMode = Literal["continuous", "residual", "cut", "discrete"]
+
+ObservationMode = Literal["devices", "problem"]
 
 ACTION_MODES: tuple[str, ...] = choices_of(ActionMode)
 """Names of the action encoders that an environment can be made with."""
 
+OBSERVATION_MODES: tuple[str, ...] = choices_of(ObservationMode)
+"""Names of the observation encoders."""
+
 REPLACED: Mapping[str, tuple[str, ...]] = {
-    "observation": (),
+    "observation": ("observation_mode",),
     "action": ("action_mode",),
     "reward": ("reference_latency_s", "reference_energy_j", "latency_weight", "energy_weight", "dropout_weight"),
 }
 """Keyword of each part that a user may bring, and the fields or keywords that it replaces."""
 
 
-def action_encoder(mode: str, num_cuts: int, split: BandwidthSplitter) -> ActionEncoder:
+def action_encoder(
+    mode: str, num_cuts: int, split: BandwidthSplitter, sensible: SensibleDecisions
+) -> ActionEncoder:
     """Return the action encoder of one of :data:`ACTION_MODES`.
 
     Parameters
@@ -30,6 +41,8 @@ def action_encoder(mode: str, num_cuts: int, split: BandwidthSplitter) -> Action
         C.
     split : callable
         Gives the shares where only cuts are chosen.
+    sensible : SensibleDecisions
+        What residual actions are relative to.
 
     Raises
     ------
@@ -38,13 +51,48 @@ def action_encoder(mode: str, num_cuts: int, split: BandwidthSplitter) -> Action
 
     Examples
     --------
-    >>> action_encoder("continuous", 4, None).space(3).shape
+    >>> action_encoder("continuous", 4, None, None).space(3).shape
     (3, 2)
     """
     require_choice("action_mode", mode, ACTION_MODES)
     makers: Mapping[str, Callable[[], ActionEncoder]] = {
         "continuous": lambda: ContinuousAction(num_cuts),
+        "residual": lambda: ResidualAction(num_cuts, sensible),
         "cut": lambda: CutAction(num_cuts, split),
         "discrete": lambda: DiscreteAction(num_cuts),
     }
     return look_up("action mode", mode, makers)()
+
+
+def observation_encoder(
+    mode: str, absolute: DeviceRows, sensible: SensibleDecisions, reference_s: float
+) -> ObservationEncoder:
+    """Return the observation encoder of one of :data:`OBSERVATION_MODES`.
+
+    Parameters
+    ----------
+    mode : str
+        Its name.
+    absolute : DeviceRows
+        The default encoder.
+    sensible : SensibleDecisions
+        What problem rows are relative to.
+    reference_s : float
+        Seconds of a nominal round.
+
+    Raises
+    ------
+    ScenarioError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> observation_encoder("devices", DeviceRows(4, with_battery=False), None, 1.0).space(3).shape
+    (3, 10)
+    """
+    require_choice("observation_mode", mode, OBSERVATION_MODES)
+    makers: Mapping[str, Callable[[], ObservationEncoder]] = {
+        "devices": lambda: absolute,
+        "problem": lambda: ProblemRows(absolute, sensible, reference_s),
+    }
+    return look_up("observation mode", mode, makers)()

@@ -77,13 +77,13 @@ def check_rows(rows: Any, n: int, space: spaces.Box) -> None:
         )
 
 
-def _way_back(where: str, encoder: Any, name: str, value: Any) -> Any | None:
+def _way_back(where: str, encoder: Any, name: str, *values: Any) -> Any | None:
     """Return what a method gives that solvers alone need; ``None`` where an encoder does without."""
     method = getattr(encoder, name, None)
     if method is None:
         return None
     try:
-        return called(where, method, value)
+        return called(where, method, *values)
     except ScenarioError as error:
         if isinstance(error.__cause__, NotImplementedError):
             return None
@@ -124,20 +124,20 @@ def probe_action(encoder: Any, decision: Decision, seen: Conditions, problem: Ro
     space = copy.deepcopy(called(f"action.space({num_devices})", encoder.space, num_devices))
     kinds = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
     require_instance(f"action.space({num_devices})", space, kinds, "a Box, Discrete, MultiDiscrete or MultiBinary")
-    actions = _way_back("action.encode(decision)", encoder, "encode", decision)
+    actions = _way_back("action.encode(decision, seen)", encoder, "encode", decision, read_only(seen))
     if actions is not None:
         _check_encoded(actions, n, space)
-        _check_decoded("action.decode(action.encode(decision), seen)", encoder, actions, seen, problem)
+        _check_decoded("action.decode(action.encode(decision, seen), seen)", encoder, actions, seen, problem)
     space.seed(0)
     sampled = np.stack([space.sample() for _ in range(n)])
     _check_decoded("action.decode(an action of its space, seen)", encoder, sampled, seen, problem)
 
 
 def _check_encoded(actions: Any, n: int, space: Any) -> None:
-    require_array("action.encode(decision)", actions, (n, *space.shape))
+    require_array("action.encode(decision, seen)", actions, (n, *space.shape))
     for action in actions:
         if not space.contains(action):
-            raise ScenarioError(f"action.encode(decision) is {shown(action)}, which is not in {space}.")
+            raise ScenarioError(f"action.encode(decision, seen) is {shown(action)}, which is not in {space}.")
 
 
 def _check_decoded(where: str, encoder: Any, actions: Any, seen: Conditions, problem: RoundProblem) -> None:
@@ -161,21 +161,22 @@ def check_possible(where: str, asked: Decision, cut: NDArray[np.intp], problem: 
         raise DecisionError(f"{where} cannot be carried out: {error}") from error
 
 
-def any_action(encoder: Any, space: spaces.Space[Any], num_devices: int) -> Any:
-    """Return an action that can be carried out: shallowest cuts, or any where an encoder knows no way back.
+def any_actions(encoder: Any, space: spaces.Space[Any], seen: Conditions) -> NDArray[Any]:
+    """Return N actions that can be carried out: shallowest cuts, or any where an encoder knows no way back.
 
     Raises
     ------
     ScenarioError
         If the encoder fails.
     """
-    shallow = Decision(np.zeros((1, num_devices), np.intp), np.full((1, num_devices), 1.0 / num_devices))
-    actions = _way_back("action.encode(decision)", encoder, "encode", shallow)
+    n, num_devices = seen.samples.shape
+    shallow = Decision(np.zeros((n, num_devices), np.intp), np.full((n, num_devices), 1.0 / num_devices))
+    actions: NDArray[Any] | None = _way_back("action.encode(decision, seen)", encoder, "encode", shallow, seen)
     if actions is not None:
-        return actions[0]
+        return actions
     drawn_from = copy.deepcopy(space)  # a user's space keeps its own generator
     drawn_from.seed(0)
-    return drawn_from.sample()
+    return np.stack([drawn_from.sample()] * n)
 
 
 def check_asked(where: str, decision: Any, shape: tuple[int, ...], num_cuts: int) -> None:

@@ -34,7 +34,7 @@ class Plainly:
         share = action[..., 1]
         return sfl_env.Decision(cut, share / np.maximum(share.sum(axis=-1, keepdims=True), 1.0))
 
-    def encode(self, decision: sfl_env.Decision) -> np.ndarray:
+    def encode(self, decision: sfl_env.Decision, seen: object) -> np.ndarray:
         raise NotImplementedError
 
 

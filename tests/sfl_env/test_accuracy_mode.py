@@ -44,7 +44,7 @@ def make(env_id: str = "SFL-Accuracy-v0", **fields: Any) -> SFLEnv:
 def at_cuts(env: SFLEnv, cuts: list[int]) -> Any:
     """The action that takes these cuts with equal shares."""
     decision = Decision(np.array([cuts]), np.full((1, len(cuts)), 1.0 / len(cuts)))
-    return env.episodes.action_encoder.encode(decision)[0]
+    return env.episodes.action_encoder.encode(decision, env.episodes.now.observed)[0]
 
 
 def with_buffers() -> nn.Module:

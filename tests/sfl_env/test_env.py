@@ -130,7 +130,7 @@ def test_the_optimum_acted_through_the_action_space_is_the_optimum() -> None:
     env.reset(seed=9)
     for _ in range(10):
         solution = solve_exact(env.observed_problem())
-        *_, info = env.step(env.episodes.action_encoder.encode(solution.decision)[0])
+        *_, info = env.step(env.episodes.action_encoder.encode(solution.decision, env.episodes.now.observed)[0])
         assert abs(info["regret_s"]) <= 1e-5 * info["optimal_latency_s"]
 
 

@@ -26,7 +26,7 @@ class FixedShares:
     def decode(self, action: np.ndarray, seen: Conditions) -> sfl_env.Decision:
         return sfl_env.Decision(action.astype(np.intp), np.full(action.shape, self.share))
 
-    def encode(self, decision: sfl_env.Decision) -> np.ndarray:
+    def encode(self, decision: sfl_env.Decision, seen: object) -> np.ndarray:
         return decision.cut
 
 

@@ -187,7 +187,7 @@ class LateActions:
     def space(self, num_devices: int) -> gym.spaces.Box:
         return gym.spaces.Box(-1.0, 1.0, (num_devices,), np.float32)
 
-    def encode(self, decision: Decision) -> NDArray[np.float32]:
+    def encode(self, decision: Decision, seen: Any) -> NDArray[np.float32]:
         return np.zeros(decision.cut.shape, np.float32)
 
     def decode(self, action: NDArray[Any], seen: Conditions) -> Any:

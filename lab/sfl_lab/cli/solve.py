@@ -123,7 +123,7 @@ def _carried_out(exact: "Solution", envs: "SFLVectorEnv | None") -> str:
         return ""
     import numpy as np
 
-    action = envs.episodes.action_encoder.encode(exact.decision)
+    action = envs.episodes.action_encoder.encode(exact.decision, envs.episodes.now.observed)
     infos = envs.step(action)[4]
     told = f" Carried out in the environment, this decision takes {infos['latency_s'][0]:.6g} s"
     if not infos["takes_part"].all():

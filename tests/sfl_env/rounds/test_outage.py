@@ -68,7 +68,9 @@ def test_in_turn_the_optimum_is_that_of_the_devices_that_can_be_reached(fields: 
     envs: Any = gym.make_vec("SFL-v0", num_envs=20, schedule="sequence", outage_wait_s=7.0, **fields)
     envs.reset(seed=0)
     optimum = solve_in_turn(envs.unwrapped.true_problem())
-    infos = envs.step(envs.unwrapped.episodes.action_encoder.encode(optimum.decision))[4]
+    infos = envs.step(
+        envs.unwrapped.episodes.action_encoder.encode(optimum.decision, envs.unwrapped.episodes.now.observed)
+    )[4]
     np.testing.assert_allclose(infos["latency_s"], optimum.latency_s, rtol=1e-9)
     nobody = ~infos["takes_part"].any(axis=1)
     np.testing.assert_allclose(optimum.latency_s[nobody], 7.0, rtol=1e-12)

@@ -417,8 +417,8 @@ class OwnAction(ContinuousAction):
     def decode(self, action: Any, seen: Any) -> Any:
         return self.broken.get("decode", lambda decision: decision)(super().decode(action, seen))
 
-    def encode(self, decision: Any) -> Any:
-        return self.broken.get("encode", lambda action: action)(super().encode(decision))
+    def encode(self, decision: Any, seen: Any) -> Any:
+        return self.broken.get("encode", lambda action: action)(super().encode(decision, seen))
 
 
 ACTIONS: list[tuple[Any, str]] = [
@@ -474,7 +474,7 @@ class OneNumber(OneWayAction):
         shape = seen.samples.shape
         return Decision(np.broadcast_to(action[:, None], shape).astype(np.intp), np.full(shape, 1.0 / shape[1]))
 
-    def encode(self, decision: Decision) -> Any:
+    def encode(self, decision: Decision, seen: Any) -> Any:
         raise NotImplementedError("decisions may differ between devices")
 
 

@@ -42,9 +42,10 @@ def test_a_decision_comes_back_from_a_continuous_action_to_float32_precision(
 ) -> None:
     num_cuts, wanted = case
     encoder = ContinuousAction(num_cuts)
-    action = encoder.encode(wanted)
+    seen = everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts)
+    action = encoder.encode(wanted, seen)
     assert encoder.space(wanted.cut.shape[1]).contains(action[0])
-    found = encoder.decode(action, everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts))
+    found = encoder.decode(action, seen)
     np.testing.assert_array_equal(found.cut, wanted.cut)
     # Half a float32 spacing at 1 is 3e-8, the range of log-shares 5, and the sum's error adds to each one's.
     np.testing.assert_allclose(found.bandwidth_share, wanted.bandwidth_share, rtol=1e-6)
@@ -55,9 +56,10 @@ def test_a_decision_comes_back_from_a_continuous_action_to_float32_precision(
 def test_a_decision_comes_back_from_a_discrete_action_to_half_a_level(case: tuple[int, Decision]) -> None:
     num_cuts, wanted = case
     encoder = DiscreteAction(num_cuts, share_log_range=5.0)
-    action = encoder.encode(wanted)
+    seen = everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts)
+    action = encoder.encode(wanted, seen)
     assert encoder.space(wanted.cut.shape[1]).contains(action[0])
-    found = encoder.decode(action, everyone(len(wanted.cut), wanted.cut.shape[1], num_cuts))
+    found = encoder.decode(action, seen)
     np.testing.assert_array_equal(found.cut, wanted.cut)
     half_level = encoder.share_log_range / (encoder.num_levels - 1)
     ratio = np.log(found.bandwidth_share / wanted.bandwidth_share)
@@ -105,19 +107,19 @@ def test_without_any_device_nobody_gets_band() -> None:
 def test_a_device_without_a_share_that_could_take_part_gets_as_little_as_can_be() -> None:
     encoder = ContinuousAction(3)
     wanted = Decision(np.array([[0, 1, 2]]), np.array([[0.5, 0.5, 0.0]]))
-    share = encoder.decode(encoder.encode(wanted), everyone(1, 3, 3)).bandwidth_share
+    share = encoder.decode(encoder.encode(wanted, everyone(1, 3, 3)), everyone(1, 3, 3)).bandwidth_share
     assert share[0, 2] == pytest.approx(0.5 * np.exp(-10.0), rel=1e-3)
 
 
 def test_a_share_of_nothing_is_encoded_inside_the_space() -> None:
     wanted = Decision(np.array([[0, 1, 2]]), np.array([[0.9, 0.1, 0.0]]))
     for encoder in (ContinuousAction(3), DiscreteAction(3)):
-        assert encoder.space(3).contains(encoder.encode(wanted)[0])
+        assert encoder.space(3).contains(encoder.encode(wanted, everyone(1, 3, 3))[0])
 
 
 def bad(mode: str, device: int, value: float) -> np.ndarray:
     """An action that is right but for one device."""
-    shape = {"continuous": (5, 2), "cut": (5,), "discrete": (10,)}[mode]
+    shape = {"continuous": (5, 2), "residual": (5, 2), "cut": (5,), "discrete": (10,)}[mode]
     action = np.zeros(shape, np.float32 if mode == "continuous" else np.int64)
     action[(device, 1) if mode == "continuous" else device] = value
     return action

@@ -169,7 +169,7 @@ def test_of_other_rounds_nothing_is_proven_and_the_surrogates_decision_is_carrie
     value = "every-phase" if system == "barriers" else 0.5 * surrogate_s
     envs = sampled(**{system: value})
     decision = sfl_baselines.solve_exact(envs.true_problem().as_parallel()).decision
-    infos = envs.step(envs.episodes.action_encoder.encode(decision))[-1]
+    infos = envs.step(envs.episodes.action_encoder.encode(decision, envs.episodes.now.observed))[-1]
     shown, bounds = solve(capsys, tmp_path / "solution.json", f"{system}={value}")
     assert f"The surrogate's round: {surrogate_s:.6g} s" in shown
     assert f"takes {infos['latency_s'][0]:.6g} s" in shown
