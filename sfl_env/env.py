@@ -33,6 +33,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | mode | space | meaning |
     |---|---|---|
     | ``"continuous"`` | ``Box(-1, 1, (K, 2), float32)`` | column 0 falls into one of C equal bins: the cut; column 1 times 5 is the logarithm of the device's weight, and shares are weights over their sum (softmax), so one share can be e^10 times another |
+    | ``"residual"`` | ``Box(-5, 5, (K, 2), float32)`` | both columns relative to a sensible decision, which the zero action is: every device's own best cut, and shares in proportion to air time. Column 0 within [-2, 2] keeps the cut, beyond it goes cuts deeper (positive) or shallower; column 1 times 0.2 is the logarithm of what the share is multiplied with, beyond 3.5 on a steeper line up to 8 |
     | ``"cut"`` | ``MultiDiscrete([C] * K)`` | the cuts; the band is split optimally for what is observed |
     | ``"discrete"`` | ``MultiDiscrete([C] * K + [32] * K)`` | the cuts, then a level of each device's log-weight, -3 to 3 |
 
@@ -63,6 +64,25 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
+
+    ``observation_mode="problem"`` adds what carries over between bands, networks, mini-batches, cells and numbers of
+    devices: columns relative to the round of the sensible decision that residual actions start from. With A columns as
+    above and C cuts they are
+
+    | column | feature | scale from -1 to 1 |
+    |---|---|---|
+    | A | uplink signal-to-noise ratio at an equal share of the band | logarithmic, 1e-6 to 1e6 |
+    | A + 1 | share in the sensible decision times K | logarithmic, 1e-3 to 1e3 |
+    | A + 2 | length of that decision's round over the nominal round | logarithmic, 1e-3 to 1e3 |
+    | A + 3, A + 4 | the device's seconds in that round over the round's; of these, what no band shortens | linear, 0 to 1 |
+    | A + 5 | its cut there | linear, first to last cut |
+    | C each | for every cut: seconds that no band shortens, of the uplink and of the downlink at an equal share, over that round's | logarithmic, 1e-3 to 1e3 |
+    | C | for every cut: whether it fits the memory | -1 or 1 |
+
+    Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, which is ``SFL-v0`` one round at
+    a time with problem rows and residual actions. In ``SFL-v0`` itself their value function has to learn sums over a
+    hundred rounds that no decision has an effect on, and with continuous actions their noise starts a thousand times
+    from the optimum. Policies of one's own that are to act elsewhere, too, read the columns from A on.
 
     With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round.
 
@@ -114,8 +134,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     ----------
     render_mode : {None, "rgb_array", "human"}
         How :meth:`render` shows the last round.
-    action_mode : {"continuous", "cut", "discrete"}
+    action_mode : {"continuous", "residual", "cut", "discrete"}
         The action space.
+    observation_mode : {"devices", "problem"}
+        What observations tell.
     info_optimum : bool
         Adds the optimum of every round to the infos, at the price of solving it. Not with
         ``barriers``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.

@@ -1,7 +1,7 @@
 """The registered ids: each a few scenario fields on top of the defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,16 @@ class Preset:
 
     about: str
     fields: Mapping[str, Any]
+    modes: Mapping[str, str] = field(default_factory=dict)  # of observations and actions, where not the default
 
 
 PRESETS: Mapping[str, Preset] = {
     "SFL-v0": Preset("perfect CSI, nothing runs out: the round-by-round optimum is the answer", {}),
+    "SFL-Bandit-v0": Preset(
+        "rounds of SFL-v0 one at a time, with the modes that stock agents learn best in",
+        {"max_rounds": 1},
+        {"observation_mode": "problem", "action_mode": "residual"},
+    ),
     "SFL-SmallCell-v0": Preset(
         "20 mixed devices whose users walk about close to a street-level station, VGG-16, a wide band",
         {
@@ -99,7 +105,7 @@ def register_all() -> None:
                 id=name,
                 entry_point="sfl_env.env:SFLEnv",
                 vector_entry_point="sfl_env.presets:make_batch",
-                kwargs={"preset": dict(preset.fields)} if preset.fields else {},
+                kwargs=({"preset": dict(preset.fields)} if preset.fields else {}) | dict(preset.modes),
             )
 
 

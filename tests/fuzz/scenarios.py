@@ -91,7 +91,7 @@ def draw(rng: np.random.Generator) -> Drawn:
     if is_wrong:
         name = str(rng.choice(list(RANGES)))
         fields[name] = _wrong(name, rng)
-    modes = ("continuous", "cut", "discrete")
+    modes = ("continuous", "residual", "cut", "discrete")
     learns = str(fields.get("mode", PRESETS[env_id].fields.get("mode"))) == "accuracy"
     num_envs = 0 if learns else int(rng.integers(0, 4))
     return Drawn(env_id, num_envs, str(rng.choice(modes)), fields, is_wrong, int(rng.integers(2**31)))

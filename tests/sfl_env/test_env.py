@@ -80,7 +80,7 @@ def test_an_episode_is_truncated_at_its_round_limit_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_observations_stay_in_their_space(env_id: str, action_mode: str) -> None:
     env = make(env_id, action_mode=action_mode)
     for observation, *_ in rollout(env, 5, 20):
@@ -97,7 +97,7 @@ def test_the_round_is_its_straggler_and_a_devices_time_the_sum_of_its_phases(env
 
 
 @pytest.mark.parametrize("env_id", [name for name in IDS if name != "SFL-Barrier-v0"])
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_infos_are_what_the_true_problem_says_of_the_decision(env_id: str, action_mode: str) -> None:
     env = make(env_id, action_mode=action_mode)
     env.action_space.seed(0)
@@ -111,7 +111,7 @@ def test_infos_are_what_the_true_problem_says_of_the_decision(env_id: str, actio
         np.testing.assert_allclose(problem.latency_s(decision)[0], info["latency_s"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_all_of_the_band_is_given_out_and_no_more(action_mode: str) -> None:
     for *_, info in rollout(make(action_mode=action_mode), 2, 10)[1:]:
         assert (info["bandwidth_share"] >= 0.0).all()

@@ -103,7 +103,10 @@ def goes_on(env: Any, rounds: int = 6) -> list[Any]:
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize(
     ("env_id", "action_mode"),
-    [*((env_id, "continuous") for env_id in BATCHED_IDS), ("SFL-v0", "cut"), ("SFL-v0", "discrete")],
+    [
+        *((env_id, "continuous") for env_id in BATCHED_IDS),
+        *(("SFL-v0", mode) for mode in ("residual", "cut", "discrete")),
+    ],
 )
 def test_a_copy_of_an_environment_goes_on_as_it_does(env_id: str, action_mode: str, copied: str) -> None:
     env = gym.make(env_id, action_mode=action_mode, render_mode="rgb_array", **SMALL)

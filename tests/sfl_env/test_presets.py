@@ -39,6 +39,8 @@ def test_stable_baselines_checker_passes(env_id: str, action_mode: str) -> None:
         warnings.filterwarnings(
             "ignore", message=r"Your observation\s+has an unconventional shape", category=UserWarning
         )
+        # Residual actions are in units of the noise that agents start with, which is to stay within the space.
+        warnings.filterwarnings("ignore", message="We recommend you to use a symmetric and normalized Box")
         sb3_check_env(cast(Any, gym.make(env_id, action_mode=action_mode)).unwrapped)
 
 

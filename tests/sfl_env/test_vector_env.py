@@ -69,7 +69,7 @@ def only(state: Any, env: int) -> Any:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
     env_id: str, action_mode: str
 ) -> None:

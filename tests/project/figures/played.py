@@ -154,7 +154,7 @@ def latency_figures() -> dict[str, Any]:
         for policy in POLICIES:
             figures[f"{env_id}, {policy}"] = batched(env_id, policy, SEEDS[0])
         for seed in SEEDS:
-            for mode in ("continuous", "cut", "discrete"):
+            for mode in ("continuous", "residual", "cut", "discrete"):
                 figures[f"{env_id}, {mode}, seed {seed}"] = single(env_id, seed, mode)
     for name, fields in VARIANTS.items():
         figures[f"{name}, exact"] = batched("SFL-v0", "exact", SEEDS[1], **fields)

@@ -228,7 +228,7 @@ def test_a_round_that_reaches_nobody_lasts_the_wait_or_until_the_deadline(
 # Devices in sequence
 
 
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_server_each(action_mode: str) -> None:
     env = make(schedule="sequence", action_mode=action_mode)
     env.action_space.seed(0)
