@@ -110,6 +110,23 @@ class OraclePolicy(RulePolicy):
     It can only be used on the environment that it was made for, all of whose episodes it decides at once.
     """
 
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return the action for the episode's state, or the actions for all of its episodes.
+
+        Raises
+        ------
+        StateError
+            If no episode has started.
+        """
+        _ = self.episodes.now
+        return super().predict(observation, state, episode_start, deterministic)
+
     def _problem(self, seen: Conditions) -> RoundProblem:
         problem, number = self.episodes.true_problem(), len(seen.samples)
         if number != problem.shape[0]:
