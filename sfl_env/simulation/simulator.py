@@ -129,6 +129,7 @@ class Simulator:
         self._downlink = parts.downlink(scenario, downlink_curve)
         self._outage = parts.outage(scenario, self.resources.uplink_curve, self._downlink)
         self.has_batteries = scenario.battery_share is not None
+        self._last_fading = SmallScaleFading(np.empty((0, 0)))
 
     @cached_property
     def nominal_round_s(self) -> float:
@@ -210,7 +211,7 @@ class Simulator:
     def _conditions(self, state: State, gain: Array, rician_k: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
         fraction = state.availability.fraction
-        fading = SmallScaleFading(rician_k)
+        fading = self._fading_of(rician_k)
         snr_hz = snr_per_gain_hz * gain
         downlink_bps = self._downlink.full_rate_bps(gain, fading.levels)
         takes_part = self._outage.reached(snr_hz, downlink_bps)
@@ -233,6 +234,15 @@ class Simulator:
             takes_part,
             fading,
         )
+
+    def _fading_of(self, rician_k: Array) -> SmallScaleFading:
+        """Return the fading of given factors, whose levels devices that stay need but once.
+
+        A user's own channel may use its array again for other factors.
+        """
+        if rician_k is not self._last_fading.rician_k or self._channel is not self.channel:
+            self._last_fading = SmallScaleFading(rician_k)
+        return self._last_fading
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
