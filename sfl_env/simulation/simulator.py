@@ -236,11 +236,8 @@ class Simulator:
         )
 
     def _fading_of(self, rician_k: Array) -> SmallScaleFading:
-        """Return the fading of given factors, whose levels devices that stay need but once.
-
-        A user's own channel may use its array again for other factors.
-        """
-        if rician_k is not self._last_fading.rician_k or self._channel is not self.channel:
+        """Return the fading of given factors, whose levels devices that stay need but once."""
+        if rician_k is not self._last_fading.rician_k:
             self._last_fading = SmallScaleFading(rician_k)
         return self._last_fading
 

@@ -91,33 +91,3 @@ def test_an_own_goal_is_the_reward() -> None:
     _, reward, _, _, info = env.step(env.action_space.sample())
     assert reward == info["reward_terms"]["waiting"]
     assert reward == pytest.approx(-np.ptp(info["device_latency_s"]))
-
-
-class ReusedChannelState(NamedTuple):
-    gain: np.ndarray
-    rician_k: np.ndarray
-
-
-class ReusedChannel:
-    """A channel that writes every round's Rician factors into one array."""
-
-    def initial(self, rng: np.random.Generator, n: int, num_devices: int) -> ReusedChannelState:
-        self.factors = np.full((n, num_devices), 8.0)
-        return ReusedChannelState(np.full((n, num_devices), 1e-9), self.factors)
-
-    def step(
-        self, state: ReusedChannelState, elapsed_s: np.ndarray, rng: np.random.Generator
-    ) -> ReusedChannelState:
-        self.factors[:] = 0.0
-        return ReusedChannelState(state.gain, self.factors)
-
-
-def test_a_channel_may_use_its_array_again_for_other_factors() -> None:
-    env = sfl_env.SFLEnv(channel=ReusedChannel(), num_devices=2)
-    env.reset(seed=0)
-    before = env.true_problem().fading_levels
-    env.step(np.zeros((2, 2), np.float32))
-    after = env.episodes.now.true.fading.levels
-    assert before is not None
-    assert after is not None
-    assert after[0, 0, 0] < before[0, 0, 0] / 2.0  # Rayleigh fading goes deeper
