@@ -62,7 +62,8 @@ def _first_entries(shape: tuple[int, int, int]) -> NDArray[np.intp]:
     return row_starts(n * k, c).reshape(n, k)
 
 
-def _instance(problem: RoundProblem) -> _OwnCuts:
+def own_cuts(problem: RoundProblem) -> _OwnCuts:
+    """Return a problem as devices that each take their own best cut."""
     return _OwnCuts(problem.fixed_s, problem.uplink_bits, problem.downlink_bits, band_of(problem).link())
 
 
@@ -97,7 +98,7 @@ def best_cuts(problem: RoundProblem, share: Array) -> tuple[NDArray[np.intp], Ar
     >>> cut, lower_bound_s.round(9)
     (array([[0, 0]]), array([2.]))
     """
-    instance = _instance(problem)
+    instance = own_cuts(problem)
     now = instance.evaluate(share)
     computing = problem.fixed_s.min(axis=-1).max(axis=-1)
     held = proven_bound_s(share, now.time_s)
@@ -143,7 +144,7 @@ def solve_exact(problem: RoundProblem) -> Solution:
     (array([[1, 0]]), array([[0., 1.]]), array([2.]))
     """
     problem.require_parallel("solve_exact")
-    instance = _instance(problem)
+    instance = own_cuts(problem)
     found = descend(instance, instance.link.equal_bits_shares())
     cut, share = found.cut, found.share
     entry = _first_entries(problem.shape) + cut

@@ -14,7 +14,14 @@ ACTION_MODES: tuple[str, ...] = choices_of(ActionMode)
 REPLACED: Mapping[str, tuple[str, ...]] = {
     "observation": (),
     "action": ("action_mode",),
-    "reward": ("reference_latency_s", "reference_energy_j", "latency_weight", "energy_weight", "dropout_weight"),
+    "reward": (
+        "reference_latency_s",
+        "reference_energy_j",
+        "latency_weight",
+        "energy_weight",
+        "dropout_weight",
+        "missed_weight",
+    ),
 }
 """Keyword of each part that a user may bring, and the fields or keywords that it replaces."""
 
