@@ -54,7 +54,7 @@ def select_fedcs(problem: RoundProblem, samples: Array, deadline_s: float) -> De
     ...     uplink_bandwidth_hz=[2e6],
     ... )
     >>> select_fedcs(problem, np.array([[8.0, 8.0, 16.0]]), deadline_s=2.1).bandwidth_share.round(2)
-    array([[0.47, 0.53, 0.  ]])
+    array([[0.45, 0.55, 0.  ]])
     """
     require_deadline("select_fedcs", problem, samples, deadline_s)
     n, k, _ = problem.shape
