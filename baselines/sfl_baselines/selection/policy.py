@@ -1,5 +1,6 @@
 """Policies that leave out devices for a deadline, from observations alone."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,17 +39,15 @@ def can_select(scenario: Scenario) -> bool:
 
 
 def most_samples(problem: RoundProblem, samples: Array, deadline_s: float) -> Decision:
-    """Return the decision with the most samples in time, as far as it can be acted through an action space.
-
-    Who is left out still holds a share in the action mode ``"continuous"``, e^-10 of the largest; what all devices
-    together could so hold is kept back.
-    """
-    band = 1.0 / (1.0 + samples.shape[1] * _LEAST_SHARE)
-    return solve_selection(problem, samples, deadline_s, band=band).decision
+    """Return the decision with the most samples in time."""
+    return solve_selection(problem, samples, deadline_s).decision
 
 
 class DeadlinePolicy(ObservingPolicy):
     """Decide by the observed problem, the observed samples and the deadline.
+
+    Who is left out still holds a share in the action mode ``"continuous"``, e^-10 of the largest. What all devices
+    together could so hold is kept back, so that it makes nobody late.
 
     Parameters
     ----------
@@ -85,4 +84,16 @@ class DeadlinePolicy(ObservingPolicy):
         samples = np.rint(seen.samples)
         if seen.takes_part is not None:
             samples = samples * seen.takes_part
-        return self.rule(self._problem(rows), samples, self.deadline_s * (1.0 - _HURRY))
+        band = 1.0 / (1.0 + samples.shape[1] * _LEAST_SHARE)
+        problem = _narrowed(self._problem(rows), band)
+        cut, share = self.rule(problem, samples, self.deadline_s * (1.0 - _HURRY))
+        return Decision(cut, share * band)
+
+
+def _narrowed(problem: RoundProblem, band: float) -> RoundProblem:
+    """Return the problem with a part of the band, in both directions."""
+    return dataclasses.replace(
+        problem.as_parallel(),
+        uplink_bandwidth_hz=problem.uplink_bandwidth_hz * band,
+        downlink_full_rate_bps=problem.downlink_full_rate_bps * band,
+    )

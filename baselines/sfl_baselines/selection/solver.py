@@ -27,7 +27,7 @@ class Selection:
     samples : (N,) array
         Samples of the devices that are in time under the decision.
     bound_samples : (N,) array
-        No decision has more samples in time, with the part of the band that was given out.
+        No decision has more samples in time.
     latency_s : (N,) array
         The round's length: until all have finished, and the deadline where somebody is late, seconds.
     """
@@ -44,7 +44,7 @@ class Selection:
         return self.samples >= self.bound_samples
 
 
-def solve_selection(problem: RoundProblem, samples: Array, deadline_s: float, *, band: float = 1.0) -> Selection:
+def solve_selection(problem: RoundProblem, samples: Array, deadline_s: float) -> Selection:
     """Find the decision with the most samples in time for a deadline.
 
     Device k is in time if and only if its share is at least what it needs, the least over all cuts, so who can be
@@ -61,8 +61,6 @@ def solve_selection(problem: RoundProblem, samples: Array, deadline_s: float, *,
         Samples that each device has for the round, whole numbers; 0 for one that cannot take part.
     deadline_s : float
         Seconds, above 0.
-    band : float
-        The part of the band that may be given out, above 0 and at most 1.
 
     Returns
     -------
@@ -75,7 +73,7 @@ def solve_selection(problem: RoundProblem, samples: Array, deadline_s: float, *,
     ProblemError
         If the problem is of a system in which devices wait for each other.
     SolverError
-        If samples are misshapen or no whole numbers, or the deadline or the band is out of range.
+        If samples are misshapen or no whole numbers, or the deadline is out of range.
 
     Examples
     --------
@@ -95,13 +93,9 @@ def solve_selection(problem: RoundProblem, samples: Array, deadline_s: float, *,
     (array([[0.5, 0. , 0.5]]), array([24.]), array([24.]), array([2.1]))
     """
     require_deadline("solve_selection", problem, samples, deadline_s)
-    if not (is_number(band) and 0.0 < band <= 1.0):
-        raise SolverError(f"band is {band}; it has to be above 0 and at most 1.")
-    part = narrowed(problem, band)
-    needed = needed_by(part, np.full(len(samples), deadline_s))
+    needed = needed_by(problem, np.full(len(samples), deadline_s))
     packing = pack(samples, needed.share)
-    decision = finished(part, packing.chosen, needed, deadline_s)
-    decision = decision._replace(bandwidth_share=decision.bandwidth_share * band)
+    decision = finished(problem, packing.chosen, needed, deadline_s)
     time_s = problem.device_latency_s(decision)
     in_time = (time_s <= deadline_s) & (samples > 0.0)
     return Selection(
@@ -134,15 +128,6 @@ def require_deadline(solver: str, problem: RoundProblem, samples: Array, deadlin
         )
     if not (is_number(deadline_s) and 0.0 < deadline_s < np.inf):
         raise SolverError(f"deadline_s is {deadline_s}; it has to be above 0 and finite.")
-
-
-def narrowed(problem: RoundProblem, band: float) -> RoundProblem:
-    """Return the problem with a part of the band, in both directions."""
-    return dataclasses.replace(
-        problem.as_parallel(),
-        uplink_bandwidth_hz=problem.uplink_bandwidth_hz * band,
-        downlink_full_rate_bps=problem.downlink_full_rate_bps * band,
-    )
 
 
 def finished(problem: RoundProblem, chosen: NDArray[np.bool_], needed: Needed, deadline_s: float) -> Decision:

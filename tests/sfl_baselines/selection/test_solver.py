@@ -89,16 +89,6 @@ def test_more_time_never_has_fewer_samples_in_time() -> None:
     assert (found[0] < found[-1]).all()
 
 
-def test_a_part_of_the_band_is_a_narrower_one() -> None:
-    problem, samples = drawn(5, 50, 6)
-    deadline_s = 0.7 * float(np.median(solve_exact(problem).latency_s))
-    part, whole = (solve_selection(problem, samples, deadline_s, band=band) for band in (0.5, 1.0))
-    assert (part.decision.bandwidth_share.sum(axis=1) <= 0.5 * (1.0 + 1e-9)).all()
-    assert (part.samples <= whole.samples).all()
-    assert (part.samples < whole.samples).any()
-    assert part.is_proven.all()
-
-
 def test_devices_without_samples_are_not_selected_and_nobody_is_where_none_has_any() -> None:
     problem, samples = drawn(7, 20, 6)
     samples[:, 0] = 0.0
@@ -165,10 +155,3 @@ def test_what_has_no_selection_is_refused(solve: Any) -> None:
     for deadline_s in (0.0, -1.0, np.inf, np.nan, "soon"):
         with pytest.raises(SolverError, match="deadline_s is"):
             solve(problem, samples, deadline_s)
-
-
-@pytest.mark.parametrize("band", [0.0, 1.5, np.nan])
-def test_parts_of_the_band_that_are_none_are_refused(band: float) -> None:
-    problem, samples = drawn(1, 2, 3)
-    with pytest.raises(SolverError, match="band is"):
-        solve_selection(problem, samples, 1.0, band=band)
