@@ -88,6 +88,25 @@ def test_a_round_ends_at_its_deadline_and_counts_who_is_in_time(mode: dict[str, 
     assert reward == pytest.approx(-deadline_s / env.episodes.reference_latency_s, rel=1e-12)
 
 
+@pytest.mark.parametrize("schedule", ["parallel", "sequence"])
+def test_what_is_not_in_the_average_is_missed_by_its_samples(schedule: str) -> None:
+    fields: dict[str, Any] = {"schedule": schedule, "batch_size_spread": 3.0}
+    _, _, patient = first_round(**fields)
+    missed = []
+    for in_time in range(1, K):
+        deadline_s = between_devices(patient["device_latency_s"], in_time)
+        env, reward, info = first_round(deadline_s=deadline_s, missed_weight=2.0, **fields)
+        samples = env.episodes.now.true.samples[0]
+        missed.append(info["reward_terms"]["missed"])
+        assert missed[-1] == pytest.approx(-2.0 * samples[~info["takes_part"]].sum() / samples.sum(), rel=1e-12)
+        assert reward == pytest.approx(info["reward_terms"]["latency"] + missed[-1], rel=1e-12)
+    assert missed == sorted(missed)
+    _, _, everyone = first_round(missed_weight=2.0, **fields)
+    _, _, nobody = first_round(deadline_s=1e-6, missed_weight=2.0, **fields)
+    assert everyone["reward_terms"]["missed"] == 0.0
+    assert nobody["reward_terms"]["missed"] == -2.0
+
+
 def test_a_deadline_that_all_keep_changes_nothing() -> None:
     _, _, patient = first_round()
     _, _, info = first_round(deadline_s=float(patient["latency_s"]))
