@@ -90,7 +90,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     The sum of named terms, listed in ``info["reward_terms"]``. By default there is one: minus the round's
     seconds over a fixed reference of the scenario, ``reference_latency_s``, so the undiscounted return is
-    minus the total time in units of the reference. ``energy_weight`` and ``dropout_weight`` add terms.
+    minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
+    part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms.
 
     ## Starting State
 

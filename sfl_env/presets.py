@@ -79,6 +79,10 @@ PRESETS: Mapping[str, Preset] = {
         "devices wait for each other between AdaptSFL's five stages, the server takes their jobs in turn",
         {"barriers": "adaptsfl"},
     ),
+    "SFL-Deadline-v0": Preset(
+        "who is late for the deadline is left out: whose samples are worth their part of the band",
+        {"deadline_s": 90.0, "batch_size_spread": 2.0, "missed_weight": 1.5},
+    ),
     "SFL-Accuracy-v0": Preset(
         "every step trains a small network on handwritten digits until its test accuracy is 95 %",
         {

@@ -9,9 +9,11 @@ from sfl_baselines import rules
 from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
+from sfl_baselines.selection import DeadlinePolicy, DeadlineRule, can_select, most_samples, select_fedcs
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,12 @@ class Baseline:
     about: str
     build: Callable[[Any, int], Policy]  # from an environment and a seed
     schedule: str | None = None  # the only one that it is for; None: it decides in any
+    selects: bool = False  # whether it is only for devices that work at once until a deadline
+
+    def suits(self, scenario: Scenario) -> bool:
+        """Whether it is for such a scenario."""
+        in_time = can_select(scenario) or not self.selects
+        return in_time and self.schedule in (None, scenario.schedule)
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,13 @@ def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Ba
     return Baseline(name, about, partial(_by_rule, rule), schedule)
 
 
+def _selecting(name: str, about: str, rule: DeadlineRule) -> Baseline:
+    def build(env: Any, seed: int) -> Policy:
+        return DeadlinePolicy(env, rule, name)
+
+    return Baseline(name, about, build, selects=True)
+
+
 _CATALOGUE = (
     Baseline("oracle", "optimal cuts and shares for the true state, which agents cannot see", _oracle),
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
@@ -67,26 +82,34 @@ _CATALOGUE = (
         rules.sequential,
         schedule="sequence",
     ),
+    _selecting(
+        "selection", "the most samples in time for the deadline: a knapsack of needed shares", most_samples
+    ),
+    _selecting(
+        "fedcs", "devices added while in time, the one next that adds the least time (after FedCS)", select_fedcs
+    ),
     Baseline(
         "random-decision", "uniform over the cuts that fit and over all splits of the band", _random_decision
     ),
     Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
 )
-"""The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
-decision is optimal for that surrogate and not for the round."""
+"""The strongest first, where devices all work at once and are waited for. They decide as if all devices worked at
+once; where a scenario has it otherwise, their decision is optimal for that surrogate and not for the round."""
 
 _BY_NAME = {entry.name: entry for entry in _CATALOGUE}
 
 
-def names() -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first.
+def names(scenario: Scenario | None = None) -> tuple[str, ...]:
+    """Return the names that :func:`make` knows, the strongest first; of a scenario, of what is for it.
 
     Examples
     --------
     >>> names()[1]
     'exact'
+    >>> set(names(Scenario(deadline_s=90.0))) - set(names(Scenario())) == {"selection", "fedcs"}
+    True
     """
-    return tuple(_BY_NAME)
+    return tuple(name for name, entry in _BY_NAME.items() if scenario is None or entry.suits(scenario))
 
 
 def about(name: str) -> str:
@@ -128,7 +151,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     ------
     PolicyError
         For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a schedule that the baseline is not for.
+        actions, or a schedule or a scenario without deadline that the baseline is not for.
 
     Examples
     --------

@@ -26,7 +26,7 @@ ROUNDS = 15
 SEED = 1_000_000
 LAGS = (1, 2, 3, 4, 5)
 PERCENT = (5, 25, 50, 75, 95)
-TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
+TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0", "SFL-Deadline-v0")
 
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},

@@ -46,10 +46,10 @@ STRONGEST_HZ = 1e20
 NR_BEST = 7.4063
 """Bit/s/Hz of NR's best channel quality indicator, 3GPP TS 38.214, Table 5.2.2.1-3."""
 
-TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
+TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0", "SFL-Deadline-v0")
 TIERS_ABOUT = (
     f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) share the default scenario's system and change what "
-    "is known or what counts."
+    "is known or what counts; in the last, devices' mini-batches differ, too."
 )
 
 

@@ -60,3 +60,23 @@ def energy_j(power: Power, phases: Array, end_s: Array) -> Array:
     waiting += sending
     waiting += receiving
     return waiting
+
+
+def broken_off(phases: Array, deadline_s: float) -> Array:
+    """Seconds of the phases until a deadline at which devices stop, (7, N, K): what a late device pays for.
+
+    Parameters
+    ----------
+    phases : (7, N, K) array
+        Seconds that the phases would take, one after another.
+    deadline_s : float
+        Seconds after a device's start at which it stops.
+
+    Examples
+    --------
+    >>> broken_off(np.full((7, 1, 1), 2.0), 5.0).ravel()
+    array([2., 2., 1., 0., 0., 0., 0.])
+    """
+    left_s = np.maximum(np.cumsum(phases, axis=0) - deadline_s, 0.0)
+    worked: Array = np.maximum(phases - left_s, 0.0)
+    return worked

@@ -15,7 +15,7 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
-from sfl_env.rounds.energy import Power, energy_j
+from sfl_env.rounds.energy import Power, broken_off, energy_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
 from sfl_env.rounds.outage import LEAST_RATE_BPS, LEAST_SNR_HZ
@@ -272,12 +272,12 @@ class Simulator:
         takes_part = true.takes_part
         if takes_part is not None:
             latency = np.where(takes_part.any(axis=-1), latency, self.resources.outage_wait_s)
-        end = latency[:, None]
+        worked = phases
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
-            end = np.maximum(latency[:, None], device_latency)  # a late device carries on to its own end
-        energy, charge = self._drained(state, phases, end)
-        return Outcome(phases, device_latency, latency, energy, charge, takes_part)
+            worked = broken_off(phases, self.scenario.deadline_s)
+        energy, charge = self._drained(state, worked, latency[:, None])
+        return Outcome(phases, device_latency, latency, energy, charge, takes_part, true.samples)
 
     def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
         """Return the energy of a round, and the charge that it leaves.
@@ -298,13 +298,15 @@ class Simulator:
     ) -> tuple[NDArray[np.bool_], Array]:
         """Who is in time, and how long the round lasts for those and for the waiting.
 
-        A round that waits for nobody any more ends: at the deadline, or before it where all are in time.
+        The round ends when everybody who was asked has finished, and at the deadline at the latest. So leaving a
+        device out, by giving it next to no band, never makes a round shorter.
         """
         in_time = device_latency <= deadline_s
         ended: Array = np.minimum(latency, deadline_s)
         if self._in_turn:
             in_turn = np.minimum(device_latency, deadline_s).sum(axis=-1)
-            ended = np.where(in_turn > 0.0, in_turn, ended)  # nobody's turn: all that passes is the server's wait
+            # Where it is nobody's turn, all that passes is the server's wait.
+            ended = in_turn if true.takes_part is None else np.where(true.takes_part.any(axis=-1), in_turn, ended)
         return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:

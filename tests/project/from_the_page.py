@@ -253,10 +253,8 @@ def play(
     late = [sum(row) > limit for row in phases]
     latency = round_s(scenario, [row for row, there in zip(phases, reached, strict=True) if there], limit)
     energy = []
-    for device, row, is_late in zip(devices, phases, late, strict=True):
-        energy.append(
-            energy_j(device, row, max(sum(row), latency) if is_late else latency) if device.charge > 0.0 else 0.0
-        )
+    for device, row in zip(devices, phases, strict=True):
+        energy.append(energy_j(device, until(row, limit), latency) if device.charge > 0.0 else 0.0)
     return Round(
         cut=taken,
         cut_limited=[asked > fits for asked, fits in zip(cuts, deepest, strict=True)],
@@ -266,6 +264,14 @@ def play(
         energy_j=energy,
         charge=[charge_left(scenario, device, spent) for device, spent in zip(devices, energy, strict=True)],
     )
+
+
+def until(phases: Sequence[float], limit: float) -> list[float]:
+    """Return the seconds of a device's phases up to the limit."""
+    worked: list[float] = []
+    for seconds in phases:
+        worked.append(max(min(seconds, limit - sum(worked)), 0.0))
+    return worked
 
 
 def round_s(scenario: Any, phases: Sequence[Sequence[float]], limit: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import sfl_baselines
+from sfl_env.presets import PRESETS
 from sfl_env.storage import runs
 from sfl_lab.compare.contest import Contest, compare
 from sfl_lab.compare.curves.contest import CurveContest
@@ -61,6 +62,17 @@ def test_the_page_on_presets_shows_the_measured_figures() -> None:
     assert (DOCS / "presets.md").read_text(encoding="utf-8") == script("difficulty").page(measured), (
         "docs/presets.md is behind: run `python docs/build/difficulty.py` after a change of a preset's fields, "
         "with `--page` after one of the page alone."
+    )
+
+
+def test_the_page_on_the_deadline_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "deadline.json").read_text(encoding="utf-8"))
+    deadline = script("deadline")
+    assert (DOCS / "tiers" / "deadline.md").read_text(encoding="utf-8") == deadline.page(measured), (
+        "docs/tiers/deadline.md is behind docs/data/deadline.json: run `python docs/build/deadline.py --page`."
+    )
+    assert measured["fields"] == PRESETS[deadline.ENV_ID].fields, (
+        "docs/data/deadline.json is behind the preset: run `python docs/build/deadline.py`."
     )
 
 

@@ -15,14 +15,15 @@ from sfl_baselines.rules import deepest_fitting, equal_shares
 from sfl_env import Decision
 from sfl_env.errors import PolicyError
 from sfl_env.presets import PRESETS
+from sfl_env.scenario import Scenario
 from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.parts import ACTION_MODES
 from tests.ids import BATCHED_IDS
 from tests.sfl_env.boards import ON_BATTERY
 
 IDS = sorted(BATCHED_IDS)
-LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("barriers")]
-IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
+LATENCY_IDS = [name for name in IDS if Scenario(**PRESETS[name].fields).optimum_is_known]
+IN_PARALLEL = sfl_baselines.names(Scenario())
 DECIDING = [name for name in IN_PARALLEL if name != "random"]
 """Baselines that look at what they decide about."""
 

@@ -30,6 +30,7 @@ LATENCY_IDS = (
     "SFL-StaleCSI-v0",
     "SFL-Battery-v0",
     "SFL-Barrier-v0",
+    "SFL-Deadline-v0",
 )
 POLICIES = (
     "oracle",
@@ -159,6 +160,8 @@ def latency_figures() -> dict[str, Any]:
     for name, fields in VARIANTS.items():
         figures[f"{name}, exact"] = batched("SFL-v0", "exact", SEEDS[1], **fields)
         figures[f"{name}, continuous"] = single("SFL-v0", SEEDS[2], "continuous", **fields)
+    for policy in ("selection", "fedcs"):
+        figures[f"SFL-Deadline-v0, {policy}"] = batched("SFL-Deadline-v0", policy, SEEDS[0])
     for policy in ("sequential", "federated"):
         figures[f"in sequence, {policy}"] = batched("SFL-v0", policy, SEEDS[0], schedule="sequence")
     return figures

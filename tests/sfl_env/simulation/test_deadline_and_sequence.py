@@ -77,13 +77,34 @@ def test_a_round_ends_at_its_deadline_and_counts_who_is_in_time(mode: dict[str, 
     assert info["latency_s"] == deadline_s
     assert info["takes_part"].sum() == in_time
     np.testing.assert_array_equal(info["takes_part"], patient["device_latency_s"] <= deadline_s)
-    # What the devices do is the same, and they wait no longer than to the deadline.
+    # What the devices would do is the same, and those in time wait no longer than to the deadline.
     for key in ("device_latency_s", "phase_latency_s", "cut", "bandwidth_share"):
         np.testing.assert_array_equal(info[key], patient[key])
-    saved_s = patient["latency_s"] - np.maximum(deadline_s, patient["device_latency_s"])
-    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
-    np.testing.assert_allclose(patient["energy_j"] - info["energy_j"], idle_w * saved_s, rtol=1e-9, atol=1e-9)
+    saved_s = patient["latency_s"] - deadline_s
+    kept, idle_w = info["takes_part"], env.episodes.now.state.setup.devices.idle_w[0]
+    saved_j = patient["energy_j"] - info["energy_j"]
+    np.testing.assert_allclose(saved_j[kept], idle_w[kept] * saved_s, rtol=1e-9, atol=1e-9)
+    assert (saved_j[~kept] > idle_w[~kept] * saved_s).all()  # late ones stop, and others wait
     assert reward == pytest.approx(-deadline_s / env.episodes.reference_latency_s, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["parallel", "sequence"])
+def test_what_is_not_in_the_average_is_missed_by_its_samples(schedule: str) -> None:
+    fields: dict[str, Any] = {"schedule": schedule, "batch_size_spread": 3.0}
+    _, _, patient = first_round(**fields)
+    missed = []
+    for in_time in range(1, K):
+        deadline_s = between_devices(patient["device_latency_s"], in_time)
+        env, reward, info = first_round(deadline_s=deadline_s, missed_weight=2.0, **fields)
+        samples = env.episodes.now.true.samples[0]
+        missed.append(info["reward_terms"]["missed"])
+        assert missed[-1] == pytest.approx(-2.0 * samples[~info["takes_part"]].sum() / samples.sum(), rel=1e-12)
+        assert reward == pytest.approx(info["reward_terms"]["latency"] + missed[-1], rel=1e-12)
+    assert missed == sorted(missed)
+    _, _, everyone = first_round(missed_weight=2.0, **fields)
+    _, _, nobody = first_round(deadline_s=1e-6, missed_weight=2.0, **fields)
+    assert everyone["reward_terms"]["missed"] == 0.0
+    assert nobody["reward_terms"]["missed"] == -2.0
 
 
 def test_a_deadline_that_all_keep_changes_nothing() -> None:

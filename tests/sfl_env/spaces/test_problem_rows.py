@@ -1,5 +1,7 @@
 """Observations relative to the round: what the columns say, that scales drop out, and that solvers find back."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from sfl_env.spaces.view import View
 _LOG_RANGE = np.log(1e3)
 
 
-def made(n: int = 4, **fields: object) -> tuple[SFLVectorEnv, NDArray[np.float64]]:
+def made(n: int = 4, **fields: Any) -> tuple[SFLVectorEnv, NDArray[np.float64]]:
     envs = SFLVectorEnv(n, observation_mode="problem", **fields)
     rows, _ = envs.reset(seed=1)
     return envs, rows.astype(np.float64)
@@ -29,7 +31,7 @@ def by_cut(envs: SFLVectorEnv, rows: NDArray[np.float64], block: int) -> NDArray
 
 
 @pytest.mark.parametrize("fields", [{}, {"model": "vgg16"}, {"num_devices": 1}, {"battery_share": 0.3}])
-def test_seconds_are_those_of_the_problem_over_the_sensible_round(fields: dict[str, object]) -> None:
+def test_seconds_are_those_of_the_problem_over_the_sensible_round(fields: dict[str, Any]) -> None:
     envs, rows = made(**fields)
     problem = envs.observed_problem()
     sensible_s = problem.latency_s(proportional_decision(problem))[:, None]
@@ -99,8 +101,8 @@ def test_renumbering_the_devices_renumbers_the_rows() -> None:
         now.observed, now.state.setup.devices, now.state.charge, now.state.setup.charge_per_j, np.full(4, -1.0)
     )
     fading = type(now.observed.fading)(now.observed.fading.rician_k[:, order])
-    arrays = [None if values is None else values[:, order] for values in now.observed[:-1]]
-    turned = view._replace(conditions=type(now.observed)(*arrays, fading))
+    arrays: list[Any] = [None if values is None else values[:, order] for values in now.observed[:-1]]
+    turned = view._replace(conditions=type(now.observed)._make([*arrays, fading]))
     rows = encoder.per_round(view, encoder.per_episode(view))
     np.testing.assert_allclose(
         encoder.per_round(turned, encoder.per_episode(turned)), rows[:, order], rtol=1e-5, atol=1e-6

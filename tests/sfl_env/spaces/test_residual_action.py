@@ -1,5 +1,7 @@
 """Actions relative to a sensible decision: zero is it, noise does little harm, and decisions come back."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from sfl_env.errors import DecisionError
 from sfl_env.optimum import proportional_decision, solve_exact
 
 
-def envs(n: int = 3, seed: int = 0, **fields: object) -> SFLVectorEnv:
+def envs(n: int = 3, seed: int = 0, **fields: Any) -> SFLVectorEnv:
     made = SFLVectorEnv(n, action_mode="residual", **fields)
     made.reset(seed=seed)
     return made
@@ -23,7 +25,7 @@ def zero(made: SFLVectorEnv) -> np.ndarray:
 
 
 @pytest.mark.parametrize("fields", [{}, {"model": "vgg16", "num_devices": 1}, {"battery_share": 0.3}])
-def test_the_zero_action_is_the_decision_by_air_time(fields: dict[str, object]) -> None:
+def test_the_zero_action_is_the_decision_by_air_time(fields: dict[str, Any]) -> None:
     made = envs(**fields)
     wanted = proportional_decision(made.observed_problem())
     infos = made.step(zero(made))[4]
