@@ -40,6 +40,8 @@ class Job:
         How often the agent is evaluated and checkpointed, besides the start.
     evaluation_episodes : int
         Held-out episodes of each evaluation.
+    settings_from : str
+        Where the settings come from, as :func:`.settings.origin` tells; it decides nothing.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Job:
     seed: int = 0
     num_evaluations: int = 20
     evaluation_episodes: int = 32
+    settings_from: str = "given"
 
     def __post_init__(self) -> None:
         if not isinstance(self.env_id, str):
@@ -63,6 +66,8 @@ class Job:
         if not isinstance(self.settings, Settings):
             raise TrainingError(f"settings is {shown(self.settings)}; it has to be Settings.")
         self.settings.check_for(self.algo)
+        if not isinstance(self.settings_from, str):
+            raise TrainingError(f"settings_from is {shown(self.settings_from)}; it has to be a text.")
         Range(whole=True).require("seed", self.seed, TrainingError)
         training_seed(self.seed)
         for name in ("num_evaluations", "evaluation_episodes"):
