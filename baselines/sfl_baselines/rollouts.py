@@ -34,7 +34,7 @@ def play(policy: Policy, episodes: Episodes, seed: int) -> Iterator[PlayedRound]
     ----------
     policy : Policy
         Acts on observations (N, K, F), deterministically. One that remembers rounds is given the state that it
-        returned, and one whose ``predict`` takes ``action_masks``, as sb3-contrib's ``MaskablePPO``, is given them.
+        returned, and one whose ``predict`` takes ``action_masks``, as sb3-contrib's ``MaskablePPO``, gets them.
     episodes : Episodes
         Of a single or a batched environment, which they are taken from: what that knows of its own episode, it
         does not know any more.

@@ -23,8 +23,8 @@ def action_masks(episodes: Episodes) -> NDArray[np.bool_]:
     if not hasattr(encoder, "masks"):
         raise ScenarioError(
             f"Actions by {type(encoder).__name__} have no masks: those are for choices among options. Make the "
-            "environment with action_mode='cut' or action_mode='discrete', or give an action encoder of your own a "
-            "method masks(seen)."
+            "environment with action_mode='cut' or action_mode='discrete', or give an action encoder of your own "
+            "a method masks(seen)."
         )
     masks: NDArray[np.bool_] = encoder.masks(episodes.now.observed)
     return masks

@@ -19,7 +19,7 @@ _OUT_OF_REACH = -1e8
 
 
 class MaskedChoices(Choices, MaskableDistribution):
-    """Choices for each device, some of which are masked: they have no probability and add nothing to the entropy."""
+    """Choices for each device; those that are masked have no probability and add nothing to the entropy."""
 
     def proba_distribution(self, params: Tensor) -> Self:
         """Take the logits of all choices, one after another, for every device (B, K, ``outputs``)."""
@@ -85,7 +85,9 @@ class MaskableDevicePolicy(MaskableActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         if not isinstance(action_space, spaces.MultiDiscrete):
-            raise TrainingError(f"Masks are for choices among options, not for {action_space}; take action_mode: cut.")
+            raise TrainingError(
+                f"Masks are for choices among options, not for {action_space}; take action_mode: cut."
+            )
         self.num_cuts = num_cuts
         super().__init__(
             observation_space,

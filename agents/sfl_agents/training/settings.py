@@ -146,7 +146,9 @@ class Settings:
 
     def _check_policy_and_actions(self, algo: str) -> None:
         if self.policy not in policies_of(algo):
-            raise TrainingError(f"{algo} does not take policy: {self.policy}, but {' or '.join(policies_of(algo))}.")
+            raise TrainingError(
+                f"{algo} does not take policy: {self.policy}, but {' or '.join(policies_of(algo))}."
+            )
         if algo == MASKING and self.action_mode not in CHOICES:
             raise TrainingError(
                 f"{algo} masks choices among options; action_mode is {self.action_mode!r} and has to be "
@@ -203,8 +205,9 @@ def load(algo: str, env_id: str, source: Path | str | None = None) -> Settings:
         require_choice("settings like", name, known_ids(algo), TrainingError)
     elif name not in known_ids(algo):
         raise TrainingError(
-            f"There are no settings of {algo} for {env_id!r}. Say which to take: settings={LIKE}SFL-v0 where a decision "
-            f"has no effect on later rounds, settings={LIKE}SFL-Battery-v0 where it has, or a file of your own."
+            f"There are no settings of {algo} for {env_id!r}. Say which to take: settings={LIKE}SFL-v0 where a "
+            f"decision has no effect on later rounds, settings={LIKE}SFL-Battery-v0 where it has, or a file of "
+            "your own."
         )
     where = f"settings/{algo}/{name}.yml"
     return _settings(_entries((folder / f"{name}.yml").read_text(encoding="utf-8"), where, folder), where)

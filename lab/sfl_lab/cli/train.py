@@ -65,8 +65,10 @@ class Train:
     def _job(self) -> "Job":
         from sfl_agents import Job, settings_for
         from sfl_agents.training.settings import origin
+        from sfl_baselines.environments import find_spec
         from sfl_lab.cli.fields import parse_fields
 
+        find_spec(self.env_id)  # an id that is not there is told before that there are no settings for it
         chosen = settings_for(self.algo, self.env_id, self.settings)
         return Job(
             algo=self.algo,
