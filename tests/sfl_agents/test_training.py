@@ -30,7 +30,6 @@ from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
-from tests.sfl_agents import tiny
 from tests.sfl_agents.contrib import algorithms
 from tests.sfl_env.boards import ON_BATTERY
 
@@ -93,17 +92,7 @@ def test_where_the_settings_come_from_is_told_and_written_down(
         folder = tmp_path / str(number)
         assert cli.main(["train", *short, *given, "--out", str(folder)]) == 0
         assert f"Settings: a2c, {told}." in capsys.readouterr().out
-        assert runs.read_config(folder)["settings"]["settings_from"] == told
-
-
-def test_where_settings_come_from_makes_no_difference_between_training_seeds(tmp_path: Path) -> None:
-    from sfl_lab.compare.agents import teams_of
-
-    paths = [
-        tiny.finished(tiny.job(seed=seed, settings_from=str(seed)), tmp_path / f"a-{seed}") for seed in (0, 1)
-    ]
-    (team,) = teams_of(paths, ())
-    assert [job.seed for job in team.jobs] == [0, 1]
+        assert runs.read_config(folder)["invocations"][0]["settings_from"] == told
 
 
 @pytest.mark.parametrize("algo", ["maskable-ppo", "recurrent-ppo"])

@@ -40,8 +40,6 @@ class Job:
         How often the agent is evaluated and checkpointed, besides the start.
     evaluation_episodes : int
         Held-out episodes of each evaluation.
-    settings_from : str
-        Where the settings come from, as :func:`.settings.origin` tells; it decides nothing.
 
     Raises
     ------
@@ -58,7 +56,6 @@ class Job:
     seed: int = 0
     num_evaluations: int = 20
     evaluation_episodes: int = 32
-    settings_from: str = "given"
 
     def __post_init__(self) -> None:
         if not isinstance(self.env_id, str):
@@ -66,8 +63,6 @@ class Job:
         if not isinstance(self.settings, Settings):
             raise TrainingError(f"settings is {shown(self.settings)}; it has to be Settings.")
         self.settings.check_for(self.algo)
-        if not isinstance(self.settings_from, str):
-            raise TrainingError(f"settings_from is {shown(self.settings_from)}; it has to be a text.")
         Range(whole=True).require("seed", self.seed, TrainingError)
         training_seed(self.seed)
         for name in ("num_evaluations", "evaluation_episodes"):
@@ -81,13 +76,26 @@ class Job:
         """Return a batch of the job's environment in its action mode."""
         return make_batch(self.env_id, num_envs, self.fields, action_mode=self.settings.action_mode, **options)
 
+    def call(self) -> str:
+        """Return the call that makes a single environment of the job's.
+
+        Examples
+        --------
+        >>> Job("a2c", "SFL-v0", Settings(64, action_mode="cut", num_envs=4), {"num_devices": 3}).call()
+        "gym.make('SFL-v0', num_devices=3, action_mode='cut')"
+        """
+        # Settings that are the environment's are named as its arguments are.
+        modes = {name: value for name, value in vars(self.settings).items() if name.endswith("_mode")}
+        options = "".join(f", {name}={value!r}" for name, value in {**self.fields, **modes}.items())
+        return f"gym.make({self.env_id!r}{options})"
+
     def hashed_seed(self, *purpose: int) -> int:
         """Return a training seed for one purpose, independent of those for others and in other jobs."""
         return int(np.random.SeedSequence([self.seed, *purpose]).generate_state(1)[0]) % HELD_OUT_SEED
 
-    def open_run(self, path: Path | str, *, resume: bool = False, overwrite: bool = False) -> Run:
-        """Make or reopen the folder of this job's run, as :func:`sfl_env.storage.runs.start` does."""
-        return runs.start(path, KIND, self.to_dict(), resume=resume, overwrite=overwrite)
+    def open_run(self, path: Path | str, **options: Any) -> Run:
+        """Make or reopen the folder of this job's run, with the options of :func:`sfl_env.storage.runs.start`."""
+        return runs.start(path, KIND, self.to_dict(), **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the job as JSON would give it back."""

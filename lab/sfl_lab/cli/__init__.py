@@ -25,6 +25,7 @@ COMMANDS = {
     "benchmark": "sfl_lab.cli.benchmark:Benchmark",
     "evaluate": "sfl_lab.cli.evaluate:Evaluate",
     "profile": "sfl_lab.cli.profile:Profile",
+    "publish": "sfl_lab.cli.publish:Publish",
     "solve": "sfl_lab.cli.solve:Solve",
     "train": "sfl_lab.cli.train:Train",
 }

@@ -45,6 +45,7 @@ class Train:
     def run(self) -> None:
         """Train."""
         from sfl_agents import train
+        from sfl_agents.training.settings import origin
         from sfl_lab.cli.threads import use_threads
         from sfl_lab.text import printable
 
@@ -52,8 +53,9 @@ class Train:
         job = self._job()
         job.batch(1)  # tells of wrong fields before a folder is made
         out = self.out or Path("runs") / f"train-{self.algo}-{self.env_id.rpartition(':')[2]}-{self.seed}"
-        run = job.open_run(out, resume=self.resume, overwrite=self.overwrite)
-        print(printable(f"Settings: {job.algo}, {job.settings_from}."))
+        told = {"settings_from": origin(self.env_id, self.settings)}
+        run = job.open_run(out, resume=self.resume, overwrite=self.overwrite, told=told)
+        print(printable(f"Settings: {job.algo}, {told['settings_from']}."))
         steps = job.settings.trained_steps(job.algo)
         if steps != job.settings.total_steps:
             rollout = job.settings.rollout_steps(job.algo)
@@ -64,7 +66,6 @@ class Train:
 
     def _job(self) -> "Job":
         from sfl_agents import Job, settings_for
-        from sfl_agents.training.settings import origin
         from sfl_baselines.environments import find_spec
         from sfl_lab.cli.fields import parse_fields
 
@@ -78,7 +79,6 @@ class Train:
             ),
             fields=parse_fields(self.fields),
             seed=self.seed,
-            settings_from=origin(self.env_id, self.settings),
         )
 
 

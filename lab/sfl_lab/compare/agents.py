@@ -151,9 +151,8 @@ def _check_alike(folder: Path, members: Sequence[tuple[Path, "Job"]]) -> None:
 
 
 def _without_seed(job: "Job") -> dict[str, Any]:
-    """Return what makes trainings alike: all but the seed and the place where the settings were read."""
     values = job.to_dict()
-    del values["seed"], values["settings_from"]
+    del values["seed"]
     return values
 
 

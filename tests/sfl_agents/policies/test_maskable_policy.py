@@ -140,7 +140,7 @@ class Unmasked:
 
 
 def test_comparisons_give_a_masked_agent_its_masks() -> None:
-    seen = []
+    seen: list[Any] = []
 
     class Recorder:
         def predict(
@@ -179,6 +179,6 @@ def test_masks_are_refused_for_continuous_actions_before_anything_is_made() -> N
 def test_the_maskable_policy_refuses_a_box() -> None:
     from sfl_agents.policies.maskable_policy import MaskableDevicePolicy
 
-    env = sfl_env.SFLEnv(**FIELDS)
+    env: Any = sfl_env.SFLEnv(**FIELDS)
     with pytest.raises(TrainingError, match="action_mode: cut"):
         MaskableDevicePolicy(env.observation_space, env.action_space, lambda _: 1e-3)
