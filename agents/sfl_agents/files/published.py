@@ -27,8 +27,8 @@ MOST_BYTES = 200_000
 """Of an agent's file."""
 
 ENTRIES = ("format", "env_id", "sha256", "bytes", "about", "command", "versions", "curve", "held_out")
-"""What a card says: format, environment, what the file is known by, what the agent is, how it was trained (command,
-versions, evaluations on the way) and how well it does."""
+"""What a card says: format, environment, what the file is known by, what the agent is, how it was trained
+(command, versions, evaluations on the way) and how well it does."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LARGEST_CARD = 2**20

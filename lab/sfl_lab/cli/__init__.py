@@ -28,6 +28,7 @@ COMMANDS = {
     "publish": "sfl_lab.cli.publish:Publish",
     "solve": "sfl_lab.cli.solve:Solve",
     "train": "sfl_lab.cli.train:Train",
+    "tune": "sfl_lab.cli.tune:Tune",
 }
 """Subcommand to the dataclass of its arguments, as ``module:class``. Its fields and their docstrings become the
 arguments and their help, and its ``run`` does the work. All these modules are imported to show the help, so

@@ -13,8 +13,8 @@ class Publish:
 
     Example: 'sfl publish runs/ppo --as SFL-v0', then 'sfl evaluate --policy pretrained:SFL-v0'
 
-    The folder holds agent.zip, the weights without anything that could run, and card.json: hash, command, versions,
-    training curve, and figures on held-out episodes.
+    The folder holds agent.zip, the weights without anything that could run, and card.json: hash, command,
+    versions, training curve, and figures on held-out episodes.
     """
 
     run_folder: tyro.conf.Positional[Path]
