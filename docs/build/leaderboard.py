@@ -1,8 +1,8 @@
 """The table of results that others can join: ``python docs/build/leaderboard.py``.
 
 It is made of the entries in docs/data/leaderboard, which hold every episode's figure, so that no mean and no
-interval in the table is anybody's word. ``--from FOLDER --policy NAME ...`` makes an entry of what ``sfl benchmark``
-has written into a folder.
+interval in the table is anybody's word. ``--from FOLDER --policy NAME ...`` makes an entry of what
+``sfl benchmark`` has written into a folder.
 """
 
 import argparse

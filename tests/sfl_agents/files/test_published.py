@@ -244,7 +244,7 @@ def test_interfaces_differ_by_each_of_their_parts() -> None:
     base = Interface.of(SFLEnv(**tiny.FIELDS))
     assert Interface.from_dict(json.loads(json.dumps(base.to_dict()))) == base
     for change in ({"num_columns": 1}, {"num_cuts": 1}, {"choices": (2,)}, {"observation": "A"}, {"action": "A"}):
-        assert not base.fits(replace(base, **change), any_number_of_devices=True)  # type: ignore[arg-type]
+        assert not base.fits(replace(base, **change), any_number_of_devices=True)
     more = replace(base, num_devices=9)
     assert base.fits(more, any_number_of_devices=True)
     assert not base.fits(more, any_number_of_devices=False)
