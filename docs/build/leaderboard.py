@@ -244,9 +244,10 @@ def _table(own: Sequence[Entry], rule: Mapping[str, Any], law: Mapping[str, Any]
     return lines
 
 
-def _rank(entry: Entry, rule: Mapping[str, Any]) -> float:
-    value = interval(entry).value
-    return value if rule["measure"] == "ratio" else -value
+def _rank(entry: Entry, rule: Mapping[str, Any]) -> tuple[float, str]:
+    # Rounded, so that entries that are equal but for rounding are in the order of their names everywhere.
+    value = round(interval(entry).value, 6)
+    return (value if rule["measure"] == "ratio" else -value, entry["name"])
 
 
 def _written(found: Interval, rule: Mapping[str, Any]) -> str:
