@@ -33,8 +33,8 @@ class Benchmark:
     one place."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote, folders of such folders, or pretrained:ID for agents that come with the
-    package. Runs that differ by --seed alone are one row, with the interval of its ratio over training seeds: train
-    at least 5."""
+    package. Runs that differ by --seed alone are one row, with the interval of its ratio over training seeds:
+    train at least 5."""
     episodes: int | None = None
     """Held-out episodes; by default 20, in accuracy mode 5."""
     rounds: int | None = None
