@@ -133,6 +133,15 @@ def test_what_comparisons_take_covers_nearly_95_per_cent_where_it_was_measured()
             assert shares[about["chosen"]] >= 0.925, (name, n)
 
 
+def test_the_leaderboard_is_made_of_its_entries() -> None:
+    told = script("leaderboard")
+    assert (DOCS / "leaderboard.md").read_text(encoding="utf-8") == told.page(told.read()), (
+        "docs/leaderboard.md is behind its entries: run `python docs/build/leaderboard.py`."
+    )
+    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    assert page == told.filled(page), "docs/protocol.md is behind: run `python docs/build/leaderboard.py`."
+
+
 def test_the_readme_shows_the_measured_figures() -> None:
     page = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     assert page == script("results").filled(page), (
