@@ -82,12 +82,15 @@ class ObservingPolicy(ABC):
         rows = _rows(observation, self._single_ndim)
         single = rows.ndim == self._single_ndim
         rows = rows[None] if single else rows
-        with _way_back(self.episodes.observation_encoder, "decode"):
-            seen = self.episodes.conditions_of(rows)
+        seen = self._seen(rows)
         decision = self.decide(rows, seen)
         with _way_back(self.episodes.action_encoder, "encode"):
             action = self.episodes.action_encoder.encode(decision, seen)
         return (action[0] if single else action), state
+
+    def _seen(self, rows: NDArray[Any]) -> Conditions:
+        with _way_back(self.episodes.observation_encoder, "decode"):
+            return self.episodes.conditions_of(rows)
 
 
 class RulePolicy(ObservingPolicy):
@@ -140,31 +143,17 @@ class OraclePolicy(RulePolicy):
     It can only be used on the environment that it was made for, all of whose episodes it decides at once.
     """
 
-    def predict(
-        self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
-        state: PolicyState = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], PolicyState]:
-        """Return the action for the episode's state, or the actions for all of its episodes.
-
-        Raises
-        ------
-        StateError
-            If no episode has started.
-        """
-        _ = self.episodes.now
-        return super().predict(observation, state, episode_start, deterministic)
-
-    def _problem(self, seen: Conditions) -> RoundProblem:
-        problem, number = self.episodes.true_problem(), len(seen.samples)
-        if number != problem.shape[0]:
+    def _seen(self, rows: NDArray[Any]) -> Conditions:
+        observed = self.episodes.now.observed
+        if len(rows) != len(observed.samples):
             raise PolicyError(
-                f"The oracle was given {number} observations and its environment runs {problem.shape[0]} "
+                f"The oracle was given {len(rows)} observations and its environment runs {len(observed.samples)} "
                 "episodes; it reads the environment's state and has to decide all of its episodes at once."
             )
-        return problem
+        return observed
+
+    def _problem(self, seen: Conditions) -> RoundProblem:
+        return self.episodes.true_problem()
 
 
 class ActionSpacePolicy:

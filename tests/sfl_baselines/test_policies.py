@@ -68,7 +68,8 @@ def test_every_policy_acts_in_every_environment(env_id: str, mode: str) -> None:
 @pytest.mark.parametrize("env_id", CURRENT_CSI_IDS)
 def test_a_solver_loses_nothing_by_acting_through_the_public_spaces(env_id: str) -> None:
     for optimum_s, infos in rounds(env_id, "exact"):
-        assert (infos["latency_s"] / optimum_s - 1 < 1e-5).all()
+        running = infos["_latency_s"]  # others are started again, where episodes are a single round
+        assert (infos["latency_s"][running] / optimum_s[running] - 1 < 1e-5).all()
 
 
 @pytest.mark.parametrize("name", IN_PARALLEL)
