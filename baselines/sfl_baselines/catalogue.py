@@ -9,9 +9,11 @@ from sfl_baselines import rules
 from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
+from sfl_baselines.staged import StagedPolicy, StagedSolver, staged_alternating, staged_search
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
+from sfl_env.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,23 @@ class Baseline:
     about: str
     build: Callable[[Any, int], Policy]  # from an environment and a seed
     schedule: str | None = None  # the only one that it is for; None: it decides in any
+    staged: bool = False  # whether it is for rounds in stages alone
+
+    def misfit(self, scenario: Scenario) -> str | None:
+        """Say why it cannot decide a scenario's rounds; None where it can."""
+        if self.schedule not in (None, scenario.schedule):
+            return (
+                f"{self.name!r} is for schedule={self.schedule!r}, and this environment has "
+                f"schedule={scenario.schedule!r}, in which its decisions would be another scheme's. Make the "
+                "environment with that schedule."
+            )
+        if self.staged and scenario.system != "staged":
+            return (
+                f"{self.name!r} is for rounds whose devices wait for each other between stages, and this "
+                "environment has barriers='none'. Make it with barriers='adaptsfl' or 'every-phase', or take one of "
+                f"{', '.join(names(scenario))}."
+            )
+        return None
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,10 @@ def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Ba
     return Baseline(name, about, partial(_by_rule, rule), schedule)
 
 
+def _staged(name: str, about: str, solve: StagedSolver) -> Baseline:
+    return Baseline(name, about, lambda env, seed: StagedPolicy(env, solve), staged=True)
+
+
 _CATALOGUE = (
     Baseline("oracle", "optimal cuts and shares for the true state, which agents cannot see", _oracle),
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
@@ -67,26 +90,41 @@ _CATALOGUE = (
         rules.sequential,
         schedule="sequence",
     ),
+    _staged("staged-search", "rounds in stages: the best decision that a search finds", staged_search),
+    _staged(
+        "staged-alternating",
+        "rounds in stages: the best shares for given cuts and best replies of cuts for given shares, in turn",
+        staged_alternating,
+    ),
     Baseline(
         "random-decision", "uniform over the cuts that fit and over all splits of the band", _random_decision
     ),
     Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
 )
-"""The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
-decision is optimal for that surrogate and not for the round."""
+"""The strongest first. All but ``sequential`` and the staged ones decide as if all devices worked at once; where a
+scenario has it otherwise, their decision is optimal for that surrogate and not for the round."""
 
 _BY_NAME = {entry.name: entry for entry in _CATALOGUE}
 
 
-def names() -> tuple[str, ...]:
+def names(scenario: Scenario | None = None) -> tuple[str, ...]:
     """Return the names that :func:`make` knows, the strongest first.
+
+    Parameters
+    ----------
+    scenario : Scenario, optional
+        Leave out what cannot decide its rounds.
 
     Examples
     --------
     >>> names()[1]
     'exact'
+    >>> sorted(set(names()) - set(names(Scenario())))
+    ['sequential', 'staged-alternating', 'staged-search']
     """
-    return tuple(_BY_NAME)
+    if scenario is None:
+        return tuple(_BY_NAME)
+    return tuple(entry.name for entry in _CATALOGUE if entry.misfit(scenario) is None)
 
 
 def about(name: str) -> str:
@@ -128,7 +166,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     ------
     PolicyError
         For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a schedule that the baseline is not for.
+        actions, or a scenario that the baseline is not for.
 
     Examples
     --------
@@ -143,13 +181,9 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     """
     entry = _entry(name)
     policy = entry.build(env, seed)
-    if entry.schedule is not None:
-        schedule = episodes_of(env).scenario.schedule
-        if schedule != entry.schedule:
-            raise PolicyError(
-                f"{name!r} is for schedule={entry.schedule!r}, and this environment has schedule={schedule!r}, in "
-                f"which its decisions would be another scheme's. Make the environment with that schedule."
-            )
+    misfit = entry.misfit(episodes_of(env).scenario)
+    if misfit is not None:
+        raise PolicyError(misfit)
     return policy
 
 

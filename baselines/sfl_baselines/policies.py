@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import DecisionError, PolicyError
-from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
@@ -29,7 +30,65 @@ class Policy(Protocol):
         """Return the action (or actions) for an observation (or a batch of them), and the next state."""
 
 
-class RulePolicy:
+class ObservingPolicy:
+    """Decode the observation, decide, and encode the decision as an action; how to decide is left open.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        One of this package's, wrapped or not, as long as no wrapper changes observations or actions.
+
+    Raises
+    ------
+    PolicyError
+        If the environment is not one of this package's, a wrapper changes its observations or actions, or its
+        encoders lack a way back.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self.episodes = unchanged_episodes_of(env)
+        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
+        self._single_ndim = len(space.shape)
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
+
+        Parameters
+        ----------
+        observation : (K, F) or (N, K, F) array
+            As the environment gives it.
+        state, episode_start, deterministic
+            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
+
+        Returns
+        -------
+        action : array
+            One action, or N of them.
+        state
+            As given.
+        """
+        rows = _rows(observation, self._single_ndim)
+        single = rows.ndim == self._single_ndim
+        decision = self._decision(rows[None] if single else rows)
+        with _way_back(self.episodes.action_encoder, "encode"):
+            action = self.episodes.action_encoder.encode(decision)
+        return (action[0] if single else action), state
+
+    def _decision(self, rows: NDArray[Any]) -> Decision:
+        raise NotImplementedError
+
+    def _conditions(self, rows: NDArray[Any]) -> Conditions:
+        with _way_back(self.episodes.observation_encoder, "decode"):
+            return self.episodes.conditions_of(rows)
+
+
+class RulePolicy(ObservingPolicy):
     """Decode the observation into a round's problem, decide by a rule, encode the decision as an action.
 
     Parameters
@@ -62,40 +121,11 @@ class RulePolicy:
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
-        self.episodes = unchanged_episodes_of(env)
+        super().__init__(env)
         self.rule = rule
-        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
-        self._single_ndim = len(space.shape)
 
-    def predict(
-        self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
-        state: PolicyState = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], PolicyState]:
-        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
-
-        Parameters
-        ----------
-        observation : (K, F) or (N, K, F) array
-            As the environment gives it.
-        state, episode_start, deterministic
-            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
-
-        Returns
-        -------
-        action : array
-            One action, or N of them.
-        state
-            As given.
-        """
-        rows = _rows(observation, self._single_ndim)
-        single = rows.ndim == self._single_ndim
-        decision = self.rule(self._problem(rows[None] if single else rows))
-        with _way_back(self.episodes.action_encoder, "encode"):
-            action = self.episodes.action_encoder.encode(decision)
-        return (action[0] if single else action), state
+    def _decision(self, rows: NDArray[Any]) -> Decision:
+        return self.rule(self._problem(rows))
 
     def _problem(self, rows: NDArray[Any]) -> RoundProblem:
         with _way_back(self.episodes.observation_encoder, "decode"):

@@ -12,7 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import sfl_baselines
 import sfl_env
 from sfl_baselines.rules import deepest_fitting, equal_shares
-from sfl_env import Decision
+from sfl_env import Decision, Scenario
 from sfl_env.errors import PolicyError
 from sfl_env.presets import PRESETS
 from sfl_env.spaces.observation import DeviceRows
@@ -22,7 +22,7 @@ from tests.sfl_env.boards import ON_BATTERY
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("barriers")]
-IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
+IN_PARALLEL = sfl_baselines.names(Scenario())
 DECIDING = [name for name in IN_PARALLEL if name != "random"]
 """Baselines that look at what they decide about."""
 

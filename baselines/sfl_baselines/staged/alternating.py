@@ -14,8 +14,8 @@ _BETTER = 1e-9
 def staged_alternating(problem: StagedProblem) -> StagedSolution:
     """Alternate the cuts for given shares with the best shares for given cuts, from equal shares on.
 
-    The shares are the best there are. The cuts are changed one device after another, each to what is best beside the
-    others' cuts, until none gains by it: best replies, which need not be the best cuts together.
+    The shares are the best there are. The cuts are changed one device after another, each to what is best beside
+    the others' cuts, until none gains by it: best replies, which need not be the best cuts together.
 
     Parameters
     ----------

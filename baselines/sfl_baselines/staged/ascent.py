@@ -1,7 +1,7 @@
 """Prices that make the bound of :mod:`sfl_baselines.staged.duality` large, by a deflected subgradient method.
 
-Nothing is proven here: whatever the prices, the bound that they give holds. On the way every device takes the cut and
-share that cost it least at the present prices; these cuts are good ones to start a search from.
+Nothing is proven here: whatever the prices, the bound that they give holds. On the way every device takes the cut
+and share that cost it least at the present prices; these cuts are good ones to start a search from.
 """
 
 from typing import NamedTuple
@@ -118,7 +118,8 @@ def climb(problem: StagedProblem, box: Box, start: Multipliers, steps: int, keep
         Cuts of how many steps are returned, the last but one evenly spaced ones.
     """
     options, climber = _options(problem, box), _Climber(start, box.known_s)
-    cuts, best_cut = [], np.zeros(problem.server_s.shape[:2], dtype=np.intp)
+    cuts: list[NDArray[np.intp]] = []
+    best_cut = np.zeros(problem.server_s.shape[:2], dtype=np.intp)
     every = max(1, steps // keep)
     for step in range(steps):
         taken = _cheapest(options, climber.now)
@@ -148,7 +149,9 @@ def _options(problem: StagedProblem, box: Box) -> _Options:
     server_s = np.where(gone, _NEVER, np.take_along_axis(problem.server_s, cut, axis=-1))
     too_little = np.where((share[:-1] < 0.98 * least[..., None]), _NEVER, 0.0)
     too_little = np.concatenate([too_little, np.zeros((*least.shape, 1))], axis=-1)
-    return _Options(fixed_s, up_bits, down_bits * link.downlink_s[..., None], server_s, cut, too_little, share, toll)
+    return _Options(
+        fixed_s, up_bits, down_bits * link.downlink_s[..., None], server_s, cut, too_little, share, toll
+    )
 
 
 def _cheapest(options: _Options, prices: Multipliers) -> _Taken:

@@ -1,8 +1,8 @@
 """A bound below all decisions on rounds in stages, by branching on the lengths of the stages.
 
-A box says between which lengths each stage of a decision lies that is better than one known. The boxes left always
-hold all such decisions, so the least of their bounds is a bound. The box with the least one is cut in two across its
-widest side, until the bound is near enough or enough has been spent.
+A box says between which lengths each stage lies of a decision that is better than one known. The boxes left always
+hold all such decisions, so the least of their bounds is a bound. The box with the least one is cut in two across
+its widest side, until the bound is near enough or enough has been spent.
 """
 
 from dataclasses import dataclass
@@ -40,8 +40,14 @@ class _Nodes(NamedTuple):
         """Some of them."""
         prices = Multipliers(self.prices.stage[:, index], self.prices.band_s[index])
         return _Nodes(
-            self.problem[index], self.shortest_s[:, index], self.longest_s[:, index], self.open[index], prices,
-            self.bound_s[index], self.margin_s[index], self.extra_s[index],
+            self.problem[index],
+            self.shortest_s[:, index],
+            self.longest_s[:, index],
+            self.open[index],
+            prices,
+            self.bound_s[index],
+            self.margin_s[index],
+            self.extra_s[index],
         )
 
 
@@ -93,7 +99,9 @@ class _Bounding:
         needs = self.needs.rows(nodes.problem)
         least = np.where(nodes.open, needs.at_least(nodes.longest_s), np.inf)
         possible &= np.isfinite(least).any(axis=-1).all(axis=-1)
-        climbable = np.where(np.isfinite(least).any(axis=-1, keepdims=True), least, np.where(problem.fits, 0.0, np.inf))
+        climbable = np.where(
+            np.isfinite(least).any(axis=-1, keepdims=True), least, np.where(problem.fits, 0.0, np.inf)
+        )
         box = Box(nodes.shortest_s, nodes.longest_s, climbable, known_s)
         climbed = climb(problem, box, nodes.prices, steps, keep)
         own_s, extra = self._proven(problem, box, climbed)

@@ -66,8 +66,8 @@ def _vectors(extra_s: Array, margin_s: float, limit: int) -> NDArray[np.intp]:
 
 def _too_many(limit: int) -> SolverError:
     return SolverError(
-        f"The bound leaves more than {limit} vectors of cuts for one round. Take fewer devices, raise max_vectors, or "
-        "use staged_search and staged_bound, which tell how near the best decision found is to the optimum."
+        f"The bound leaves more than {limit} vectors of cuts for one round. Take fewer devices, raise "
+        "max_vectors, or use staged_search and staged_bound, which tell how near a decision is to the optimum."
     )
 
 

@@ -1,8 +1,8 @@
 """How much of the band keeps given stage times, looked up in a table of each link's seconds per bit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +85,9 @@ class Needs:
             bits = p.uplink_bits[stage][:, None]
             if bits.any():
                 sends = np.maximum(bits, 1e-300)
-                place = (np.log(left / sends) - self.table.first[:, None, :, None]) / self.table.step[:, None, :, None]
+                place = (np.log(left / sends) - self.table.first[:, None, :, None]) / self.table.step[
+                    :, None, :, None
+                ]
                 np.maximum(need, np.where(bits > 0.0, look_up(place), 0.0), out=need)
                 need[(place < -1e-9) & (bits > 0.0)] = np.inf
         need[need > 1.0 + 1e-9] = np.inf

@@ -72,10 +72,8 @@ class StagedCuts:
     @property
     def needs_band(self) -> NDArray[np.bool_]:
         """(N, K): whether a device sends or receives anything that takes time."""
-        needs: NDArray[np.bool_] = ((self.uplink_bits > 0.0) | (self.downlink_bits * self.link.downlink_s > 0.0)).any(
-            axis=0
-        )
-        return needs
+        receives = self.downlink_bits * self.link.downlink_s > 0.0
+        return np.asarray(((self.uplink_bits > 0.0) | receives).any(axis=0))
 
 
 @dataclass(frozen=True)
@@ -187,8 +185,10 @@ def staged_problem(work: Workload, resources: Resources, now: Conditions, stages
         fixed_s[SERVER_COMPUTE] / k,  # each job has the whole server in its turn
     )
     server_s[cut > now.deepest_cut[..., None]] = np.inf
-    out = np.zeros(n) if now.takes_part is None else ~now.takes_part.any(axis=1) * resources.outage_wait_s
-    return StagedProblem(fixed_s, up, down, server_s, out, _band(resources, now))
+    wait_s = np.zeros(n)
+    if now.takes_part is not None:
+        wait_s += ~now.takes_part.any(axis=1) * resources.outage_wait_s
+    return StagedProblem(fixed_s, up, down, server_s, wait_s, _band(resources, now))
 
 
 def _bits_and_seconds(work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]) -> Array:

@@ -1,8 +1,9 @@
-"""The best decision found for rounds in stages: a search over stage times, with exact shares for the cuts it meets.
+"""The best decision found for rounds in stages: a search over stage times, with the best shares for cuts it meets.
 
-Given the stages' lengths, a device needs at each cut a certain share of the band, and takes the cut with the
-least one (the server's job priced in): devices decouple. So what is searched is not cuts but the few ratios of stage
-lengths to each other; the lengths themselves are the least whose needed shares fit into the band.
+Given the stages' lengths, a device needs at each cut a certain share of the band, and takes the cut with the least
+one (the server's job priced in): devices decouple. So what is searched is not cuts but the few ratios of stage
+lengths to each other; the lengths themselves are the least whose needed shares fit into the band. The relaxed problem
+of the bound gives cuts to start from.
 """
 
 from dataclasses import dataclass
@@ -55,8 +56,7 @@ def solved_at(problem: StagedProblem, cut: NDArray[np.intp]) -> StagedSolution:
 
 def common_cuts(problem: StagedProblem) -> NDArray[np.intp]:
     """(N, C, K): one cut for all devices, or for each the deepest below it that fits."""
-    n, k, c = problem.server_s.shape
-    index = np.where(problem.fits, np.arange(c), -1)
+    index = np.where(problem.fits, np.arange(problem.shape[3]), -1)
     upto = np.maximum.accumulate(index, axis=-1)
     shallowest = problem.fits.argmax(axis=-1)[..., None]
     cuts: NDArray[np.intp] = np.where(upto >= 0, upto, shallowest).swapaxes(1, 2)
@@ -104,7 +104,13 @@ def _searched(problem: StagedProblem) -> NDArray[np.intp]:
     stages = problem.shape[0]
     known = _stage_times(problem, now)
     drawn = rng.dirichlet(np.ones(stages), _STARTS).T[:, None]
-    ratios = np.concatenate([(known / known.sum(axis=0))[..., None], np.broadcast_to(drawn, (stages, len(needs.problem.wait_s), _STARTS))], axis=2)
+    ratios = np.concatenate(
+        [
+            (known / known.sum(axis=0))[..., None],
+            np.broadcast_to(drawn, (stages, len(needs.problem.wait_s), _STARTS)),
+        ],
+        axis=2,
+    )
     cuts = _evolved(needs, now, ratios, rng)
     now = solved_at(problem, best_of(problem, np.concatenate([now.decision.cut[:, None], cuts], axis=1)))
     return _moved_one_by_one(problem, now, worthwhile).decision.cut
@@ -112,12 +118,11 @@ def _searched(problem: StagedProblem) -> NDArray[np.intp]:
 
 def _stage_times(problem: StagedProblem, now: StagedSolution) -> Array:
     times: Array = problem.at(now.decision.cut).stage_s(now.decision.bandwidth_share).max(axis=-1)
-    return np.maximum(times, 1e-6 * times.sum(axis=0))
+    raised: Array = np.maximum(times, 1e-6 * times.sum(axis=0))
+    return raised
 
 
-def _evolved(
-    needs: Needs, now: StagedSolution, ratios: Array, rng: np.random.Generator
-) -> NDArray[np.intp]:
+def _evolved(needs: Needs, now: StagedSolution, ratios: Array, rng: np.random.Generator) -> NDArray[np.intp]:
     """(N, R, K): cuts at the best ratios of stage lengths that are found from some (J, N, R)."""
     value, cuts = _least_lengths(needs, now, ratios)
     for generation in range(_GENERATIONS):

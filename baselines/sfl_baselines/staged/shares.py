@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sfl_env.arrays import Array
 from sfl_baselines.staged.problem import StagedCuts
+from sfl_env.arrays import Array
 
 _STEPS, _DAMPED_STEPS = 16, 44
 _SETTLED = 1e-7
@@ -85,9 +85,9 @@ class _Best(NamedTuple):
 def best_shares(cuts: StagedCuts, steps: int = _STEPS) -> SharesFound:
     """Find the shares under which rounds in stages are shortest, cuts being given.
 
-    Where the rate of no link has a kink or a step upwards in the band, as Shannon's and the truncated curve have none,
-    the problem is convex and the shares are the best there are, to about 1e-9 of the round after all steps. For other
-    curves they are the best of those met on the way.
+    Where rates are concave in the band, as those of Shannon's and the truncated curve are, the problem is convex and
+    the shares are the best there are, after all steps to about 1e-6 of the round or better. For other curves they are
+    the best of those met on the way.
 
     Parameters
     ----------
