@@ -26,21 +26,9 @@ class Baseline:
     schedule: str | None = None  # the only one that it is for; None: it decides in any
     staged: bool = False  # whether it is for rounds in stages alone
 
-    def misfit(self, scenario: Scenario) -> str | None:
-        """Say why it cannot decide a scenario's rounds; None where it can."""
-        if self.schedule not in (None, scenario.schedule):
-            return (
-                f"{self.name!r} is for schedule={self.schedule!r}, and this environment has "
-                f"schedule={scenario.schedule!r}, in which its decisions would be another scheme's. Make the "
-                "environment with that schedule."
-            )
-        if self.staged and scenario.system != "staged":
-            return (
-                f"{self.name!r} is for rounds whose devices wait for each other between stages, and this "
-                "environment has barriers='none'. Make it with barriers='adaptsfl' or 'every-phase', or take one of "
-                f"{', '.join(names(scenario))}."
-            )
-        return None
+    def decides(self, scenario: Scenario) -> bool:
+        """Whether it is for the scenario's rounds."""
+        return self.schedule in (None, scenario.schedule) and (not self.staged or scenario.system == "staged")
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ def names(scenario: Scenario | None = None) -> tuple[str, ...]:
     """
     if scenario is None:
         return tuple(_BY_NAME)
-    return tuple(entry.name for entry in _CATALOGUE if entry.misfit(scenario) is None)
+    return tuple(entry.name for entry in _CATALOGUE if entry.decides(scenario))
 
 
 def about(name: str) -> str:
@@ -181,10 +169,24 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     """
     entry = _entry(name)
     policy = entry.build(env, seed)
-    misfit = entry.misfit(episodes_of(env).scenario)
-    if misfit is not None:
-        raise PolicyError(misfit)
+    scenario = episodes_of(env).scenario
+    if not entry.decides(scenario):
+        raise _not_for(entry, scenario)
     return policy
+
+
+def _not_for(entry: Baseline, scenario: Scenario) -> PolicyError:
+    if entry.staged:
+        return PolicyError(
+            f"{entry.name!r} is for rounds whose devices wait for each other between stages, and this environment "
+            "has barriers='none'. Make it with barriers='adaptsfl' or 'every-phase', or take one of "
+            f"{', '.join(names(scenario))}."
+        )
+    return PolicyError(
+        f"{entry.name!r} is for schedule={entry.schedule!r}, and this environment has "
+        f"schedule={scenario.schedule!r}, in which its decisions would be another scheme's. Make the environment "
+        "with that schedule."
+    )
 
 
 def _entry(name: str) -> Baseline:

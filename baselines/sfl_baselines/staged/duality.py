@@ -7,8 +7,8 @@ whole band, no decision's latency is below
           + \sum_k \min_{c, s}\,[\mathrm{server}_k(c) + \sum_j p_{jk} t_{jk}(c, s) + \mu s] - \mu,
 
 with t from the range in which the stage's length lies. There every device is on its own. The minimum over the
-share is taken over intervals: no time rises with the share, so between s and s' the bracket is at least that of the
-times at s' and of the band at s. That holds for every rate curve, and for whatever prices.
+share is taken over intervals: no time rises with the share, so between s and s' the bracket is at least that of
+the times at s' and of the band at s. That holds for every rate curve, and for whatever prices.
 """
 
 from functools import lru_cache

@@ -2,8 +2,8 @@
 
 Given the stages' lengths, a device needs at each cut a certain share of the band, and takes the cut with the least
 one (the server's job priced in): devices decouple. So what is searched is not cuts but the few ratios of stage
-lengths to each other; the lengths themselves are the least whose needed shares fit into the band. The relaxed problem
-of the bound gives cuts to start from.
+lengths to each other; the lengths themselves are the least whose needed shares fit into the band. The relaxed
+problem of the bound gives cuts to start from.
 """
 
 from dataclasses import dataclass

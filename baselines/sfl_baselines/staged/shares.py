@@ -85,9 +85,9 @@ class _Best(NamedTuple):
 def best_shares(cuts: StagedCuts, steps: int = _STEPS) -> SharesFound:
     """Find the shares under which rounds in stages are shortest, cuts being given.
 
-    Where rates are concave in the band, as those of Shannon's and the truncated curve are, the problem is convex and
-    the shares are the best there are, after all steps to about 1e-6 of the round or better. For other curves they are
-    the best of those met on the way.
+    Where rates are concave in the band, as those of Shannon's and the truncated curve are, the problem is convex
+    and the shares are the best there are, after all steps to about 1e-6 of the round or better. For other curves
+    they are the best of those met on the way.
 
     Parameters
     ----------
