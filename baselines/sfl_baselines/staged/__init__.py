@@ -17,7 +17,7 @@ from sfl_baselines.staged.bound import StagedBound, staged_bound
 from sfl_baselines.staged.exact import solve_staged_exactly
 from sfl_baselines.staged.policy import StagedPolicy, StagedSolver
 from sfl_baselines.staged.problem import StagedCuts, StagedProblem, staged_problem, staged_problem_of
-from sfl_baselines.staged.search import StagedSolution, staged_search
+from sfl_baselines.staged.search import StagedSolution, staged_common_cut, staged_search
 from sfl_baselines.staged.shares import Multipliers, SharesFound, best_shares
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "solve_staged_exactly",
     "staged_alternating",
     "staged_bound",
+    "staged_common_cut",
     "staged_problem",
     "staged_problem_of",
     "staged_search",

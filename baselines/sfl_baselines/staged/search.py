@@ -23,7 +23,8 @@ _CHUNK = 32
 _STARTS, _KEPT, _CHILDREN = 48, 6, 4
 _GENERATIONS, _FIRST_SPREAD, _SHRINK = 5, 0.5, 0.65
 _AROUND = 3
-_BISECTIONS = 11
+_BISECTIONS, _LOG_RANGE = 11, (-1.6, 0.7)
+_SHORTEST_S = 1e-100
 _ROUGH_STEPS = 12
 _BETTER = 1e-7
 """A decision counts as better from this share of the round on."""
@@ -76,6 +77,14 @@ def _tried(problem: StagedProblem, cuts: NDArray[np.intp]) -> SharesFound:
     return best_shares(rows.at(cuts.reshape(n * r, k)), steps=_ROUGH_STEPS)
 
 
+def staged_common_cut(problem: StagedProblem) -> StagedSolution:
+    """Return the best single cut for all devices, with the best shares for it.
+
+    A device whose memory is too small for the common cut takes its deepest one that fits.
+    """
+    return solved_at(problem, best_of(problem, common_cuts(problem)))
+
+
 def staged_search(problem: StagedProblem) -> StagedSolution:
     """Search for cuts and shares under which rounds in stages are shortest.
 
@@ -96,7 +105,7 @@ def staged_search(problem: StagedProblem) -> StagedSolution:
 def _searched(problem: StagedProblem) -> NDArray[np.intp]:
     """Return the best cuts (N, K) found."""
     needs, rng = Needs(problem), np.random.default_rng(0)
-    now = solved_at(problem, best_of(problem, common_cuts(problem)))
+    now = staged_common_cut(problem)
     relaxed = staged_bound(problem, now.latency_s, max_boxes=0)
     now = solved_at(problem, best_of(problem, np.concatenate([now.decision.cut[:, None], relaxed.cuts], axis=1)))
     worthwhile = relaxed.chances
@@ -118,7 +127,8 @@ def _searched(problem: StagedProblem) -> NDArray[np.intp]:
 
 def _stage_times(problem: StagedProblem, now: StagedSolution) -> Array:
     times: Array = problem.at(now.decision.cut).stage_s(now.decision.bandwidth_share).max(axis=-1)
-    raised: Array = np.maximum(times, 1e-6 * times.sum(axis=0))
+    # Ratios are taken, also of stages that take no time and where nobody takes part.
+    raised: Array = np.maximum(times, 1e-6 * times.sum(axis=0) + _SHORTEST_S)
     return raised
 
 
@@ -145,7 +155,8 @@ def _least_lengths(needs: Needs, now: StagedSolution, ratios: Array) -> tuple[Ar
     problem = needs.problem
     server = np.where(problem.fits, problem.server_s, 0.0)[:, None]
     jobs = server / np.maximum(now.multipliers.band_s, 1e-9 * now.latency_s)[:, None, None, None]
-    low, high = np.log(0.2 * now.latency_s)[:, None], np.log(2.0 * now.latency_s)[:, None]
+    log_now = np.log(np.maximum(now.latency_s, _SHORTEST_S))[:, None]
+    low, high = log_now + _LOG_RANGE[0], log_now + _LOG_RANGE[1]
     low, high = (np.broadcast_to(end, ratios.shape[1:]) for end in (low, high))
     cut = np.broadcast_to(now.decision.cut[:, None], (*ratios.shape[1:], problem.shape[2]))
     for _ in range(_BISECTIONS):
