@@ -39,6 +39,7 @@ def solve_staged_exactly(problem: StagedProblem, max_vectors: int = 200_000) -> 
     SolverError
         If more vectors of cuts are left than are to be gone through.
     """
+    problem = problem.with_cuts(undominated(problem))
     found = staged_search(problem)
     cut = found.decision.cut.copy()
     nodes = remaining_boxes(problem, found.latency_s, _BOXES)
@@ -50,6 +51,19 @@ def solve_staged_exactly(problem: StagedProblem, max_vectors: int = 200_000) -> 
             raise _too_many(max_vectors)
         cut[n] = _best_vector(problem.rows(np.array([n])), vectors)
     return solved_at(problem, cut)
+
+
+def undominated(problem: StagedProblem) -> NDArray[np.bool_]:
+    """(N, K, C): cuts that fit and are not at least as slow as another in all there is, the first of equals."""
+    parts = (*problem.fixed_s, *problem.uplink_bits, *problem.downlink_bits, problem.server_s)
+    worse = np.ones((*problem.server_s.shape, problem.shape[3]), dtype=np.bool_)  # (N, K, C, C')
+    equal = worse.copy()
+    for part in parts:
+        own, other = part[..., :, None], part[..., None, :]
+        worse &= own >= other
+        equal &= own == other
+    earlier = np.tri(problem.shape[3], k=-1, dtype=np.bool_)
+    return np.asarray(problem.fits & ~(worse & (~equal | earlier)).any(axis=-1))
 
 
 def _vectors(extra_s: Array, margin_s: float, limit: int) -> NDArray[np.intp]:
