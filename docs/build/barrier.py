@@ -40,7 +40,7 @@ DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "barrier.json", DOCS / "tiers" / "barrier.md"
 ENV_ID, SYSTEMS = "SFL-Barrier-v0", ("adaptsfl", "every-phase")
 EPISODES, FEW = 100, 20
-TOLERANCE, EFFORTS = 0.005, (0, 20, 200)
+TOLERANCE, EFFORTS = 0.005, (0, 20, 100)
 POLICIES: Mapping[str, str] = {
     "staged-search": "search over stage times, best shares for the cuts found",
     "common cut": "the best single cut for all, with the best shares for rounds in stages",
@@ -162,17 +162,17 @@ has solvers of this problem and a bound that no decision can beat.
 ## How
 
 * **Shares for given cuts** are a convex problem where rates are concave in the band, as those of Shannon's and of
-  the default curve are: the least sum of the stages' lengths that devices keep with shares summing to 1. `best_shares`
-  solves it for all rounds of a batch by an interior-point method in the logarithms of the shares.
+  the default curve are: the least sum of the stages' lengths that devices keep with shares summing to 1.
+  `best_shares` solves it for all rounds of a batch by an interior-point method in the logarithms of the shares.
 * **Cuts.** Given the stages' lengths, each device needs a certain share at each cut and takes the cut with the
-  least one. So `staged_search` looks through ratios of the stages' lengths. From what it finds, and from cuts of the
-  relaxed problem below, it changes single devices' cuts while that helps.
-* **The bound** is Lagrangian: at prices for each device's seconds in each stage and for the band, every device is on
-  its own. `staged_bound` raises it by a subgradient method. The best prices leave a gap, since they bound mixtures
-  of cuts as well; branching on the stages' lengths narrows it. The bound holds whatever the prices: its minimum over
-  shares is taken over intervals, and asks for nothing but that no time rises with the share.
-* **All cuts**: where few vectors of cuts are left below the bound, as with few devices, `solve_staged_exactly` goes
-  through them.
+  least one. So `staged_search` looks through ratios of the stages' lengths. From what it finds, and from cuts of
+  the relaxed problem below, it changes single devices' cuts while that helps.
+* **The bound** is Lagrangian: at prices for each device's seconds in each stage and for the band, every device is
+  on its own. `staged_bound` raises it by a subgradient method. The best prices leave a gap, since they bound
+  mixtures of cuts as well; branching on the stages' lengths narrows it. The bound holds whatever the prices: its
+  minimum over shares is taken over intervals, and asks for nothing but that no time rises with the share.
+* **All cuts**: where few vectors of cuts are left below the bound, as with few devices, `solve_staged_exactly`
+  goes through them.
 * `staged_alternating` is alternating optimisation with sub-problems of rounds in stages, from equal shares on.
 
 The policies `staged-search` and `staged-alternating` see the observation alone, as agents do. They are made for
@@ -204,16 +204,17 @@ def _section(barriers: str, found: Mapping[str, Any], episodes: int) -> list[str
     return [
         f'## `barriers="{barriers}"`\n',
         prose(
-            f"First rounds of {episodes} held-out episodes; the best found last {found['best_s']:.1f} s in the mean. "
-            "Ratios are geometric means with 95 % intervals over the episodes. Times are those of one round alone, "
-            f"and each of {FEW} side by side, on one core."
+            f"First rounds of {episodes} held-out episodes; the best found last {found['best_s']:.1f} s in the "
+            "mean. Ratios are geometric means with 95 % intervals over the episodes. Times are those of one round "
+            f"alone, and each of {FEW} side by side, on one core."
         ),
         table(("policy", "what it does", "over the best found", "over the bound", "alone", "side by side"), rows),
         "What the bound reaches, over the best found, by the number of boxes that a round is given at most:\n",
         table(("boxes", "mean", "least", "time a round"), efforts),
         prose(
-            f"With three devices every vector of cuts can be tried: in {few['rounds']} rounds `solve_staged_exactly` "
-            f"is within {few['exact']:.1e} of the best of them, `staged_search` at most {few['search']:.1e} above it, "
+            f"With three devices every vector of cuts can be tried: in {few['rounds']} rounds "
+            f"`solve_staged_exactly` is within {few['exact']:.1e} of the best of them, `staged_search` at most "
+            f"{few['search']:.1e} above it, "
             f"and the bound of at most {EFFORTS[-1]} boxes at most {100.0 * few['bound']:.2f} % below and "
             f"{'in some rounds' if few['bound above'] else 'never'} above it."
         ),

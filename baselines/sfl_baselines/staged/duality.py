@@ -22,9 +22,9 @@ from sfl_env.arrays import Array
 from sfl_env.rounds.curves import RateCurve
 from sfl_env.rounds.radio import SMALLEST_SHARE, Carried, carried
 
-_NARROWEST = 1e-3
-"""Width of the intervals around the cheapest share, over the share. They grow with the squared distance from it,
-as the cost does."""
+_NARROWEST, _GROWTH = 1.5e-3, 1.0 / 3.0
+"""Width of the intervals around the cheapest share, over the share, and how it grows with the squared logarithmic
+distance from there: less than costs do, by half of it or more, so that the cheapest interval is near the middle."""
 _FARTHEST = 25.0
 """Logarithm of how far from the cheapest share the intervals end, but for the one down to nothing."""
 _ITERATIONS = 6
@@ -104,9 +104,10 @@ def _links(problem: StagedProblem) -> _Links:
 @lru_cache(maxsize=1)
 def _factors() -> Array:
     """Ends of the intervals over the cheapest share; after the last one there is nothing below 1."""
-    root = np.sqrt(_NARROWEST)
-    last = np.arctan(_FARTHEST / root)
-    distance = root * np.tan(np.linspace(0.0, last, int(np.ceil(last / root)) + 1))
+    # The distance after m intervals, whose derivative by m is the width.
+    unit, pace = np.sqrt(_NARROWEST / _GROWTH), np.sqrt(_NARROWEST * _GROWTH)
+    last = np.arctan(_FARTHEST / unit)
+    distance = unit * np.tan(np.linspace(0.0, last, int(np.ceil(last / pace)) + 1))
     farthest = np.array([1.0 / _LEAST_SHARE])
     return np.concatenate([np.exp(-distance[::-1]), np.exp(distance[1:]), farthest])
 
