@@ -24,7 +24,7 @@ from sfl_env.rounds.radio import SMALLEST_SHARE, Carried, carried
 
 _NARROWEST, _GROWTH = 1.5e-3, 1.0 / 3.0
 """Width of the intervals around the cheapest share, over the share, and how it grows with the squared logarithmic
-distance from there: less than costs do, by half of it or more, so that the cheapest interval is near the middle."""
+distance from there: by less than costs grow, half of it at least, so that the cheapest interval is narrow."""
 _FARTHEST = 25.0
 """Logarithm of how far from the cheapest share the intervals end, but for the one down to nothing."""
 _ITERATIONS = 6

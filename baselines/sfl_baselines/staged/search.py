@@ -88,8 +88,8 @@ def staged_common_cut(problem: StagedProblem) -> StagedSolution:
 def staged_search(problem: StagedProblem) -> StagedSolution:
     """Search for cuts and shares under which rounds in stages are shortest.
 
-    Nothing is drawn that differs from call to call, and rounds in a batch know nothing of each other; rounding, which
-    may depend on the size of a batch, can lead the search another way.
+    Nothing is drawn that differs from call to call, and rounds in a batch know nothing of each other. Rounding,
+    which may depend on the size of a batch, can lead the search another way.
 
     Parameters
     ----------

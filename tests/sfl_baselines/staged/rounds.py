@@ -22,7 +22,7 @@ CONCAVE = CURVES[:2]
 def random_problem(
     rng: np.random.Generator, n: int, k: int, c: int, stages: int = 3, curve: RateCurve = SHANNON
 ) -> StagedProblem:
-    """Stages that compute, send, receive or do nothing, some devices out, some cuts that need no band or do not fit."""
+    """Stages that compute, send, receive or do nothing; some devices are out, some cuts do not fit."""
     shape = (stages, n, k, c)
     fixed, up, down = (
         10.0 ** rng.uniform(-1, 1, shape) * (rng.random(shape) < share) for share in (0.8, 0.6, 0.5)

@@ -1,13 +1,17 @@
 """A staged problem is the simulator's round in stages, cut by cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfl_baselines.staged import staged_problem_of
+from sfl_baselines.staged import staged_problem, staged_problem_of
 from sfl_env.errors import ProblemError
+from sfl_env.rounds.latency import SERVER_COMPUTE, phase_latency_s
 from sfl_env.rounds.problem import Decision
+from sfl_env.rounds.stages import STAGES, staged_latency_s
 from tests.sfl_baselines.staged.rounds import episodes, random_decision, random_problem, true_problem
 
 FAR = {"cell_radius_m": 3000.0, "num_devices": 4}  # most devices are out
@@ -28,12 +32,22 @@ def test_the_latency_is_the_simulators(seed: int, barriers: str, fields: dict[st
 
 
 def test_work_that_does_not_grow_with_the_batch_counts_as_well() -> None:
-    rounds = episodes(3, model="llama-lora", num_devices=3, device_types=("cloud-vm",), device_weights=(1.0,))
-    assert rounds.simulator.workload.has_flops_per_round
-    problem = staged_problem_of(rounds, rounds.now.true)
-    decision = random_decision(problem, np.random.default_rng(0))
-    outcome = rounds.simulator.outcome(rounds.now.state, rounds.now.true, decision)
-    np.testing.assert_allclose(problem.latency_s(decision), outcome.latency_s, rtol=1e-12)
+    rounds = episodes(3, num_devices=3)
+    simulator, now = rounds.simulator, rounds.now.true
+    work = replace(
+        simulator.workload,
+        device_forward_flops_per_round=np.linspace(1e9, 5e9, 10),
+        server_flops_per_round=np.linspace(3e12, 1e12, 10),
+    )
+    stages = STAGES["adaptsfl"]
+    problem = staged_problem(work, simulator.resources, now, stages)
+    cut, share = random_decision(problem, np.random.default_rng(0))
+    phases = phase_latency_s(work, simulator.resources, now, cut, share)
+    phases[SERVER_COMPUTE] /= 3.0
+    np.testing.assert_allclose(
+        problem.latency_s(Decision(cut, share)), staged_latency_s(phases, stages), rtol=1e-12
+    )
+    assert (problem.server_s > staged_problem_of(rounds, now).server_s + 0.01).all()
 
 
 def test_cuts_that_do_not_fit_are_those_of_the_simulator() -> None:
