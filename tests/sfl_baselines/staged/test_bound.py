@@ -60,7 +60,7 @@ def test_no_decision_is_faster_than_prices_whatever_they_are(problem: StagedProb
         assert (bound <= latency * (1.0 + 1e-12)).all()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(problem=problems, seed=st.integers(0, 1000))
 def test_no_decision_is_faster_than_the_bound(problem: StagedProblem, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from sfl_baselines.staged import StagedCuts, best_shares
+from sfl_baselines.staged import StagedCuts, StagedProblem, best_shares
 from sfl_baselines.staged.duality import cut_costs_s
 from sfl_env.optimum.link import Band
 from sfl_env.rounds.curves import SHANNON, RateCurve
@@ -82,17 +82,17 @@ def test_the_multipliers_prove_the_shares(barriers: str, fields: dict[str, str],
 
 @settings(max_examples=15, deadline=None)
 @given(problem=problems, seed=st.integers(0, 1000))
-def test_shares_can_be_carried_out_and_random_ones_are_no_better(problem: object, seed: int) -> None:
+def test_shares_can_be_carried_out_and_random_ones_are_no_better(problem: StagedProblem, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    cuts = problem.at(random_cuts(problem, rng))  # type: ignore[attr-defined]  # a StagedProblem
+    cuts = problem.at(random_cuts(problem, rng))
     found = best_shares(cuts)
     assert np.isfinite(found.latency_s).all()
     assert (found.share >= 0.0).all()
     assert (found.share.sum(axis=1) <= 1.0 + 1e-12).all()
     assert (found.share[~cuts.needs_band] == 0.0).all()
-    if problem.band.uplink_curve in CONCAVE:  # type: ignore[attr-defined]
+    if problem.band.uplink_curve in CONCAVE:
         for _ in range(5):
-            other = cuts.latency_s(random_shares(problem, rng))  # type: ignore[arg-type]
+            other = cuts.latency_s(random_shares(problem, rng))
             assert (found.latency_s <= other * (1.0 + 1e-6)).all()
 
 
@@ -107,7 +107,7 @@ def test_a_round_is_solved_alike_alone_and_beside_others() -> None:
 
 
 def test_where_only_the_downlink_counts_shares_go_by_the_square_root() -> None:
-    """Two stages, each with one receiver: b1 / s + b2 / (1 - s) is least at shares like square roots of the bits."""
+    """Two stages, each with one receiver: b1 / s + b2 / (1 - s) is least at shares like roots of the bits."""
     bits = np.zeros((2, 1, 2))
     bits[0, 0, 0], bits[1, 0, 1] = 9e6, 1e6
     link = Band(np.full((1, 2), 1e7), np.full((1, 2), 1e6), np.array([1e6]), SHANNON, None).link()
