@@ -56,7 +56,7 @@ def random_cuts(problem: StagedProblem, rng: np.random.Generator) -> NDArray[np.
 
 def random_shares(problem: StagedProblem, rng: np.random.Generator) -> Array:
     n, k = problem.server_s.shape[:2]
-    return rng.dirichlet(np.full(k, 0.7), n) * 0.999 + 1e-3 / k
+    return np.asarray(rng.dirichlet(np.full(k, 0.7), n) * 0.999 + 1e-3 / k)
 
 
 def random_decision(problem: StagedProblem, rng: np.random.Generator) -> Decision:

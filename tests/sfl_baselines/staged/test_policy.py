@@ -47,7 +47,8 @@ def test_they_refuse_rounds_without_stages_and_name_who_plays_there(name: str, f
 
 
 def test_names_of_a_scenario_are_those_that_can_be_made() -> None:
-    for fields in ({}, {"barriers": "adaptsfl"}, {"schedule": "sequence"}):
+    systems: tuple[dict[str, Any], ...] = ({}, {"barriers": "adaptsfl"}, {"schedule": "sequence"})
+    for fields in systems:
         env = cast(Any, gym.make("SFL-v0", **fields)).unwrapped
         playing = sfl_baselines.names(env.scenario)
         for name in playing:

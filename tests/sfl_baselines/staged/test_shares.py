@@ -1,5 +1,7 @@
 """Shares for given cuts: a convex problem, so any other solver finds nothing better."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +35,8 @@ def by_slsqp_s(cuts: StagedCuts) -> float:
     start = np.full(k, np.log(0.99 / max(k, 1)))
     first = stage_s(start).max(axis=1)
     scale = max(first.sum(), 1e-9)
-    kept = [
+    options: Any = {"maxiter": 500, "ftol": 1e-13}
+    kept: Any = [
         {"type": "ineq", "fun": lambda z: 1.0 - np.exp(z[:k]).sum()},
         {"type": "ineq", "fun": lambda z: (z[k:, None] - stage_s(z[:k]) / scale).ravel()},
     ]
@@ -43,7 +46,7 @@ def by_slsqp_s(cuts: StagedCuts) -> float:
         jac=lambda z: np.concatenate([np.zeros(k), np.ones(stages)]),
         constraints=kept,
         method="SLSQP",
-        options={"maxiter": 500, "ftol": 1e-13},
+        options=options,
     )
     share = np.zeros((1, len(needs)))
     share[0, needs] = np.exp(found.x[:k]) / np.exp(found.x[:k]).sum()
@@ -68,7 +71,7 @@ def test_no_other_solver_finds_shorter_rounds(curve: RateCurve, k: int) -> None:
     [({"rate_curve": "shannon", "fading": "none"}, 2e-3), ({}, 1e-2)],  # a kink has more than one right price
     ids=["smooth", "with kinks"],
 )
-def test_the_multipliers_prove_the_shares(barriers: str, fields: dict[str, str], gap: float) -> None:
+def test_the_multipliers_prove_the_shares(barriers: str, fields: dict[str, Any], gap: float) -> None:
     problem = true_problem(10, barriers, **fields)
     cut = random_cuts(problem, np.random.default_rng(0))
     found = best_shares(problem.at(cut))
