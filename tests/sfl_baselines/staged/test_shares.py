@@ -25,7 +25,7 @@ from tests.sfl_baselines.staged.rounds import (
 def by_slsqp_s(cuts: StagedCuts) -> float:
     """The least length of one round by SciPy, over logarithms of shares and stage times."""
     needs = cuts.needs_band[0]
-    k, stages = int(needs.sum()), len(cuts.fixed_s)
+    k = int(needs.sum())
 
     def stage_s(x: np.ndarray) -> np.ndarray:
         share = np.zeros((1, len(needs)))
@@ -40,14 +40,12 @@ def by_slsqp_s(cuts: StagedCuts) -> float:
         {"type": "ineq", "fun": lambda z: 1.0 - np.exp(z[:k]).sum()},
         {"type": "ineq", "fun": lambda z: (z[k:, None] - stage_s(z[:k]) / scale).ravel()},
     ]
-    found = minimize(
-        lambda z: z[k:].sum(),
-        np.concatenate([start, first / scale * 1.01]),
-        jac=lambda z: np.concatenate([np.zeros(k), np.ones(stages)]),
-        constraints=kept,
-        method="SLSQP",
-        options=options,
-    )
+
+    def length(z: np.ndarray) -> float:
+        return float(z[k:].sum())
+
+    begin = np.concatenate([start, first / scale * 1.01])
+    found = minimize(length, begin, constraints=kept, method="SLSQP", options=options)
     share = np.zeros((1, len(needs)))
     share[0, needs] = np.exp(found.x[:k]) / np.exp(found.x[:k]).sum()
     return float(cuts.latency_s(share)[0])
