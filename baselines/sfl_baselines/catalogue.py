@@ -1,4 +1,4 @@
-"""The baselines by name: what each is called, what it does, and how it is made."""
+"""The baselines by name: what each is called, what it does, what it is for, and how it is made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,15 @@ from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
 from sfl_baselines.selection import DeadlinePolicy, DeadlineRule, can_select, most_samples, select_fedcs
+from sfl_baselines.staged import StagedPolicy, StagedSolver, staged_alternating, staged_search
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
+
+
+def _everywhere(scenario: Scenario) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,8 @@ class Baseline:
     name: str
     about: str
     build: Callable[[Any, int], Policy]  # from an environment and a seed
-    schedule: str | None = None  # the only one that it is for; None: it decides in any
-    selects: bool = False  # whether it is only for devices that work at once until a deadline
-
-    def suits(self, scenario: Scenario) -> bool:
-        """Whether it is for such a scenario."""
-        in_time = can_select(scenario) or not self.selects
-        return in_time and self.schedule in (None, scenario.schedule)
+    suits: Callable[[Scenario], bool] = _everywhere  # whether it is for such a scenario
+    needs: str = ""  # what that comes to, for messages
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ def _by_rule(rule: Rule, env: Any, seed: int) -> Policy:
     return RulePolicy(env, _AtOnce(rule))
 
 
+def _ruled(name: str, about: str, rule: Rule) -> Baseline:
+    return Baseline(name, about, partial(_by_rule, rule))
+
+
 def _oracle(env: Any, seed: int) -> Policy:
     return OraclePolicy(env, _AtOnce(rules.exact))
 
@@ -54,15 +58,25 @@ def _random_decision(env: Any, seed: int) -> Policy:
     return RulePolicy(env, rules.RandomDecision(seed))
 
 
-def _ruled(name: str, about: str, rule: Rule, schedule: str | None = None) -> Baseline:
-    return Baseline(name, about, partial(_by_rule, rule), schedule)
+def _takes_turns(scenario: Scenario) -> bool:
+    return scenario.schedule == "sequence"
+
+
+def _in_stages(scenario: Scenario) -> bool:
+    return scenario.system == "staged"
 
 
 def _selecting(name: str, about: str, rule: DeadlineRule) -> Baseline:
-    def build(env: Any, seed: int) -> Policy:
-        return DeadlinePolicy(env, rule, name)
+    needs = (
+        "devices that work at once until a deadline: deadline_s=... seconds, as in SFL-Deadline-v0, without the "
+        "queue of server='splitfed-v2'"
+    )
+    return Baseline(name, about, lambda env, seed: DeadlinePolicy(env, rule, name), can_select, needs)
 
-    return Baseline(name, about, build, selects=True)
+
+def _staged(name: str, about: str, solve: StagedSolver) -> Baseline:
+    needs = "rounds whose devices wait for each other between stages: barriers='adaptsfl' or 'every-phase'"
+    return Baseline(name, about, lambda env, seed: StagedPolicy(env, solve), _in_stages, needs)
 
 
 _CATALOGUE = (
@@ -76,11 +90,12 @@ _CATALOGUE = (
     _ruled("equal-bandwidth", "equal shares, each device its own best cut", rules.equal_bandwidth),
     _ruled("federated", "the whole network on every device, band split optimally", rules.federated),
     _ruled("shallow", "one block on every device, band split optimally", rules.shallow),
-    _ruled(
+    Baseline(
         "sequential",
         "split learning: devices take turns, each at the cut that is best with the whole band to itself",
-        rules.sequential,
-        schedule="sequence",
+        partial(_by_rule, rules.sequential),
+        _takes_turns,
+        "devices that take turns: schedule='sequence'",
     ),
     _selecting(
         "selection", "the most samples in time for the deadline: a knapsack of needed shares", most_samples
@@ -88,19 +103,30 @@ _CATALOGUE = (
     _selecting(
         "fedcs", "devices added while in time, the one next that adds the least time (after FedCS)", select_fedcs
     ),
+    _staged("staged-search", "rounds in stages: the best decision that a search finds", staged_search),
+    _staged(
+        "staged-alternating",
+        "rounds in stages: the best shares for given cuts and best replies of cuts for given shares, in turn",
+        staged_alternating,
+    ),
     Baseline(
         "random-decision", "uniform over the cuts that fit and over all splits of the band", _random_decision
     ),
     Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
 )
-"""The strongest first, where devices all work at once and are waited for. They decide as if all devices worked at
-once; where a scenario has it otherwise, their decision is optimal for that surrogate and not for the round."""
+"""The strongest first, where all devices work at once and are waited for. What is for any scenario decides as if
+it were so; where it is not, the decision is optimal for that surrogate and not for the round."""
 
 _BY_NAME = {entry.name: entry for entry in _CATALOGUE}
 
 
 def names(scenario: Scenario | None = None) -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first; of a scenario, of what is for it.
+    """Return the names that :func:`make` knows, the strongest first.
+
+    Parameters
+    ----------
+    scenario : Scenario, optional
+        Leave out what is not for such a scenario.
 
     Examples
     --------
@@ -109,7 +135,7 @@ def names(scenario: Scenario | None = None) -> tuple[str, ...]:
     >>> set(names(Scenario(deadline_s=90.0))) - set(names(Scenario())) == {"selection", "fedcs"}
     True
     """
-    return tuple(name for name, entry in _BY_NAME.items() if scenario is None or entry.suits(scenario))
+    return tuple(entry.name for entry in _CATALOGUE if scenario is None or entry.suits(scenario))
 
 
 def about(name: str) -> str:
@@ -151,7 +177,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     ------
     PolicyError
         For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a schedule or a scenario without deadline that the baseline is not for.
+        actions, or a scenario that the baseline is not for.
 
     Examples
     --------
@@ -164,16 +190,13 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     >>> round(float(info["latency_s"] / info["optimal_latency_s"]), 5)
     1.0
     """
-    entry = _entry(name)
-    policy = entry.build(env, seed)
-    if entry.schedule is not None:
-        schedule = episodes_of(env).scenario.schedule
-        if schedule != entry.schedule:
-            raise PolicyError(
-                f"{name!r} is for schedule={entry.schedule!r}, and this environment has schedule={schedule!r}, in "
-                f"which its decisions would be another scheme's. Make the environment with that schedule."
-            )
-    return policy
+    entry, scenario = _entry(name), episodes_of(env).scenario
+    if not entry.suits(scenario):
+        raise PolicyError(
+            f"{name!r} is for {entry.needs}. Make the environment so; for it as it is there are "
+            f"{', '.join(names(scenario))}."
+        )
+    return entry.build(env, seed)
 
 
 def _entry(name: str) -> Baseline:

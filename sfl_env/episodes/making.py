@@ -91,7 +91,8 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
         raise ScenarioError(
             "info_optimum is not available with barriers, schedule='sequence', deadline_s or the queue of "
             "server='splitfed-v2': the optimum that infos tell of is that of devices "
-            "which all work at once and are waited for."
+            "which all work at once and are waited for. For barriers, sfl_baselines.staged has solvers and a "
+            "bound."
         )
     made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
     if given.keys() & AGENT_PARTS:

@@ -31,6 +31,13 @@ SYSTEMS: dict[System, str] = {
 """The systems that a round can be of, in words."""
 
 
+_OWN_SOLVERS: dict[System, str] = {
+    "sequence": " sfl_baselines.solve_in_turn has the optimum.",
+    "staged": " sfl_baselines.staged has solvers of such rounds and a bound below all decisions, staged_bound.",
+}
+"""What messages add of systems with solvers elsewhere."""
+
+
 class Decision(NamedTuple):
     """A cut and a share of the band for every device.
 
@@ -200,6 +207,7 @@ class RoundProblem:
                 f"{solver} solves rounds in which all devices work at once, and this one's system is "
                 f"{self.system!r} ({SYSTEMS[self.system]}), where its decision need not be the best and its bound "
                 "does not hold. Solve problem.as_parallel() if a surrogate will do."
+                f"{_OWN_SOLVERS.get(self.system, '')}"
             )
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:

@@ -69,7 +69,9 @@ def test_selection_is_ahead_of_fedcs_and_that_of_who_waits_for_all() -> None:
 def test_without_a_deadline_to_select_for_they_are_refused(name: str, fields: dict[str, Any]) -> None:
     env = gym.make("SFL-v0", **fields)
     assert name not in sfl_baselines.names(Scenario(**fields))
-    with pytest.raises(PolicyError, match=rf"'{name}' leaves devices out .*Make SFL-Deadline-v0.*'exact'"):
+    with pytest.raises(
+        PolicyError, match=rf"'{name}' is for .* deadline: .*SFL-Deadline-v0.*there are oracle, exact"
+    ):
         sfl_baselines.make(name, env)
 
 
