@@ -12,13 +12,14 @@ True
 """
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
-from sfl_baselines.catalogue import about, make, names
-from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.catalogue import about, make, names, tier_names
+from sfl_baselines.policies import ActionSpacePolicy, ConditionsPolicy, OraclePolicy, Policy, RulePolicy
 from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
 __all__ = [
     "ActionSpacePolicy",
     "AlternatingSolution",
+    "ConditionsPolicy",
     "OraclePolicy",
     "Policy",
     "RulePolicy",
@@ -30,4 +31,5 @@ __all__ = [
     "solve_alternating",
     "solve_exact",
     "solve_in_turn",
+    "tier_names",
 ]

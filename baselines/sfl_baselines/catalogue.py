@@ -7,8 +7,9 @@ from typing import Any
 
 from sfl_baselines import rules
 from sfl_baselines.environments import episodes_of
-from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.policies import ActionSpacePolicy, ConditionsPolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
+from sfl_baselines.stale import SampleAverage, Statistics, require_known
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
@@ -40,6 +41,16 @@ def _by_rule(rule: Rule, env: Any, seed: int) -> Policy:
 
 def _oracle(env: Any, seed: int) -> Policy:
     return OraclePolicy(env, _AtOnce(rules.exact))
+
+
+def _statistics(env: Any, seed: int) -> Policy:
+    require_known("statistics", episodes_of(env))
+    return ConditionsPolicy(env, Statistics)
+
+
+def _sample_average(env: Any, seed: int) -> Policy:
+    require_known("sample-average", episodes_of(env))
+    return ConditionsPolicy(env, partial(SampleAverage, seed=seed))
 
 
 def _random_decision(env: Any, seed: int) -> Policy:
@@ -75,18 +86,41 @@ _CATALOGUE = (
 """The strongest first. They decide as if all devices worked at once; where a scenario has it otherwise, their
 decision is optimal for that surrogate and not for the round."""
 
-_BY_NAME = {entry.name: entry for entry in _CATALOGUE}
+_OF_TIERS = (
+    Baseline(
+        "sample-average",
+        "least mean length of the round over draws of the present channel, given the old one",
+        _sample_average,
+    ),
+    Baseline(
+        "statistics", "optimal cuts and shares for the links' mean rates, whatever was observed", _statistics
+    ),
+)
+"""Yardsticks of single tiers, which refuse all other environments."""
+
+_BY_NAME = {entry.name: entry for entry in (*_CATALOGUE, *_OF_TIERS)}
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that :func:`make` knows, the strongest first.
+    """Return the names of the baselines for any tier, the strongest first.
 
     Examples
     --------
     >>> names()[1]
     'exact'
     """
-    return tuple(_BY_NAME)
+    return tuple(entry.name for entry in _CATALOGUE)
+
+
+def tier_names() -> tuple[str, ...]:
+    """Return the names of the yardsticks of single tiers, which :func:`make` refuses in other environments.
+
+    Examples
+    --------
+    >>> tier_names()
+    ('sample-average', 'statistics')
+    """
+    return tuple(entry.name for entry in _OF_TIERS)
 
 
 def about(name: str) -> str:
@@ -111,11 +145,11 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     Parameters
     ----------
     name : str
-        One of :func:`names`.
+        One of :func:`names` or :func:`tier_names`.
     env : Gymnasium environment or vector environment
         From ``gym.make`` or ``gym.make_vec``.
     seed : int
-        Of the random policies' generators; the others draw nothing.
+        Of the random policies' generators, and of the draws of ``sample-average``; the others draw nothing.
 
     Returns
     -------
@@ -128,7 +162,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     ------
     PolicyError
         For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a schedule that the baseline is not for.
+        actions, or a schedule or tier that the baseline is not for.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -9,11 +10,16 @@ from numpy.typing import NDArray
 
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
+from sfl_env.episodes import Episodes
 from sfl_env.errors import DecisionError, PolicyError
-from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
+
+ConditionsRule = Callable[[Conditions], Decision]
+"""Maps N rounds' observed conditions to N rounds' decisions."""
 
 
 class Policy(Protocol):
@@ -29,7 +35,50 @@ class Policy(Protocol):
         """Return the action (or actions) for an observation (or a batch of them), and the next state."""
 
 
-class RulePolicy:
+class _DecidingPolicy(ABC):
+    """Decide observations as decisions, and encode these as actions."""
+
+    def __init__(self, env: Any) -> None:
+        self.episodes = unchanged_episodes_of(env)
+        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
+        self._single_ndim = len(space.shape)
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
+
+        Parameters
+        ----------
+        observation : (K, F) or (N, K, F) array
+            As the environment gives it.
+        state, episode_start, deterministic
+            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
+
+        Returns
+        -------
+        action : array
+            One action, or N of them.
+        state
+            As given.
+        """
+        rows = _rows(observation, self._single_ndim)
+        single = rows.ndim == self._single_ndim
+        decision = self._decision(rows[None] if single else rows)
+        with _way_back(self.episodes.action_encoder, "encode"):
+            action = self.episodes.action_encoder.encode(decision)
+        return (action[0] if single else action), state
+
+    @abstractmethod
+    def _decision(self, rows: NDArray[Any]) -> Decision:
+        """Decide observations (N, K, F)."""
+
+
+class RulePolicy(_DecidingPolicy):
     """Decode the observation into a round's problem, decide by a rule, encode the decision as an action.
 
     Parameters
@@ -62,44 +111,41 @@ class RulePolicy:
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
-        self.episodes = unchanged_episodes_of(env)
+        super().__init__(env)
         self.rule = rule
-        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
-        self._single_ndim = len(space.shape)
 
-    def predict(
-        self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
-        state: PolicyState = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], PolicyState]:
-        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
-
-        Parameters
-        ----------
-        observation : (K, F) or (N, K, F) array
-            As the environment gives it.
-        state, episode_start, deterministic
-            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
-
-        Returns
-        -------
-        action : array
-            One action, or N of them.
-        state
-            As given.
-        """
-        rows = _rows(observation, self._single_ndim)
-        single = rows.ndim == self._single_ndim
-        decision = self.rule(self._problem(rows[None] if single else rows))
-        with _way_back(self.episodes.action_encoder, "encode"):
-            action = self.episodes.action_encoder.encode(decision)
-        return (action[0] if single else action), state
+    def _decision(self, rows: NDArray[Any]) -> Decision:
+        return self.rule(self._problem(rows))
 
     def _problem(self, rows: NDArray[Any]) -> RoundProblem:
         with _way_back(self.episodes.observation_encoder, "decode"):
             return self.episodes.problem_of(rows)
+
+
+class ConditionsPolicy(_DecidingPolicy):
+    """Decode the observation into conditions, decide by a rule that asks for more than the round's problem.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        As for :class:`RulePolicy`.
+    make_rule : callable
+        Returns the rule, from the environment's episodes.
+
+    Raises
+    ------
+    PolicyError
+        As for :class:`RulePolicy`, or from ``make_rule`` where the rule is not for such an environment.
+    """
+
+    def __init__(self, env: Any, make_rule: Callable[[Episodes], ConditionsRule]) -> None:
+        super().__init__(env)
+        self._decide = make_rule(self.episodes)
+
+    def _decision(self, rows: NDArray[Any]) -> Decision:
+        with _way_back(self.episodes.observation_encoder, "decode"):
+            seen = self.episodes.conditions_of(rows)
+        return self._decide(seen)
 
 
 class OraclePolicy(RulePolicy):

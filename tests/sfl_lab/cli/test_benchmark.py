@@ -205,4 +205,4 @@ def test_the_help_names_no_policy_that_its_mode_does_not_know() -> None:
     assert named == {"sequential", "centralised", "alternating", *servers}
     assert named <= set(CurveContest.known())
     assert set(CurveContest.known()) - set(RoundContest.known()) == {"centralised", *servers}
-    assert set(RoundContest.known()) == set(sfl_baselines.names())
+    assert set(RoundContest.known()) == {*sfl_baselines.names(), *sfl_baselines.tier_names()}

@@ -124,6 +124,11 @@ class RoundContest(Contest[Rollout, RoundResults]):
     episodes: int = 20
 
     @classmethod
+    def known(cls) -> tuple[str, ...]:
+        """Return the names of the policies that can compete, those for single tiers among them."""
+        return (*super().known(), *sfl_baselines.tier_names())
+
+    @classmethod
     def unknown(cls, name: str) -> str:
         """Say of a policy that it cannot compete."""
         if name == CENTRALISED:

@@ -1,0 +1,135 @@
+r"""Shares of the band under which rounds are shortest in the mean over draws of the channel, for given cuts.
+
+The mean of the slowest device's time is convex in the shares, since each device's time is. Its corners, where two
+devices change places, are rounded off: with the temperature t the longest time becomes
+:math:`t \log \sum_k e^{T_k / t}`, which is at most :math:`t \log K` above it, and Newton's method in all shares at
+once takes few steps. The temperature goes down to a thousandth of the round.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_baselines.stale.sampled import SampledRounds, Times
+from sfl_env.arrays import Array
+from sfl_env.rounds.problem import Decision
+
+TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)
+"""Temperatures one after another, as parts of the mean round."""
+
+STEPS = 4
+"""Newton steps at each."""
+
+_LEAST_SHARE = 1e-4
+"""Shares to start from are at least this part of an equal share."""
+
+_LARGEST_STEP = 0.8
+"""A share falls by this part of itself at most, or grows by twice as much."""
+
+_GROWTH, _CUT_BACK, _SMALLEST = 2.0, 0.25, 1e-9
+
+
+class _Smoothed(NamedTuple):
+    """Mean rounded-off lengths, and their derivatives by the shares' relative changes."""
+
+    mean_s: Array  # (N,)
+    slope_s: Array  # (N, K)
+    curvature_s: Array  # (N, K, K)
+
+
+def best_shares(rounds: SampledRounds, start: Decision) -> Decision:
+    """Return a decision's cuts with shares under which the mean length over the draws is smallest.
+
+    Parameters
+    ----------
+    rounds : SampledRounds
+        N rounds with M draws each.
+    start : Decision
+        Cuts, and shares to start from.
+
+    Returns
+    -------
+    Decision
+        Never worse than the start: after each temperature the best shares so far are kept, by the mean itself.
+    """
+    cut = start.cut
+    _, _, _, needs = rounds.problem.at_cut(cut)
+    share = _filled(start.bandwidth_share, needs)
+    best, best_s = start.bandwidth_share.copy(), rounds.mean_s(start)
+    for part in TEMPERATURES:
+        temperature = part * rounds.mean_s(Decision(cut, share))
+        share = _newton(rounds, cut, share, temperature, needs)
+        now_s = rounds.mean_s(Decision(cut, share))
+        better = now_s < best_s
+        best[better], best_s[better] = share[better], now_s[better]
+    return Decision(cut, best)
+
+
+def _filled(share: Array, needs: NDArray[np.bool_]) -> Array:
+    """Return shares above 0 for all who need the band, which sum to 1."""
+    return _scaled(np.where(needs, np.maximum(share, _LEAST_SHARE / share.shape[1]), 0.0))
+
+
+def _scaled(share: Array) -> Array:
+    total = share.sum(axis=1, keepdims=True)
+    shares: Array = share / np.where(total > 0.0, total, 1.0)
+    return shares
+
+
+def _newton(
+    rounds: SampledRounds, cut: NDArray[np.intp], share: Array, temperature_s: Array, needs: NDArray[np.bool_]
+) -> Array:
+    """Take Newton steps at one temperature (N,); a step that leads upwards is taken back and cut."""
+    now = _smoothed(rounds.times(Decision(cut, share)), temperature_s)
+    length = np.ones((len(share), 1))
+    for _ in range(STEPS):
+        step = _step(now, share, needs)
+        tried = _scaled(share * (1.0 + length * step))
+        then = _smoothed(rounds.times(Decision(cut, tried)), temperature_s)
+        better = then.mean_s < now.mean_s
+        share = np.where(better[:, None], tried, share)
+        now = _Smoothed(
+            np.where(better, then.mean_s, now.mean_s),
+            np.where(better[:, None], then.slope_s, now.slope_s),
+            np.where(better[:, None, None], then.curvature_s, now.curvature_s),
+        )
+        length = np.where(better[:, None], np.minimum(_GROWTH * length, 1.0), _CUT_BACK * length)
+    return share
+
+
+def _smoothed(times: Times, temperature_s: Array) -> _Smoothed:
+    """Round the longest times off, and take the mean over the draws."""
+    seconds, slope, curvature = times
+    draws = len(seconds)
+    heat = temperature_s[:, None]
+    longest = seconds.max(axis=-1)
+    weight = np.exp((seconds - longest[..., None]) / heat)
+    total = weight.sum(axis=-1)
+    weight /= total[..., None]
+    mean_s = (longest + temperature_s * np.log(total)).mean(axis=0)
+    pull = weight * slope
+    matrix = -np.matmul(pull.transpose(1, 2, 0), pull.transpose(1, 0, 2))  # (N, K, K), summed over the draws
+    matrix /= temperature_s[:, None, None]
+    diagonal = (weight * curvature).sum(axis=0)
+    diagonal += (pull * slope).sum(axis=0) / heat
+    devices = np.arange(slope.shape[-1])
+    matrix[:, devices, devices] += diagonal
+    return _Smoothed(mean_s, -pull.mean(axis=0), matrix / draws)
+
+
+def _step(now: _Smoothed, share: Array, needs: NDArray[np.bool_]) -> Array:
+    """Return the relative change (N, K) of the shares that Newton's method asks for; their sum stays."""
+    n, k = share.shape
+    devices = np.arange(k)
+    matrix = np.zeros((n, k + 1, k + 1))
+    matrix[:, :k, :k] = now.curvature_s
+    diagonal = now.curvature_s[:, devices, devices]
+    floor = _SMALLEST * np.maximum(diagonal.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    matrix[:, devices, devices] += np.where(needs, floor, 1.0)
+    matrix[:, devices, k] = matrix[:, k, devices] = share
+    matrix[:, k, k] = np.where(needs.any(axis=1), 0.0, 1.0)
+    wanted = np.concatenate([-now.slope_s, np.zeros((n, 1))], axis=1)
+    step = np.linalg.solve(matrix, wanted[..., None])[:, :k, 0]
+    limited: Array = np.clip(step, -_LARGEST_STEP, 2.0 * _LARGEST_STEP)
+    return limited
