@@ -14,7 +14,7 @@ from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import Decision
 
 DRAWS = 128
-"""Draws of the channel: with 64 rounds are 0.1 % longer, with 512 not 0.1 % shorter (docs/tiers/stale-csi.md)."""
+"""Draws of the channel; docs/tiers/stale-csi.md has what more of them would bring."""
 
 CERTAINTY_EQUIVALENTS = (1.0, 0.69, 0.5, 0.35, 0.25)
 """Parts of the mean power that searches start from, as if they were certain."""

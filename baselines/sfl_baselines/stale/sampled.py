@@ -36,6 +36,24 @@ class SampledRounds:
         Whether a device can be reached; nobody waits for one that cannot.
     outage_wait_s : float
         How long a round lasts in which no device can be reached.
+
+    Examples
+    --------
+    Two draws, in the second of which the second device's link is weaker:
+
+    >>> problem = RoundProblem(
+    ...     fixed_s=np.ones((1, 2, 1)),
+    ...     uplink_bits=np.full((1, 2, 1), 1e6),
+    ...     downlink_bits=np.zeros((1, 2, 1)),
+    ...     uplink_snr_hz=[[3e6, 3e6]],
+    ...     downlink_full_rate_bps=[[1e9, 1e9]],
+    ...     uplink_bandwidth_hz=[2e6],
+    ... )
+    >>> snr_hz, all_reached = np.array([[[3e6, 3e6]], [[3e6, 1e6]]]), np.ones((2, 1, 2), dtype=bool)
+    >>> rounds = SampledRounds(problem, snr_hz, np.full((2, 1, 2), 1e9), all_reached, outage_wait_s=10.0)
+    >>> rounds.lengths_s(Decision(np.array([[0, 0]]), np.array([[0.5, 0.5]])))
+    array([[1.5],
+           [2. ]])
     """
 
     problem: RoundProblem

@@ -15,13 +15,10 @@ from sfl_baselines.stale.shares import best_shares
 from sfl_env.arrays import Array
 from sfl_env.rounds.problem import Decision
 
-KEPT = 2
-"""Starts whose shares are optimised before the best of them is chosen."""
-
 ROUNDS = 4
 """Times that cuts are moved, at most."""
 
-FACTORS = (0.5, 0.7, 1.0, 1.4, 2.0)
+FACTORS = (0.7, 1.0, 1.4)
 """Parts of its present share with which a device may take another cut."""
 
 _WORTH = 1e-4
@@ -42,8 +39,23 @@ def solve_sampled(rounds: SampledRounds, starts: Sequence[Decision]) -> Decision
     -------
     Decision
         No longer in the mean than any of the starts.
+
+    Examples
+    --------
+    >>> import gymnasium as gym, sfl_env
+    >>> from sfl_baselines.stale.draws import spread_normals
+    >>> from sfl_baselines.stale.knowledge import known_of, sampled_rounds
+    >>> env = gym.make("SFL-StaleCSI-v0", num_devices=3)
+    >>> observation, _ = env.reset(seed=0)
+    >>> episodes = env.unwrapped.episodes
+    >>> known = known_of(episodes, episodes.conditions_of(observation[None]))
+    >>> rounds = sampled_rounds(episodes, known, spread_normals(np.random.default_rng(0), 16, 3))
+    >>> start = Decision(np.zeros((1, 3), dtype=int), np.full((1, 3), 1 / 3))
+    >>> bool(rounds.mean_s(solve_sampled(rounds, [start])) < rounds.mean_s(start))
+    True
     """
-    best, best_s = _best_start(rounds, starts)
+    best = best_shares(rounds, _best_start(rounds, starts))
+    best_s = rounds.mean_s(best)
     alone = np.zeros(len(best_s), dtype=np.bool_)  # whether to move a single device, as moving all has failed
     active = np.arange(len(best_s))
     for _ in range(ROUNDS):
@@ -72,25 +84,12 @@ def _rows(decision: Decision, index: NDArray[np.bool_] | NDArray[np.intp]) -> De
     return Decision(decision.cut[index], decision.bandwidth_share[index])
 
 
-def _best_start(rounds: SampledRounds, starts: Sequence[Decision]) -> tuple[Decision, Array]:
-    """Return the best of the most promising starts with its shares optimised, and its mean lengths (N,)."""
+def _best_start(rounds: SampledRounds, starts: Sequence[Decision]) -> Decision:
+    """Return the best of the starts in each round."""
     means = np.stack([rounds.mean_s(start) for start in starts])
-    order = means.argsort(axis=0)
+    place, everyone = means.argmin(axis=0), np.arange(means.shape[1])
     cuts, shares = (np.stack([start[part] for start in starts]) for part in range(2))
-    everyone = np.arange(means.shape[1])
-    best, best_s = None, np.full(means.shape[1], np.inf)
-    for place in order[:KEPT]:
-        found = best_shares(rounds, Decision(cuts[place, everyone], shares[place, everyone]))
-        found_s = rounds.mean_s(found)
-        better = found_s < best_s
-        kept = found if best is None else best
-        best = Decision(
-            np.where(better[:, None], found.cut, kept.cut),
-            np.where(better[:, None], found.bandwidth_share, kept.bandwidth_share),
-        )
-        best_s = np.minimum(found_s, best_s)
-    assert best is not None
-    return best, best_s
+    return Decision(cuts[place, everyone], shares[place, everyone])
 
 
 def _moved(

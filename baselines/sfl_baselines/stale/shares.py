@@ -18,8 +18,11 @@ from sfl_env.rounds.problem import Decision
 TEMPERATURES = (0.1, 0.03, 0.01, 0.003, 0.001)
 """Temperatures one after another, as parts of the mean round."""
 
-STEPS = 4
-"""Newton steps at each."""
+STEPS = 12
+"""Newton steps at each, at most."""
+
+_WORTH = 1e-5
+"""Steps that gain less than this part of the round are the last."""
 
 _LEAST_SHARE = 1e-4
 """Shares to start from are at least this part of an equal share."""
@@ -27,7 +30,8 @@ _LEAST_SHARE = 1e-4
 _LARGEST_STEP = 0.8
 """A share falls by this part of itself at most, or grows by twice as much."""
 
-_GROWTH, _CUT_BACK, _SMALLEST = 2.0, 0.25, 1e-9
+_GROWTH, _CUT_BACK, _SHORTEST = 2.0, 0.25, 0.01
+_SMALLEST = 1e-9
 
 
 class _Smoothed(NamedTuple):
@@ -52,6 +56,26 @@ def best_shares(rounds: SampledRounds, start: Decision) -> Decision:
     -------
     Decision
         Never worse than the start: after each temperature the best shares so far are kept, by the mean itself.
+
+    Examples
+    --------
+    The device whose link may turn out weak is given more of the band.
+
+    >>> from sfl_env import RoundProblem
+    >>> problem = RoundProblem(
+    ...     fixed_s=np.ones((1, 2, 1)),
+    ...     uplink_bits=np.full((1, 2, 1), 1e6),
+    ...     downlink_bits=np.zeros((1, 2, 1)),
+    ...     uplink_snr_hz=[[3e6, 3e6]],
+    ...     downlink_full_rate_bps=[[1e9, 1e9]],
+    ...     uplink_bandwidth_hz=[2e6],
+    ... )
+    >>> snr_hz, all_reached = np.array([[[3e6, 3e6]], [[3e6, 1e6]]]), np.ones((2, 1, 2), dtype=bool)
+    >>> rounds = SampledRounds(problem, snr_hz, np.full((2, 1, 2), 1e9), all_reached, outage_wait_s=10.0)
+    >>> equal = Decision(np.array([[0, 0]]), np.array([[0.5, 0.5]]))
+    >>> found = best_shares(rounds, equal)
+    >>> found.bandwidth_share.round(2), rounds.mean_s(equal).round(3), rounds.mean_s(found).round(3)
+    (array([[0.47, 0.53]]), array([1.75]), array([1.749]))
     """
     cut = start.cut
     _, _, _, needs = rounds.problem.at_cut(cut)
@@ -80,22 +104,35 @@ def _scaled(share: Array) -> Array:
 def _newton(
     rounds: SampledRounds, cut: NDArray[np.intp], share: Array, temperature_s: Array, needs: NDArray[np.bool_]
 ) -> Array:
-    """Take Newton steps at one temperature (N,); a step that leads upwards is taken back and cut."""
+    """Take Newton steps at one temperature (N,) until they gain nothing more; those upwards are cut back."""
+    share = share.copy()
+    index, length = np.arange(len(share)), np.ones(len(share))
     now = _smoothed(rounds.times(Decision(cut, share)), temperature_s)
-    length = np.ones((len(share), 1))
     for _ in range(STEPS):
-        step = _step(now, share, needs)
-        tried = _scaled(share * (1.0 + length * step))
-        then = _smoothed(rounds.times(Decision(cut, tried)), temperature_s)
-        better = then.mean_s < now.mean_s
-        share = np.where(better[:, None], tried, share)
-        now = _Smoothed(
-            np.where(better, then.mean_s, now.mean_s),
-            np.where(better[:, None], then.slope_s, now.slope_s),
-            np.where(better[:, None, None], then.curvature_s, now.curvature_s),
-        )
-        length = np.where(better[:, None], np.minimum(_GROWTH * length, 1.0), _CUT_BACK * length)
+        here = share[index]
+        tried = _scaled(here * (1.0 + length[:, None] * _step(now, here, needs[index])))
+        then = _smoothed(rounds.times(Decision(cut[index], tried)), temperature_s[index])
+        gain_s = now.mean_s - then.mean_s
+        better = gain_s > 0.0
+        share[index[better]] = tried[better]
+        length = np.where(better, np.minimum(_GROWTH * length, 1.0), _CUT_BACK * length)
+        goes_on = np.where(better, gain_s > _WORTH * now.mean_s, length > _SHORTEST)
+        if not goes_on.any():
+            break
+        now = _taken(now, then, better, goes_on)
+        index, length, rounds = index[goes_on], length[goes_on], rounds.rows(goes_on)
     return share
+
+
+def _taken(now: _Smoothed, then: _Smoothed, better: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> _Smoothed:
+    """Return where the rounds that go on stand: those that have become better, after the step."""
+    part = better[goes_on]
+    one, other = (_Smoothed(*(values[goes_on] for values in each)) for each in (now, then))
+    return _Smoothed(
+        np.where(part, other.mean_s, one.mean_s),
+        np.where(part[:, None], other.slope_s, one.slope_s),
+        np.where(part[:, None, None], other.curvature_s, one.curvature_s),
+    )
 
 
 def _smoothed(times: Times, temperature_s: Array) -> _Smoothed:
