@@ -161,8 +161,7 @@ def problems(env_id: str) -> list[RoundProblem]:
 
 def latency_fields(env_id: str) -> dict[str, Any]:
     """Return a preset's fields without its training and what is known late: rounds are the same without."""
-    fields = dict(PRESETS[env_id].fields)
-    fields["model"] = Scenario(**fields).network
+    fields = {**PRESETS[env_id].fields, "model": Scenario(**PRESETS[env_id].fields).network}
     left_out = ("mode", "target_accuracy", "csi_delay_rounds")
     return {name: value for name, value in fields.items() if name not in left_out}
 

@@ -104,13 +104,17 @@ def _scaled(share: Array) -> Array:
 def _newton(
     rounds: SampledRounds, cut: NDArray[np.intp], share: Array, temperature_s: Array, needs: NDArray[np.bool_]
 ) -> Array:
-    """Take Newton steps at one temperature (N,) until they gain nothing more; those upwards are cut back."""
+    """Take Newton steps at one temperature (N,) until they gain nothing more.
+
+    One that leads upwards is not taken, and short steps of :func:`_towards_need` come in its place for a while.
+    """
     share = share.copy()
     index, length = np.arange(len(share)), np.ones(len(share))
     now = _smoothed(rounds.times(Decision(cut, share)), temperature_s)
     for _ in range(STEPS):
         here = share[index]
-        tried = _scaled(here * (1.0 + length[:, None] * _step(now, here, needs[index])))
+        step = np.where(length[:, None] < 1.0, _towards_need(now, here), _step(now, here, needs[index]))
+        tried = _scaled(here * (1.0 + length[:, None] * step))
         then = _smoothed(rounds.times(Decision(cut[index], tried)), temperature_s[index])
         gain_s = now.mean_s - then.mean_s
         better = gain_s > 0.0
@@ -122,6 +126,17 @@ def _newton(
         now = _taken(now, then, better, goes_on)
         index, length, rounds = index[goes_on], length[goes_on], rounds.rows(goes_on)
     return share
+
+
+def _towards_need(now: _Smoothed, share: Array) -> Array:
+    """Return a relative change (N, K) of the shares towards where the band is worth most.
+
+    Where times go as one over the share, optimal shares go as the square roots of shares times worths.
+    """
+    worth = -now.slope_s
+    total = np.maximum(worth.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    wanted = np.sqrt(worth / (total * np.where(share > 0.0, share, 1.0)))
+    return np.clip(wanted - 1.0, -_LARGEST_STEP, 2.0 * _LARGEST_STEP)
 
 
 def _taken(now: _Smoothed, then: _Smoothed, better: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> _Smoothed:

@@ -30,7 +30,7 @@ def test_rounds_of_one_draw_are_the_problems_that_are_solved_exactly() -> None:
     n, k, _ = rounds.problem.shape
     found = rounds.mean_s(best_shares(rounds, Decision(cut, np.full((n, k), 1.0 / k))))
     assert (found >= best.latency_s * (1.0 - 1e-6)).all()
-    assert (found <= best.latency_s * (1.0 + 5.0 * NEAR)).all()  # the longest of ten is rounded off more
+    assert (found <= best.latency_s * (1.0 + 6.0 * NEAR)).all()  # the longest of ten is rounded off more
     assert episodes.scenario.num_devices == k
 
 
@@ -88,6 +88,14 @@ def test_the_derivatives_are_those_of_the_times() -> None:
     assert smooth[rounds.reached].mean() > 0.99
     # What is left out of the curvature, how the elasticity falls with the share, would only make it larger.
     assert (curvature[smooth] >= now.curvature_s[smooth] * (1.0 - 1e-2) - 1e-3).all()
+
+
+def test_it_makes_no_difference_from_which_shares_the_search_starts() -> None:
+    _, _, rounds = sampled(15, draws=32, seed=7)
+    cut, rng = some_cuts(rounds, 0), np.random.default_rng(0)
+    starts = (np.full((15, 10), 0.1), random_shares(rng, 15, 10), rng.dirichlet(np.ones(10), 15))
+    found = np.stack([rounds.mean_s(best_shares(rounds, Decision(cut, start))) for start in starts])
+    assert (np.ptp(found, axis=0) < 3.0 * NEAR * found.min(axis=0)).all()
 
 
 def test_shares_are_never_worse_than_what_they_start_from() -> None:
