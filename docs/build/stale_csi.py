@@ -240,7 +240,7 @@ def tails_table(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"The first rounds of {found['starts']:,} episodes each. *Of the mean*: what the longest {TAIL:.0%} make "
         "up of the total time, whose tail the Hill index is of (above 2 the variance is finite). *Out*: devices "
-        "that cannot be reached.",
+        "that cannot be reached, or could not when they were observed.",
         "",
         "| narrowest allocation | median | mean | 99 % | longest | of the mean | Hill index | out |",
         "|---|---|---|---|---|---|---|---|",
