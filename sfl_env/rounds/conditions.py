@@ -35,15 +35,15 @@ class Conditions(NamedTuple):
     def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "Conditions":
         """Return those of some of the N environments."""
         *arrays, fading, large_scale = self
-        part = (values if values is None else values[index] for values in arrays)
+        part = [values if values is None else values[index] for values in arrays]
         links = None if large_scale is None else LargeScale(*(values[index] for values in large_scale))
-        return Conditions(*part, SmallScaleFading(fading.rician_k[index]), links)
+        return Conditions._make([*part, SmallScaleFading(fading.rician_k[index]), links])
 
     def at_every_cut(self) -> "Conditions":
         """Return the arrays as (N, K, 1), to be broadcast against the cuts; what tells of the fading stays."""
         *arrays, fading, large_scale = self
-        wide = (values if values is None else values[..., None] for values in arrays)
-        return Conditions(*wide, fading, large_scale)
+        wide = [values if values is None else values[..., None] for values in arrays]
+        return Conditions._make([*wide, fading, large_scale])
 
 
 class Resources(NamedTuple):

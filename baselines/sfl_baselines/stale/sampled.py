@@ -74,8 +74,7 @@ class SampledRounds:
 
     def asked(self) -> NDArray[np.bool_]:
         """(N, K): which devices are asked to take part: those that need the band at any cut."""
-        asked: NDArray[np.bool_] = self.problem.needs_band.any(axis=-1)
-        return asked
+        return np.asarray(self.problem.needs_band.any(axis=-1))
 
     def times(self, decision: Decision) -> Times:
         """Return devices' times under a decision, and their derivatives."""

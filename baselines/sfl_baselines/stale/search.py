@@ -106,7 +106,7 @@ def _moved(
     new_share = np.where(pays, share, now.bandwidth_share)
     total = new_share.sum(axis=1, keepdims=True)
     moved = Decision(np.where(pays, cut, now.cut), new_share / np.where(total > 0.0, total, 1.0))
-    return moved, pays.any(axis=1)
+    return moved, np.asarray(pays.any(axis=1))
 
 
 def _best_moves(rounds: SampledRounds, now: Decision, now_s: Array) -> tuple[Array, NDArray[np.intp], Array]:

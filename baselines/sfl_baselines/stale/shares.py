@@ -136,7 +136,8 @@ def _towards_need(now: _Smoothed, share: Array) -> Array:
     worth = -now.slope_s
     total = np.maximum(worth.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     wanted = np.sqrt(worth / (total * np.where(share > 0.0, share, 1.0)))
-    return np.clip(wanted - 1.0, -_LARGEST_STEP, 2.0 * _LARGEST_STEP)
+    limited: Array = np.clip(wanted - 1.0, -_LARGEST_STEP, 2.0 * _LARGEST_STEP)
+    return limited
 
 
 def _taken(now: _Smoothed, then: _Smoothed, better: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> _Smoothed:

@@ -17,8 +17,7 @@ UNLIKELY = 1e-3
 def quantile_of(power: Array, old_power: Array, correlation: float) -> Array:
     """Return which quantile a present power is of its distribution, given the old one."""
     scale = 0.5 * (1.0 - correlation**2)
-    quantile: Array = ncx2.cdf(power / scale, 2, correlation**2 * old_power / scale)
-    return quantile
+    return np.asarray(ncx2.cdf(power / scale, 2, correlation**2 * old_power / scale))
 
 
 @pytest.mark.parametrize("old_power", [0.0, 0.01, 1.0, 6.0])

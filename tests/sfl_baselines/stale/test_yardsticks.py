@@ -82,7 +82,7 @@ def test_they_act_in_single_environments_and_batches_in_every_action_mode(name: 
         env, envs = gym.make(ID, action_mode=mode), gym.make_vec(ID, num_envs=2, action_mode=mode)
         policy, batched = sfl_baselines.make(name, env), sfl_baselines.make(name, envs)
         observation, _ = env.reset(seed=0)
-        observations, _ = envs.reset(seed=[0, 1])
+        observations, _ = envs.reset(seed=1)
         action, _ = policy.predict(observation)
         assert env.action_space.contains(action)
         actions, _ = batched.predict(observations)
