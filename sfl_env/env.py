@@ -42,8 +42,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 6 more with batteries, 3 more in accuracy
-    mode:
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 6 more with batteries, 2 more with an old
+    channel, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
@@ -61,6 +61,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | 11 | battery left of what training may use (with batteries) | linear, empty to full |
     | 12 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
     | 13, 14, 15 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 10 and 11, or 16 and 17 with batteries | uplink power over noise density, as column 0, and downlink ratio of signal to noise, both without small-scale fading (with ``csi_delay_rounds``) | logarithmic, 1 to 1e15 Hz and 1e-9 to 1e15 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
@@ -79,12 +80,15 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | C each | for every cut: seconds that no band shortens, of the uplink and of the downlink at an equal share, over that round's | logarithmic, 1e-3 to 1e3 |
     | C | for every cut: whether it fits the memory | -1 or 1 |
 
+    Where the channel is observed late, one more column stands before A: the same ratio without small-scale fading.
+
     Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, which is ``SFL-v0`` one round at
     a time with problem rows and residual actions. In ``SFL-v0`` itself their value function has to learn sums over a
     hundred rounds that no decision has an effect on, and with continuous actions their noise starts a thousand times
     from the optimum. Policies of one's own that are to act elsewhere, too, read the columns from A on.
 
-    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round.
+    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round. What a base station knows by
+    averaging, the same links without small-scale fading, is told beside them, of the same round.
 
     ## Rewards
 

@@ -70,7 +70,18 @@ PRESETS: Mapping[str, Preset] = {
             "compute_spread": 2.0,
         },
     ),
-    "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
+    "SFL-StaleCSI-v0": Preset(
+        "links fade in blocks of a round, and the observed channel is one round old",
+        {
+            "csi_delay_rounds": 1,
+            "fading": "block",
+            "rician_k_db": -40.0,
+            "fading_correlation": 0.5,
+            "blockage_fraction": 0.0,
+            "cell_radius_m": 80.0,
+            "narrowest_band_hz": 1.44e6,
+        },
+    ),
     "SFL-Battery-v0": Preset(
         "rounds drain batteries; an empty device leaves the training",
         {"battery_share": 0.3, "dropout_weight": 3.0},

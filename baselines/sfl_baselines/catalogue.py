@@ -7,10 +7,11 @@ from typing import Any
 
 from sfl_baselines import rules
 from sfl_baselines.environments import episodes_of
-from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.policies import ActionSpacePolicy, ConditionsPolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
 from sfl_baselines.selection import DeadlinePolicy, DeadlineRule, can_select, most_samples, select_fedcs
 from sfl_baselines.staged import StagedPolicy, StagedSolver, staged_alternating, staged_search
+from sfl_baselines.stale import SampleAverage, Statistics, is_known, require_known
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
@@ -29,7 +30,7 @@ class Baseline:
     about: str
     build: Callable[[Any, int], Policy]  # from an environment and a seed
     suits: Callable[[Scenario], bool] = _everywhere  # whether it is for such a scenario
-    needs: str = ""  # what that comes to, for messages
+    needs: str = ""  # what that comes to, for messages; empty where building it tells more
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ def _ruled(name: str, about: str, rule: Rule) -> Baseline:
 
 def _oracle(env: Any, seed: int) -> Policy:
     return OraclePolicy(env, _AtOnce(rules.exact))
+
+
+def _statistics(env: Any, seed: int) -> Policy:
+    require_known("statistics", episodes_of(env))
+    return ConditionsPolicy(env, Statistics)
+
+
+def _sample_average(env: Any, seed: int) -> Policy:
+    require_known("sample-average", episodes_of(env))
+    return ConditionsPolicy(env, partial(SampleAverage, seed=seed))
 
 
 def _random_decision(env: Any, seed: int) -> Policy:
@@ -84,6 +95,18 @@ _CATALOGUE = (
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
     _ruled(
         "alternating", "alternating optimisation of cuts and shares (after Xu et al., 2024)", rules.alternating
+    ),
+    Baseline(
+        "sample-average",
+        "least mean length of the round over draws of the present channel, given the old one",
+        _sample_average,
+        is_known,
+    ),
+    Baseline(
+        "statistics",
+        "optimal cuts and shares for the links' mean rates, whatever was observed",
+        _statistics,
+        is_known,
     ),
     _ruled("common-cut", "the best single cut for all devices, band split optimally", rules.common_cut),
     _ruled("proportional", "shares in proportion to air time, each device its own best cut", rules.proportional),
@@ -164,7 +187,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     env : Gymnasium environment or vector environment
         From ``gym.make`` or ``gym.make_vec``.
     seed : int
-        Of the random policies' generators; the others draw nothing.
+        Of the random policies' generators, and of the draws of ``sample-average``; the others draw nothing.
 
     Returns
     -------
@@ -191,7 +214,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     1.0
     """
     entry, scenario = _entry(name), episodes_of(env).scenario
-    if not entry.suits(scenario):
+    if entry.needs and not entry.suits(scenario):
         raise PolicyError(
             f"{name!r} is for {entry.needs}. Make the environment so; for it as it is there are "
             f"{', '.join(names(scenario))}."

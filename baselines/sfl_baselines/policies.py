@@ -1,7 +1,7 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
+from sfl_env.episodes import Episodes
 from sfl_env.errors import DecisionError, PolicyError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
+
+ConditionsRule = Callable[[Conditions], Decision]
+"""Maps N rounds' observed conditions to N rounds' decisions."""
 
 
 class Policy(Protocol):
@@ -135,6 +139,31 @@ class RulePolicy(ObservingPolicy):
 
     def _problem(self, seen: Conditions) -> RoundProblem:
         return self.episodes.problem_under(seen)
+
+
+class ConditionsPolicy(ObservingPolicy):
+    """Decode the observation into conditions, decide by a rule that asks for more than the round's problem.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        As for :class:`RulePolicy`.
+    make_rule : callable
+        Returns the rule, from the environment's episodes.
+
+    Raises
+    ------
+    PolicyError
+        As for :class:`RulePolicy`, or from ``make_rule`` where the rule is not for such an environment.
+    """
+
+    def __init__(self, env: Any, make_rule: Callable[[Episodes], ConditionsRule]) -> None:
+        super().__init__(env)
+        self._decide = make_rule(self.episodes)
+
+    def decide(self, rows: NDArray[Any], seen: Conditions) -> Decision:
+        """Return the rule's decisions (N, K)."""
+        return self._decide(seen)
 
 
 class OraclePolicy(RulePolicy):

@@ -43,7 +43,8 @@ This page is written by `docs/build/channel.py`, and all of its figures are meas
 what the channel is made of. Rounds move it by as long as they last: what takes its time, such as blockage, by the
 seconds, and what depends on the place by the metres that a device walks in them. Within a round, small-scale
 fading is averaged over: at 3.5 GHz a walker, at 0.83 m/s, takes 0.1 s for a wavelength. Of devices that stay it is
-an assumption (`docs/model.md` has what hangs on it).
+an assumption (`docs/model.md` has what hangs on it). `SFL-StaleCSI-v0`, which is not shown, makes the other one:
+there fading stays through a round ([its page](tiers/stale-csi.md)).
 
 ## Whose figures these are
 

@@ -108,7 +108,12 @@ def _with_what_agents_touch(
     given: Mapping[str, Any],
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
-    rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
+    rows = DeviceRows(
+        num_cuts,
+        with_battery=simulator.has_batteries,
+        with_learning=learner is not None,
+        with_large_scale=scenario.csi_delay_rounds > 0,
+    )
     sensible = SensibleDecisions(simulator.workload, simulator.resources)
     mode = given.get("action_mode", "continuous")
     encoder = action_encoder(mode, num_cuts, _OptimalShares(simulator), sensible)

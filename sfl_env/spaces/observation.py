@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError
-from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.conditions import Conditions, LargeScale
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.spaces.incoming import as_array, floats
@@ -110,6 +110,7 @@ _BACKWARD_OVER_FORWARD = LogScale(1e-3, 1e3)
 _BYTES_PER_FLOP = LogScale(1e-6, 1e6)
 SAMPLES = LogScale(1.0, 1e9)
 _DRAIN_PER_S = LogScale(1e-9, 1e3)
+_DOWNLINK_SINR = LogScale(1e-9, 1e15)
 _LOSS = LogScale(1e-4, 1e4)
 _ELAPSED_S = LogScale(1e-3, 1e9)
 
@@ -154,6 +155,7 @@ _LEARNING_SCALES = LogScales(_LOSS, _ELAPSED_S)
 _ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _FORWARD_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
 _EPISODE_SCALES = LogScales(_BACKWARD_OVER_FORWARD, _BYTES_PER_FLOP, _BYTES_PER_FLOP, SAMPLES)
 _DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 4)
+_LARGE_SCALES = LogScales(_UPLINK_SNR_HZ, _DOWNLINK_SINR)
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,8 @@ class DeviceRows:
             Whether the energy columns are there.
         with_learning : bool
             Whether the columns on the training are there; they are the last three.
+        with_large_scale : bool
+            Whether the columns on links without small-scale fading are there, as where the channel is an old one.
 
     Notes
     -----
@@ -191,6 +195,10 @@ class DeviceRows:
     13   computing_drain_per_s     the same of computing
     14   transmitting_drain_per_s  the same of sending
     15   receiving_drain_per_s     the same of receiving
+    B    large_scale_snr_hz        column 0 without small-scale fading, on its scale (old channels only); B is 10,
+                                   or 16 with batteries
+    B+1  large_scale_sinr          logarithmic, 1e-9 to 1e15: ratio of signal to noise in the downlink without
+                                   small-scale fading (old channels only)
     -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
@@ -200,11 +208,20 @@ class DeviceRows:
     num_cuts: int
     with_battery: bool
     with_learning: bool = False
+    with_large_scale: bool = False
 
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 10 + 6 * self.with_battery + 3 * self.with_learning
+        return self._large_scale_from + 2 * self.with_large_scale + 3 * self.with_learning
+
+    @property
+    def _large_scale_from(self) -> int:
+        return 10 + 6 * self.with_battery
+
+    @property
+    def _large_scale_columns(self) -> slice:
+        return slice(self._large_scale_from, self._large_scale_from + 2)
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -237,6 +254,8 @@ class DeviceRows:
         )
         rows[..., 3] = now.fading.spread * 2.0 - 1.0
         rows.T[4] = view.progress
+        if self.with_large_scale and now.large_scale is not None:
+            _LARGE_SCALES.encode(*now.large_scale, out=rows[..., self._large_scale_columns])
         if self.with_battery:
             rows[..., 10] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
             rows[..., 11] = view.charge * 2.0 - 1.0
@@ -276,7 +295,14 @@ class DeviceRows:
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
             takes_part=self._takes_part(rows),
             fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
+            large_scale=self._large_scale(rows),
         )
+
+    def _large_scale(self, rows: NDArray[np.floating]) -> LargeScale | None:
+        if not self.with_large_scale:
+            return None
+        uplink, downlink = np.moveaxis(rows[..., self._large_scale_columns], -1, 0)
+        return LargeScale(_UPLINK_SNR_HZ.decode(uplink), _DOWNLINK_SINR.decode(downlink))
 
     def _takes_part(self, rows: Rows) -> NDArray[np.bool_] | None:
         """(N, K): who can be reached and has charge left; None if all."""

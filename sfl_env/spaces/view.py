@@ -12,7 +12,10 @@ from sfl_env.rounds.conditions import Conditions
 
 
 class View(NamedTuple):
-    """What may be known before a round is decided; the channel may be an old one."""
+    """What may be known before a round is decided; the channel may be an old one.
+
+    Then ``conditions.large_scale`` tells of its links without small-scale fading.
+    """
 
     conditions: Conditions
     devices: DeviceBatch

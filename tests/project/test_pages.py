@@ -19,7 +19,8 @@ from sfl_lab.compare.lineup import Lineup
 from sfl_lab.compare.rounds.contest import RoundContest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+OF_DOCS = sorted(str(page.relative_to(DOCS.parent)) for page in DOCS.rglob("*.md"))
 
 
 def script(name: str) -> ModuleType:
@@ -85,14 +86,23 @@ def test_the_presets_that_were_measured_are_those_that_are_registered() -> None:
     )
 
 
+def test_the_page_on_old_channels_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "stale-csi.json").read_text(encoding="utf-8"))
+    stale_csi = script("stale_csi")
+    assert (DOCS / "tiers" / "stale-csi.md").read_text(encoding="utf-8") == stale_csi.page(measured), (
+        "docs/tiers/stale-csi.md is behind docs/data/stale-csi.json: run `python docs/build/stale_csi.py --page`."
+    )
+    assert measured["fields"] == json.loads(json.dumps(dict(PRESETS[stale_csi.ENV_ID].fields))), (
+        "docs/data/stale-csi.json is behind the preset: run `python docs/build/stale_csi.py`."
+    )
+
+
 def test_the_picture_of_the_layers_names_every_module_of_the_contract() -> None:
     architecture = script("architecture")
     assert {name for names in architecture.layers() for name in names} == set(architecture.ABOUT)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
-)
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *OF_DOCS])
 def test_links_lead_somewhere(page: str) -> None:
     path = DOCS.parent / page
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
@@ -100,9 +110,7 @@ def test_links_lead_somewhere(page: str) -> None:
             assert (path.parent / link).exists(), f"{page} links to {link}, which is not there."
 
 
-@pytest.mark.parametrize(
-    "page", ["CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
-)
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", *OF_DOCS])
 def test_modules_that_a_page_names_are_there(page: str) -> None:
     text = (DOCS.parent / page).read_text(encoding="utf-8")
     for name in re.findall(r"`((?:sfl_env|baselines|agents|lab|docs|speed|tests)/[\w/.-]+\.\w+)`", text):

@@ -263,7 +263,7 @@ def test_sequential_is_the_optimum_where_devices_take_turns() -> None:
 @pytest.mark.parametrize("barriers", ["none", "adaptsfl"])
 def test_split_learning_is_not_played_where_devices_work_at_once(barriers: str) -> None:
     env = gym.make("SFL-v0", barriers=barriers)
-    with pytest.raises(PolicyError, match="'sequential' is for .*: schedule='sequence'.*there are oracle, exact"):
+    with pytest.raises(PolicyError, match=r"'sequential' is for .*: schedule='sequence'.*there are oracle, exact"):
         sfl_baselines.make("sequential", env)
 
 

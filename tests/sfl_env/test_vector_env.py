@@ -344,7 +344,8 @@ def test_the_same_seed_gives_the_same_batch() -> None:
 
 def test_make_vec_passes_fields_and_options_on() -> None:
     envs = make("SFL-StaleCSI-v0", num_envs=2, num_devices=3, model="lenet5", action_mode="cut", info_optimum=True)
-    assert envs.scenario == Scenario(num_devices=3, model="lenet5", csi_delay_rounds=1)
+    preset = PRESETS["SFL-StaleCSI-v0"].fields
+    assert envs.scenario == Scenario(num_devices=3, model="lenet5", **preset)
     assert envs.action_space.shape == (2, 3)
     envs.reset(seed=0)
     assert "optimal_latency_s" in envs.step(envs.action_space.sample())[4]

@@ -103,6 +103,29 @@ def test_columns_are_on_the_documented_scales() -> None:
     np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
 
 
+@pytest.mark.parametrize(("first", "fields"), [(10, {}), (16, {"battery_share": 0.5})])
+def test_an_old_channel_has_columns_for_its_links_without_fading(first: int, fields: dict[str, Any]) -> None:
+    env = SFLEnv(csi_delay_rounds=1, fading="block", num_devices=4, **fields)
+    env.reset(seed=0)
+    channel = env.episodes.now.state.channel
+    observation, *_ = env.step(np.tile(np.array([-1.0, 0.0], np.float32), (4, 1)))
+    assert observation.shape == env.observation_space.shape == (4, first + 2)
+    simulator, setup = env.episodes.simulator, env.episodes.now.state.setup
+    gain = channel.large_scale_gain[0]
+    snr_hz = setup.snr_per_gain_hz[0] * gain
+    np.testing.assert_allclose(
+        observation[:, first:],
+        2.0
+        * np.stack([np.log(snr_hz) / np.log(1e15), np.log(simulator.downlink.sinr(gain) / 1e-9) / np.log(1e24)]).T
+        - 1.0,
+        atol=1e-6,
+    )
+    faded = channel.gain[0] / gain
+    np.testing.assert_allclose(env.observed_problem().uplink_snr_hz[0], snr_hz * faded, rtol=1e-12)
+    without = SFLEnv(fading="block", num_devices=4, **fields).observation_space.shape
+    assert without == (4, first)
+
+
 def test_devices_that_have_left_are_seen_to_have_left() -> None:
     env = make("SFL-Battery-v0", battery_share=0.005)
     observation, _ = env.reset(seed=0)

@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 import sfl_baselines
 from sfl_env import Decision, Scenario, SFLVectorEnv
 from sfl_env.optimum import proportional_decision
+from sfl_env.rounds.conditions import Conditions
 from sfl_env.simulation.simulator import Simulator
 from sfl_env.spaces import DeviceRows, ProblemRows
 from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import View
 
 _LOG_RANGE = np.log(1e3)
+
+FIELDS = Conditions._fields[:8]
+"""Those that are arrays (N, K) in any case."""
 
 
 def made(n: int = 4, **fields: Any) -> tuple[SFLVectorEnv, NDArray[np.float64]]:
@@ -101,8 +105,9 @@ def test_renumbering_the_devices_renumbers_the_rows() -> None:
         now.observed, now.state.setup.devices, now.state.charge, now.state.setup.charge_per_j, np.full(4, -1.0)
     )
     fading = type(now.observed.fading)(now.observed.fading.rician_k[:, order])
-    arrays: list[Any] = [None if values is None else values[:, order] for values in now.observed[:-1]]
-    turned = view._replace(conditions=type(now.observed)._make([*arrays, fading]))
+    assert now.observed.takes_part is None
+    arrays: dict[str, Any] = {name: getattr(now.observed, name)[:, order] for name in FIELDS}
+    turned = view._replace(conditions=now.observed._replace(**arrays, fading=fading))
     rows = encoder.per_round(view, encoder.per_episode(view))
     np.testing.assert_allclose(
         encoder.per_round(turned, encoder.per_episode(turned)), rows[:, order], rtol=1e-5, atol=1e-6
@@ -114,3 +119,13 @@ def test_devices_that_are_out_leave_the_rows_within_their_space() -> None:
     for _ in range(3):
         rows = envs.step(envs.action_space.sample())[0]
         assert envs.observation_space.contains(rows)
+
+
+def test_a_channel_observed_late_is_told_without_its_fading_too() -> None:
+    envs, rows = made(fading="block", rician_k_db=-40.0, csi_delay_rounds=1)
+    observed, num_cuts = envs.episodes.now.observed, envs.episodes.simulator.workload.num_cuts
+    assert observed.large_scale is not None
+    ratio, without = (np.exp(rows[..., -4 * num_cuts - place] * np.log(1e6)) for place in (6, 7))
+    np.testing.assert_allclose(
+        without / ratio, observed.large_scale.uplink_snr_hz / observed.uplink_snr_hz, rtol=1e-3
+    )
