@@ -1,5 +1,6 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.errors import DecisionError, PolicyError
-from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
@@ -29,41 +30,24 @@ class Policy(Protocol):
         """Return the action (or actions) for an observation (or a batch of them), and the next state."""
 
 
-class RulePolicy:
-    """Decode the observation into a round's problem, decide by a rule, encode the decision as an action.
+class DecodingPolicy(ABC):
+    """Decode the observation, decide by what it tells, encode the decision as an action.
 
     Parameters
     ----------
     env : Gymnasium environment or vector environment
         One of this package's, wrapped or not, as long as no wrapper changes observations or actions; its encoders
         are used, none of its state.
-    rule : callable
-        Decides N problems; write one to compare a method of your own.
 
     Raises
     ------
     PolicyError
         If the environment is not one of this package's, a wrapper changes its observations or actions, or its
         encoders lack a way back.
-
-    Examples
-    --------
-    A rule that leaves three blocks on every device, or as many as fit, at equal shares:
-
-    >>> import gymnasium as gym, sfl_env
-    >>> from sfl_env import Decision
-    >>> from sfl_baselines.rules import deepest_fitting, equal_shares
-    >>> env = gym.make("SFL-v0")
-    >>> policy = RulePolicy(env, lambda problem: Decision(deepest_fitting(problem, 2), equal_shares(problem)))
-    >>> observation, _ = env.reset(seed=0)
-    >>> action, _ = policy.predict(observation)
-    >>> env.step(action)[4]["cut"].max()
-    np.int64(2)
     """
 
-    def __init__(self, env: Any, rule: Rule) -> None:
+    def __init__(self, env: Any) -> None:
         self.episodes = unchanged_episodes_of(env)
-        self.rule = rule
         space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
         self._single_ndim = len(space.shape)
 
@@ -92,13 +76,55 @@ class RulePolicy:
         """
         rows = _rows(observation, self._single_ndim)
         single = rows.ndim == self._single_ndim
-        decision = self.rule(self._problem(rows[None] if single else rows))
-        with _way_back(self.episodes.action_encoder, "encode"):
+        decision = self._decide(rows[None] if single else rows)
+        with way_back(self.episodes.action_encoder, "encode"):
             action = self.episodes.action_encoder.encode(decision)
         return (action[0] if single else action), state
 
+    @abstractmethod
+    def _decide(self, rows: NDArray[Any]) -> Decision:
+        """Decide N rounds by their observations (N, K, F)."""
+
+
+class RulePolicy(DecodingPolicy):
+    """Decode the observation into a round's problem, decide by a rule, encode the decision as an action.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        As for :class:`DecodingPolicy`.
+    rule : callable
+        Decides N problems; write one to compare a method of your own.
+
+    Raises
+    ------
+    PolicyError
+        As :class:`DecodingPolicy` does.
+
+    Examples
+    --------
+    A rule that leaves three blocks on every device, or as many as fit, at equal shares:
+
+    >>> import gymnasium as gym, sfl_env
+    >>> from sfl_env import Decision
+    >>> from sfl_baselines.rules import deepest_fitting, equal_shares
+    >>> env = gym.make("SFL-v0")
+    >>> policy = RulePolicy(env, lambda problem: Decision(deepest_fitting(problem, 2), equal_shares(problem)))
+    >>> observation, _ = env.reset(seed=0)
+    >>> action, _ = policy.predict(observation)
+    >>> env.step(action)[4]["cut"].max()
+    np.int64(2)
+    """
+
+    def __init__(self, env: Any, rule: Rule) -> None:
+        super().__init__(env)
+        self.rule = rule
+
+    def _decide(self, rows: NDArray[Any]) -> Decision:
+        return self.rule(self._problem(rows))
+
     def _problem(self, rows: NDArray[Any]) -> RoundProblem:
-        with _way_back(self.episodes.observation_encoder, "decode"):
+        with way_back(self.episodes.observation_encoder, "decode"):
             return self.episodes.problem_of(rows)
 
 
@@ -174,7 +200,7 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
 
 
 @contextmanager
-def _way_back(encoder: object, method: str) -> Iterator[None]:
+def way_back(encoder: object, method: str) -> Iterator[None]:
     """Name an encoder that lacks a method that solvers alone need, or says in it that there is no way back."""
     if not hasattr(encoder, method):
         raise _no_way_back(encoder, method)
@@ -187,6 +213,7 @@ def _way_back(encoder: object, method: str) -> Iterator[None]:
 def _no_way_back(encoder: object, method: str) -> PolicyError:
     kind, meaning = {
         "decode": ("observation", "what an observation tells of"),
+        "decode_batteries": ("observation", "what an observation tells of the batteries"),
         "encode": ("action", "the action for a decision"),
     }[method]
     return PolicyError(

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.energy import Power, TrainingPower
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.spaces.incoming import as_array, floats
@@ -138,7 +139,15 @@ class LogScales:
 _LEARNING_SCALES = LogScales(_LOSS, _ELAPSED_S)
 _ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _FORWARD_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
 _EPISODE_SCALES = LogScales(_BACKWARD_OVER_FORWARD, _BYTES_PER_FLOP, _BYTES_PER_FLOP, SAMPLES)
-_DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 4)
+_DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 3)
+
+
+class Batteries(NamedTuple):
+    """What an observation tells of the batteries, in shares of what training may use."""
+
+    charge: Array  # (N, K) left, 0 to 1
+    drain_per_s: TrainingPower  # of each state of training; 0 for a device that never runs empty
+    progress: Array  # (N,) share of the episode's rounds that are over, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -171,11 +180,10 @@ class DeviceRows:
     9    deepest_cut               linear, index 0 to C - 1: deepest cut that fits the memory
     10   takes_part                1 if the device takes part, else -1 (with batteries only)
     11   battery_fraction          linear, empty to full, of what training may use (with batteries only)
-    12   idle_drain_per_s          logarithmic, 1e-9 to 1e3: of that battery in a second of waiting; at the low
-                                   end, a device that never runs empty (with batteries only)
-    13   computing_drain_per_s     the same of computing
-    14   transmitting_drain_per_s  the same of sending
-    15   receiving_drain_per_s     the same of receiving
+    12   computing_drain_per_s     logarithmic, 1e-9 to 1e3: of that battery, what a second of computing takes more
+                                   than waiting; at the low end, nothing (with batteries only)
+    13   transmitting_drain_per_s  the same of sending
+    14   receiving_drain_per_s     the same of receiving
     -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
@@ -189,7 +197,7 @@ class DeviceRows:
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 10 + 6 * self.with_battery + 3 * self.with_learning
+        return 10 + 5 * self.with_battery + 3 * self.with_learning
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -209,8 +217,8 @@ class DeviceRows:
         rows[..., 9] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
             devices, per_j = view.devices, view.charge_per_j
-            powers = (devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
-            _DRAIN_SCALES.encode(*(power * per_j for power in powers), out=rows[..., 12:16])
+            power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+            _DRAIN_SCALES.encode(*(watts * per_j for watts in power.above_idle()), out=rows[..., 12:15])
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
@@ -240,13 +248,7 @@ class DeviceRows:
         DecisionError
             If the rows do not have this encoder's number of columns, or hold what is no number from -1 to 1.
         """
-        rows = as_array(observation, "observation")
-        if rows.ndim != 3 or rows.shape[-1] != self.num_features:
-            raise DecisionError(
-                f"The observation has shape {rows.shape}; it has to be (N, K, {self.num_features})."
-            )
-        rows = floats(rows, "observation", "a row of scaled features for every device")
-        _check_scaled(rows)
+        rows = self._checked(observation)
         forward = _FORWARD_FLOPS_PER_S.decode(rows[..., 1])
         backward = forward * _BACKWARD_OVER_FORWARD.decode(rows[..., 5])
         deepest = np.rint((rows[..., 9].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
@@ -262,6 +264,39 @@ class DeviceRows:
             takes_part=self._takes_part(rows),
             fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
         )
+
+    def decode_batteries(self, observation: Rows) -> Batteries:
+        """Return what (N, K, F) rows tell of the batteries.
+
+        Raises
+        ------
+        DecisionError
+            As :meth:`decode`, or if the rows tell nothing of batteries.
+        """
+        if not self.with_battery:
+            raise DecisionError(
+                "The observation tells nothing of batteries, as this environment has none: make it with the field "
+                "battery_share, or by the id SFL-Battery-v0."
+            )
+        rows = self._checked(observation).astype(np.float64)
+        drains = rows[..., 12:15]
+        per_s = np.where(drains <= -1.0, 0.0, _DRAIN_PER_S.decode(drains))
+        return Batteries(
+            charge=(rows[..., 11] + 1.0) * 0.5,
+            drain_per_s=TrainingPower(*np.moveaxis(per_s, -1, 0)),
+            progress=(rows[:, 0, 4] + 1.0) * 0.5,
+        )
+
+    def _checked(self, observation: Rows) -> NDArray[np.floating]:
+        """Return rows of this encoder's, or refuse what are none."""
+        rows = as_array(observation, "observation")
+        if rows.ndim != 3 or rows.shape[-1] != self.num_features:
+            raise DecisionError(
+                f"The observation has shape {rows.shape}; it has to be (N, K, {self.num_features})."
+            )
+        rows = floats(rows, "observation", "a row of scaled features for every device")
+        _check_scaled(rows)
+        return rows
 
     def _takes_part(self, rows: Rows) -> NDArray[np.bool_] | None:
         """(N, K): who can be reached and has charge left; None if all."""

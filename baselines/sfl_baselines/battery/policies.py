@@ -1,0 +1,136 @@
+"""Rules that ration the batteries, from what agents see."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfl_baselines.battery.demand import Demand, demand_of
+from sfl_baselines.battery.pricing import solve_priced
+from sfl_baselines.policies import DecodingPolicy, way_back
+from sfl_env.arrays import Array
+from sfl_env.errors import PolicyError
+from sfl_env.optimum import solve_exact
+from sfl_env.rounds.latency import round_problem
+from sfl_env.rounds.problem import Decision, RoundProblem
+
+MASKINGS = 3
+"""How often cuts that have turned out too dear are left out and the round is solved anew."""
+
+
+class Seen(NamedTuple):
+    """What N observations tell: the round, what it takes from the batteries, and what may be spent."""
+
+    problem: RoundProblem
+    demand: Demand
+    budget: Array  # (N, K) of the battery for each of the rounds left, this one included
+
+
+class BatteryPolicy(DecodingPolicy):
+    """A rule of the battery tier: sees the round and the batteries as agents do.
+
+    Raises
+    ------
+    PolicyError
+        As :class:`~sfl_baselines.policies.DecodingPolicy`, or if the environment has no batteries, or its devices
+        do not all work at once.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        scenario, encoder = self.episodes.scenario, self.episodes.observation_encoder
+        if scenario.battery_share is None:
+            raise PolicyError(
+                f"{type(self).__name__} rations batteries, and this environment has none (battery_share=None), so "
+                "nothing is to be rationed: 'exact' decides there, or make the environment with a battery_share."
+            )
+        if scenario.system != "parallel":
+            raise PolicyError(
+                f"{type(self).__name__} decides rounds in which all devices work at once, and this environment's "
+                f"system is {scenario.system!r}: 'exact', 'common-cut' and the others decide by a surrogate there."
+            )
+        with way_back(encoder, "decode_batteries"):
+            self._decode_batteries = getattr(encoder, "decode_batteries")  # noqa: B009 - not in the protocol
+
+    def _seen(self, rows: NDArray[Any]) -> Seen:
+        with way_back(self.episodes.observation_encoder, "decode"):
+            now = self.episodes.conditions_of(rows)
+        batteries = self._decode_batteries(rows)
+        simulator, max_rounds = self.episodes.simulator, self.episodes.scenario.max_rounds
+        rounds_left = np.maximum(np.rint(max_rounds * (1.0 - batteries.progress)), 1.0)
+        return Seen(
+            round_problem(simulator.workload, simulator.resources, now),
+            demand_of(simulator.workload, simulator.resources, now, batteries.drain_per_s),
+            batteries.charge / rounds_left[:, None],
+        )
+
+
+class BudgetRule(BatteryPolicy):
+    """The fastest round in which each device takes no more than its charge left over the rounds left.
+
+    Cuts whose drain, at the shares of the optimum, is beyond a device's budget are left out, and the round is
+    solved anew; where all of a device's cuts are, the one that drains least stays.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        One with batteries.
+
+    Examples
+    --------
+    >>> import gymnasium as gym, sfl_env
+    >>> env = gym.make("SFL-Battery-v0")
+    >>> observation, _ = env.reset(seed=0)
+    >>> action, _ = BudgetRule(env).predict(observation)
+    >>> bool(env.step(action)[4]["takes_part"].all())
+    True
+    """
+
+    def _decide(self, rows: NDArray[Any]) -> Decision:
+        seen = self._seen(rows)
+        decision = solve_exact(seen.problem).decision
+        for _ in range(MASKINGS):
+            _, drain = seen.demand.at_every_cut(decision.bandwidth_share)
+            drain = np.where(np.isfinite(seen.problem.fixed_s), drain, np.inf)
+            least = drain.min(axis=-1, keepdims=True)
+            dear = drain > np.maximum(seen.budget[..., None], least)
+            decision = solve_exact(seen.problem.without_cuts(dear)).decision
+        return decision
+
+
+class EnergyPrice(BatteryPolicy):
+    """Minimise seconds plus the price of every device's drain, its price by how scarce its charge is.
+
+    With the drain d of the fastest decision and the budget b, the charge left over the rounds left, a device's
+    scarcity is d / b, and a budget is priced at ``weight`` times the fastest round's length times the scarcity to
+    the power ``exponent``. A device that has plenty so counts for nothing, and prices follow what is spent.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        One with batteries.
+    weight, exponent : float
+        Of the price; the defaults are the best of a grid on validation episodes (``docs/tiers/battery.md``).
+
+    Examples
+    --------
+    >>> import gymnasium as gym, sfl_env
+    >>> env = gym.make("SFL-Battery-v0")
+    >>> observation, _ = env.reset(seed=0)
+    >>> action, _ = EnergyPrice(env).predict(observation)
+    >>> bool(env.step(action)[4]["takes_part"].all())
+    True
+    """
+
+    def __init__(self, env: Any, weight: float = 0.3, exponent: float = 1.0) -> None:
+        super().__init__(env)
+        self.weight, self.exponent = weight, exponent
+
+    def _decide(self, rows: NDArray[Any]) -> Decision:
+        seen = self._seen(rows)
+        fastest = solve_exact(seen.problem)
+        _, drain = seen.demand.at(fastest.decision.cut, fastest.decision.bandwidth_share)
+        budget = np.maximum(seen.budget, np.finfo(float).tiny)
+        length_s = fastest.latency_s[:, None]
+        price_s = self.weight * length_s * (drain / budget) ** self.exponent / budget
+        return solve_priced(seen.problem, seen.demand, np.where(drain > 0.0, price_s, 0.0)).decision
