@@ -66,8 +66,20 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
     "SFL-Battery-v0": Preset(
-        "rounds drain batteries; an empty device leaves the training",
-        {"battery_share": 0.3, "dropout_weight": 3.0},
+        "phones whose batteries have to be rationed: one that is empty leaves the training, and is paid for to the end",
+        {
+            "max_rounds": 30,
+            "device_types": ("flagship-phone",),
+            "device_weights": (1.0,),
+            "compute_spread": 1.2,
+            # Drawn anew in every round, so that what comes does not depend on decisions, and a bound is known.
+            "availability_levels": (0.5, 1.0),
+            "availability_hold_s": 0.1,
+            "blockage_hold_s": 0.1,
+            "battery_share": 0.09,
+            # One that has left costs as much as four nominal rounds, more than rounds without it save.
+            "dropout_weight": 40.0,
+        },
     ),
     "SFL-Barrier-v0": Preset(
         "devices wait for each other between AdaptSFL's five stages, the server takes their jobs in turn",

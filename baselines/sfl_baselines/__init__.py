@@ -12,7 +12,7 @@ True
 """
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
-from sfl_baselines.catalogue import about, make, names
+from sfl_baselines.catalogue import about, everywhere, make, names
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
@@ -25,6 +25,7 @@ __all__ = [
     "Solution",
     "about",
     "allocate_bandwidth",
+    "everywhere",
     "make",
     "names",
     "solve_alternating",

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from sfl_baselines import rules
+from sfl_baselines.battery import BudgetRule, EnergyPrice
 from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
@@ -22,6 +23,7 @@ class Baseline:
     about: str
     build: Callable[[Any, int], Policy]  # from an environment and a seed
     schedule: str | None = None  # the only one that it is for; None: it decides in any
+    rations: bool = False  # whether it is for environments with batteries alone
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class _AtOnce:
 
 def _by_rule(rule: Rule, env: Any, seed: int) -> Policy:
     return RulePolicy(env, _AtOnce(rule))
+
+
+def _budget_rule(env: Any, seed: int) -> Policy:
+    return BudgetRule(env)
+
+
+def _energy_price(env: Any, seed: int) -> Policy:
+    return EnergyPrice(env)
 
 
 def _oracle(env: Any, seed: int) -> Policy:
@@ -68,6 +78,18 @@ _CATALOGUE = (
         schedule="sequence",
     ),
     Baseline(
+        "energy-price",
+        "with batteries: seconds plus a price of every device's drain, by how scarce its charge is",
+        _energy_price,
+        rations=True,
+    ),
+    Baseline(
+        "budget-rule",
+        "with batteries: the fastest round in which no device takes more than its charge over the rounds left",
+        _budget_rule,
+        rations=True,
+    ),
+    Baseline(
         "random-decision", "uniform over the cuts that fit and over all splits of the band", _random_decision
     ),
     Baseline("random", "uniform over the action space, as action_space.sample() draws", ActionSpacePolicy),
@@ -87,6 +109,17 @@ def names() -> tuple[str, ...]:
     'exact'
     """
     return tuple(_BY_NAME)
+
+
+def everywhere() -> tuple[str, ...]:
+    """Return the names of the baselines that decide in any environment, the strongest first.
+
+    Examples
+    --------
+    >>> sorted(set(names()) - set(everywhere()))
+    ['budget-rule', 'energy-price', 'sequential']
+    """
+    return tuple(entry.name for entry in _CATALOGUE if entry.schedule is None and not entry.rations)
 
 
 def about(name: str) -> str:
@@ -128,7 +161,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     ------
     PolicyError
         For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a schedule that the baseline is not for.
+        actions, a schedule that the baseline is not for, or batteries that it needs and are not there.
 
     Examples
     --------

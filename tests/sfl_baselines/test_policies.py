@@ -22,7 +22,7 @@ from tests.sfl_env.boards import ON_BATTERY
 
 IDS = sorted(BATCHED_IDS)
 LATENCY_IDS = [name for name in IDS if not PRESETS[name].fields.get("barriers")]
-IN_PARALLEL = [name for name in sfl_baselines.names() if name != "sequential"]
+IN_PARALLEL = sfl_baselines.everywhere()
 DECIDING = [name for name in IN_PARALLEL if name != "random"]
 """Baselines that look at what they decide about."""
 

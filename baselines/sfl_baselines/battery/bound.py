@@ -19,7 +19,7 @@ import numpy as np
 
 from sfl_baselines.battery.demand import Demand, demand_of
 from sfl_baselines.battery.foresight import foresee
-from sfl_baselines.battery.pricing import grid, solve_priced
+from sfl_baselines.battery.pricing import Tariff, grid, solve_priced
 from sfl_baselines.battery.relaxation import least_cost_s
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
@@ -107,7 +107,7 @@ def _tighter(one: ReturnBound, other: ReturnBound) -> ReturnBound:
 
 
 def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Array]:
-    """Return some prices (N, K) of whole batteries: none, and two at which about as much is drained as is there.
+    """Return two prices (N, K) of whole batteries at which about as much is drained as is there.
 
     Projected subgradient ascent on the dual, over some of the rounds and with decisions that are near the optimum;
     the last half of its steps in the mean, and the one where the dual looks largest.
@@ -117,9 +117,9 @@ def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Ar
     weight = len(rounds) / len(looked_at)
     n, k, _ = rounds[0].fixed_s.shape
     price_s, best_s, best = np.zeros((n, k)), np.zeros((n, k)), np.full(n, -np.inf)
-    sum_s = np.zeros((n, k))
+    sum_s, unlimited = np.zeros((n, k)), np.full((n, k), np.inf)
     for step in range(ASCENTS):
-        found = [solve_priced(problem, demand, price_s, shares=32) for problem, demand in looked_at]
+        found = [solve_priced(problem, demand, Tariff(price_s, unlimited), shares=32) for problem, demand in looked_at]
         value = weight * np.sum([one.cost_s for one in found], axis=0) - price_s.sum(axis=1)
         drained = weight * np.sum([one.drain for one in found], axis=0)
         best_s = np.where((value > best)[:, None], price_s, best_s)
@@ -127,4 +127,4 @@ def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Ar
         sum_s += price_s * (2 * step >= ASCENTS)
         length_s = weight * np.sum([one.latency_s for one in found], axis=0)
         price_s = np.maximum(price_s + FIRST_STEP / (1.0 + 0.3 * step) * length_s[:, None] * (drained - 1.0), 0.0)
-    return [np.zeros((n, k)), best_s, sum_s / (ASCENTS // 2)]
+    return [best_s, sum_s / (ASCENTS // 2)]

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_baselines.battery.demand import Demand, demand_of
-from sfl_baselines.battery.pricing import solve_priced
+from sfl_baselines.battery.pricing import Tariff, solve_priced
 from sfl_baselines.policies import DecodingPolicy, way_back
 from sfl_env.arrays import Array
 from sfl_env.errors import PolicyError
 from sfl_env.optimum import solve_exact
+from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import Decision, RoundProblem
 
@@ -18,12 +19,17 @@ MASKINGS = 3
 """How often cuts that have turned out too dear are left out and the round is solved anew."""
 
 
+LEAST_BUDGET, MOST_SCARCE, JUST_BELOW = 1e-9, 1e3, 0.999
+"""Batteries smaller, scarcities greater and rounds that empty a battery to more than these are not told apart."""
+
+
 class Seen(NamedTuple):
     """What N observations tell: the round, what it takes from the batteries, and what may be spent."""
 
     problem: RoundProblem
     demand: Demand
-    budget: Array  # (N, K) of the battery for each of the rounds left, this one included
+    charge: Array  # (N, K) of the battery left
+    budget: Array  # (N, K) the charge over the rounds left, this one included
 
 
 class BatteryPolicy(DecodingPolicy):
@@ -53,16 +59,24 @@ class BatteryPolicy(DecodingPolicy):
             self._decode_batteries = getattr(encoder, "decode_batteries")  # noqa: B009 - not in the protocol
 
     def _seen(self, rows: NDArray[Any]) -> Seen:
-        with way_back(self.episodes.observation_encoder, "decode"):
-            now = self.episodes.conditions_of(rows)
+        now = self._conditions(rows)
         batteries = self._decode_batteries(rows)
         simulator, max_rounds = self.episodes.simulator, self.episodes.scenario.max_rounds
         rounds_left = np.maximum(np.rint(max_rounds * (1.0 - batteries.progress)), 1.0)
         return Seen(
             round_problem(simulator.workload, simulator.resources, now),
             demand_of(simulator.workload, simulator.resources, now, batteries.drain_per_s),
+            batteries.charge,
             batteries.charge / rounds_left[:, None],
         )
+
+    def _conditions(self, rows: NDArray[Any]) -> Conditions:
+        with way_back(self.episodes.observation_encoder, "decode"):
+            return self.episodes.conditions_of(rows)
+
+    def _problem(self, rows: NDArray[Any]) -> RoundProblem:
+        simulator = self.episodes.simulator
+        return round_problem(simulator.workload, simulator.resources, self._conditions(rows))
 
 
 class BudgetRule(BatteryPolicy):
@@ -103,14 +117,15 @@ class EnergyPrice(BatteryPolicy):
 
     With the drain d of the fastest decision and the budget b, the charge left over the rounds left, a device's
     scarcity is d / b, and a budget is priced at ``weight`` times the fastest round's length times the scarcity to
-    the power ``exponent``. A device that has plenty so counts for nothing, and prices follow what is spent.
+    the power ``exponent``. A device that has plenty so counts for nothing, and prices follow what has been spent. No
+    round takes more than ``limit`` budgets, nor all of the charge, where a device has a cut and a share for that.
 
     Parameters
     ----------
     env : Gymnasium environment or vector environment
         One with batteries.
-    weight, exponent : float
-        Of the price; the defaults are the best of a grid on validation episodes (``docs/tiers/battery.md``).
+    weight, exponent, limit : float
+        The defaults are the best of a grid on validation episodes (``docs/tiers/battery.md``).
 
     Examples
     --------
@@ -118,19 +133,22 @@ class EnergyPrice(BatteryPolicy):
     >>> env = gym.make("SFL-Battery-v0")
     >>> observation, _ = env.reset(seed=0)
     >>> action, _ = EnergyPrice(env).predict(observation)
-    >>> bool(env.step(action)[4]["takes_part"].all())
+    >>> observation, *_ = env.step(action)
+    >>> bool((env.unwrapped.episodes.observation_encoder.decode_batteries(observation[None]).charge > 0.9).all())
     True
     """
 
-    def __init__(self, env: Any, weight: float = 0.3, exponent: float = 1.0) -> None:
+    def __init__(self, env: Any, weight: float = 0.02, exponent: float = 2.0, limit: float = 1.25) -> None:
         super().__init__(env)
-        self.weight, self.exponent = weight, exponent
+        self.weight, self.exponent, self.limit = weight, exponent, limit
 
     def _decide(self, rows: NDArray[Any]) -> Decision:
         seen = self._seen(rows)
         fastest = solve_exact(seen.problem)
         _, drain = seen.demand.at(fastest.decision.cut, fastest.decision.bandwidth_share)
-        budget = np.maximum(seen.budget, np.finfo(float).tiny)
-        length_s = fastest.latency_s[:, None]
-        price_s = self.weight * length_s * (drain / budget) ** self.exponent / budget
-        return solve_priced(seen.problem, seen.demand, np.where(drain > 0.0, price_s, 0.0)).decision
+        drain = drain * (seen.budget > 0.0)
+        budget = np.maximum(seen.budget, LEAST_BUDGET)
+        scarcity = np.minimum(drain / budget, MOST_SCARCE)
+        price_s = self.weight * fastest.latency_s[:, None] * scarcity**self.exponent / budget
+        limit = np.minimum(self.limit * budget, JUST_BELOW * np.maximum(seen.charge, LEAST_BUDGET))
+        return solve_priced(seen.problem, seen.demand, Tariff(price_s, limit)).decision

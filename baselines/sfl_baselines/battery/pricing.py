@@ -19,6 +19,9 @@ LONGEST_TRIED = 2.5
 TRIED = (8, 5)
 """How many lengths are tried between the shortest and the longest, and then around the best of them."""
 
+BEYOND_S = 1e5
+"""Seconds for a round's drain that is twice its limit."""
+
 MULTIPLIER_STEPS = 14
 """Halvings of the band's price, on a logarithmic scale."""
 
@@ -37,7 +40,21 @@ class Priced(NamedTuple):
     cost_s: Array  # (N,) latency and the price of all drains
 
 
-def solve_priced(problem: RoundProblem, demand: Demand, price_s: Array, shares: int = 48) -> Priced:
+class Tariff(NamedTuple):
+    """What drains cost: a price throughout, and far more beyond a limit."""
+
+    price_s: Array  # (N, K) seconds that a device's whole battery is worth
+    limit: Array  # (N, K) of the battery in a round
+
+    def cost_s(self, drain: Array) -> Array:
+        """Return what drains (N, K, ...) cost in seconds."""
+        further = (...,) + (None,) * (drain.ndim - 2)
+        beyond = np.maximum(drain / self.limit[further] - 1.0, 0.0)
+        cost: Array = self.price_s[further] * drain + BEYOND_S * beyond
+        return cost
+
+
+def solve_priced(problem: RoundProblem, demand: Demand, tariff: Tariff, shares: int = 48) -> Priced:
     """Decide rounds so that their length and the price of what they drain are small together.
 
     For each of some lengths T of the round, a price of the band is found at which the devices, each at the cut and
@@ -51,32 +68,32 @@ def solve_priced(problem: RoundProblem, demand: Demand, price_s: Array, shares: 
         N rounds of K devices.
     demand : Demand
         Of the same rounds.
-    price_s : (N, K) array
-        Seconds that a device's whole battery is worth.
+    tariff : Tariff
+        What drains cost.
     shares : int
         How finely shares are tried.
     """
-    part = grid(shares, price_s.shape[1])
+    part = grid(shares, tariff.limit.shape[1])
     seconds, drain = demand.on_grid(part)
-    cost = drain * price_s[..., None, None]
+    cost = tariff.cost_s(drain)
     shortest = shortest_s(seconds, part)
-    best = _priced(demand, solve_exact(problem).decision, price_s)
+    best = _priced(demand, solve_exact(problem).decision, tariff)
     around, ratio = np.full(len(shortest), (LONGEST_TRIED * 1.001) ** 0.5), LONGEST_TRIED**0.5
     for lengths in TRIED:
         center = around
         for factor in np.geomspace(1.0 / ratio, ratio, lengths):
-            tried = _within(demand, seconds, cost, part, shortest * center * factor, price_s)
+            tried = _within(demand, seconds, cost, part, shortest * center * factor, tariff)
             around = np.where(tried.cost_s < best.cost_s, center * factor, around)
             best = _better(best, tried)
         ratio **= 1.0 / lengths
     split = allocate_bandwidth(problem, best.decision.cut).decision
-    return _better(best, _priced(demand, split, price_s))
+    return _better(best, _priced(demand, split, tariff))
 
 
-def _priced(demand: Demand, decision: Decision, price_s: Array) -> Priced:
+def _priced(demand: Demand, decision: Decision, tariff: Tariff) -> Priced:
     device_s, drain = demand.at(decision.cut, decision.bandwidth_share)
     latency = device_s.max(axis=1)
-    return Priced(decision, latency, drain, latency + (price_s * drain).sum(axis=1))
+    return Priced(decision, latency, drain, latency + tariff.cost_s(drain).sum(axis=1))
 
 
 def shortest_s(seconds: Array, share: Array) -> Array:
@@ -99,7 +116,7 @@ def cheapest(cost: Array, seconds: Array, length_s: Array) -> tuple[Array, NDArr
 
 
 def _within(
-    demand: Demand, seconds: Array, cost: Array, share: Array, length_s: Array, price_s: Array
+    demand: Demand, seconds: Array, cost: Array, share: Array, length_s: Array, tariff: Tariff
 ) -> Priced:
     """Decide rounds that may last so long."""
     least, cut = cheapest(cost, seconds, length_s)
@@ -113,7 +130,7 @@ def _within(
     held = share[index]
     held /= held.sum(axis=1, keepdims=True)
     chosen = np.take_along_axis(cut, index[..., None], axis=-1)[..., 0]
-    return _priced(demand, Decision(chosen, held), price_s)
+    return _priced(demand, Decision(chosen, held), tariff)
 
 
 def _better(one: Priced, other: Priced) -> Priced:

@@ -31,8 +31,8 @@ from sfl_lab.compare.writing import agent_notes, star_notes
 if TYPE_CHECKING:
     from sfl_agents import Job
 
-POLICIES = tuple(name for name in sfl_baselines.names() if name != SEQUENTIAL)
-"""Baselines that are compared by default; ``sequential`` plays in another system."""
+POLICIES = sfl_baselines.everywhere()
+"""Baselines that are compared by default; the others are for one kind of environment each."""
 
 
 @dataclass(frozen=True)
