@@ -26,7 +26,7 @@ from sfl_env.episodes import Episodes
 from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import RoundProblem
 
-ASCENTS = 30
+ASCENTS = 20
 """Steps in which the prices are looked for."""
 
 FIRST_STEP = 0.2
