@@ -66,7 +66,7 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
     "SFL-Battery-v0": Preset(
-        "phones whose batteries have to be rationed: one that is empty leaves the training, and is paid for to the end",
+        "phones that have to ration their batteries; who has left is paid for to the last round",
         {
             "max_rounds": 30,
             "device_types": ("flagship-phone",),

@@ -1,7 +1,7 @@
 """Measure the battery tier: ``python docs/build/battery.py``.
 
-It writes docs/data/battery.json and, from that, docs/tiers/battery.md; it takes some three minutes on one core. ``--page``
-writes the page anew from the stored figures.
+It writes docs/data/battery.json and, from that, docs/tiers/battery.md; it takes some three minutes on one core.
+``--page`` writes the page anew from the stored figures.
 """
 
 import argparse
@@ -77,7 +77,9 @@ def searched() -> list[dict[str, float]]:
                 "limit": float(np.exp(limit)),
             }
             found = outcome(KillStragglers(envs, **setting), envs, VALIDATION_SEED)
-            tried.append({**setting, "return": float(np.mean(found["returns"])), "left": float(np.mean(found["left"]))})
+            tried.append(
+                {**setting, "return": float(np.mean(found["returns"])), "left": float(np.mean(found["left"]))}
+            )
         scores = np.array([one["return"] for one in tried[-POPULATION:]])
         elite = drawn[np.argsort(-scores)[:ELITE]]
         mean, deviation = elite.mean(axis=0), elite.std(axis=0) + 0.02
@@ -125,7 +127,9 @@ def interval(values: Any) -> str:
 
 def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
-    return "\n".join([*opening(found), "", *table(found), "", *tuning(found), "", *killing(found), "", *bounding(), ""])
+    return "\n".join(
+        [*opening(found), "", *table(found), "", *tuning(found), "", *killing(found), "", *bounding(), ""]
+    )
 
 
 def opening(found: dict[str, Any]) -> list[str]:
@@ -138,14 +142,17 @@ def opening(found: dict[str, Any]) -> list[str]:
         "",
         f"`{ENV_ID}` is the default scenario with {fields}.",
         "",
-        "Training takes from a device's battery what it draws more than waiting would. A device that has used up its "
+        "Training takes from a device's battery what it draws more than waiting would. A device that has used "
+        "up its "
         "share finishes its round and has left: it takes neither time nor band any more, and costs "
         "`dropout_weight / K` in that round and in every one up to the last. Rounds go on whoever has left. Free "
         "speed and blockage are drawn anew in every round, since they hold far shorter than a round lasts, and "
         "devices stay where they are: what comes does not depend on what is decided.",
         "",
-        "The round-by-round optimum spends more than there is. To compute little costs air time, which all share, so "
-        "that the question is which device may compute in which round: one at full speed pays half as much for it as "
+        "The round-by-round optimum spends more than there is. To compute little costs air time, which all "
+        "share, so "
+        "that the question is which device may compute in which round: one at full speed pays half as much for "
+        "it as "
         "one at half speed.",
     ]
 
@@ -157,7 +164,8 @@ def table(found: dict[str, Any]) -> list[str]:
     lines = [
         "## Returns",
         "",
-        f"Measured by `python docs/build/battery.py` on {found['episodes']} held-out episodes (seed {found['seed']}), "
+        f"Measured by `python docs/build/battery.py` on {found['episodes']} held-out episodes (seed "
+        f"{found['seed']}), "
         "the same for all, with 95 % intervals of the mean. *Behind the bound* is the return's difference to the "
         "bound, episode by episode, *against the price* that to `energy-price`.",
         "",
@@ -193,10 +201,12 @@ def tuning(found: dict[str, Any]) -> list[str]:
     lines = [
         "## The price of energy",
         "",
-        "`energy-price` minimises a round's seconds plus the price of what it drains. A device whose fastest decision "
+        "`energy-price` minimises a round's seconds plus the price of what it drains. A device whose fastest "
+        "decision "
         "would take d of its battery, and whose charge over the rounds left is b, has its b priced at "
         "`weight` x the fastest round's length x (d / b) ** `exponent`; no round takes more than `limit` times b. "
-        f"Of {len(ranked)} settings on {about['episodes']} validation episodes (seed {about['seed']}), the best and "
+        f"Of {len(ranked)} settings on {about['episodes']} validation episodes (seed {about['seed']}), the "
+        "best and "
         f"the default is {chosen}. The best five and the worst:",
         "",
         "| weight | exponent | limit | return on validation |",
@@ -219,15 +229,18 @@ def killing(found: dict[str, Any]) -> list[str]:
     return [
         "## Losing devices does not pay",
         "",
-        "A second bound holds for all policies under which some device leaves. In the last round at the least it is "
+        "A second bound holds for all policies under which some device leaves. In the last round at the least "
+        "it is "
         "absent, so that the round costs at least its charge and what the others need. This bound is "
         f"{interval(losing)}; in {np.mean(losing < best):.0%} of the episodes it lies below the return of "
         f"`energy-price` in the same episode, by {np.min(best - losing):.2f} at the least: there *no* policy that "
         "loses a device does as well as this rule.",
         "",
-        f"A search by cross-entropy among {len(tried)} policies that may run the slowest devices empty on purpose and "
+        f"A search by cross-entropy among {len(tried)} policies that may run the slowest devices empty on "
+        "purpose and "
         "overdraw batteries at will (`sfl_baselines.battery.burning`, "
-        f"{found['search']['episodes']} validation episodes) ended with {top['doomed']:.0%} of the devices doomed, "
+        f"{found['search']['episodes']} validation episodes) ended with {top['doomed']:.0%} of the devices "
+        "doomed, "
         f"{top['left']:.1%} lost and a return of {top['return']:.2f}; the best that lost any came to "
         f"{max(deadly, default=float('nan')):.2f}.",
     ]
@@ -238,18 +251,24 @@ def bounding() -> list[str]:
     return [
         "## What the bound is of",
         "",
-        "It is of every single episode: with its devices, channels and free speeds given, no policy, also none that "
-        "knows them all in advance, has a higher return. For prices p_k >= 0 of the batteries, and the charge A for a "
+        "It is of every single episode: with its devices, channels and free speeds given, no policy, also none "
+        "that "
+        "knows them all in advance, has a higher return. For prices p_k >= 0 of the batteries, and the charge "
+        "A for a "
         "device that is absent in a round,",
         "",
         "    sum_t T_t + A x absences >= sum_t min over decisions (T + sum_k min(p_k D_k, A)) - sum_k p_k",
         "",
-        "since whoever stays drains at most its whole battery, and whoever leaves in a round, overdrawing it as it "
-        "may, is charged A in this round already. A round's minimum is bounded from below in turn: over intervals of "
-        "its length T; for each with a price of the band, which makes the devices independent; and for each device "
+        "since whoever stays drains at most its whole battery, and whoever leaves in a round, overdrawing it "
+        "as it "
+        "may, is charged A in this round already. A round's minimum is bounded from below in turn: over "
+        "intervals of "
+        "its length T; for each with a price of the band, which makes the devices independent; and for each "
+        "device "
         "over its cuts and over intervals of its share, on which what the air takes is at least inversely "
         "proportional to the share (`sfl_baselines.battery.relaxation`). No step relies on an optimum having been "
-        "found, and the prices, sought by subgradients, only matter to how tight it is. Computed in double precision, "
+        "found, and the prices, sought by subgradients, only matter to how tight it is. Computed in double "
+        "precision, "
         "it is lowered by 1e-9 of its value.",
         "",
         "It needs that what comes depends on no decision. `foresee` refuses fields under which it would: moving "

@@ -225,7 +225,7 @@ class Episodes:
         return Transition(observation, reward, self._terminated(learning), truncated, infos)
 
     def _terminated(self, learning: Progress | None) -> NDArray[np.bool_]:
-        """(N,): whether the goal is reached. Empty batteries end nothing: the rounds missed are charged to the last."""
+        """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""
         if learning is None or self.scenario.target_accuracy is None:
             return np.zeros(self.n, dtype=np.bool_)
         return learning.accuracy >= self.scenario.target_accuracy

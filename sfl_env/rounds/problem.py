@@ -183,7 +183,7 @@ class RoundProblem:
         return self._changed(fixed_s=np.zeros_like(self.fixed_s))
 
     def without_cuts(self, left_out: NDArray[np.bool_]) -> "RoundProblem":
-        """Return the problem as if the cuts (N, K, C) that are left out did not fit; one has to stay for each device.
+        """Return the problem as if the cuts (N, K, C) that are left out did not fit; each device has to keep one.
 
         Raises
         ------

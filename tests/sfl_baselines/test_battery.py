@@ -26,8 +26,14 @@ from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import RoundProblem
 
 ENV_ID = "SFL-Battery-v0"
-SHORT: dict[str, Any] = {"num_devices": 4, "max_rounds": 8, "battery_share": 0.024, "dropout_weight": 16.0}
-"""Few devices and rounds, with as much of the battery for each round as the id has."""
+SHORT: dict[str, Any] = {
+    "num_devices": 4,
+    "max_rounds": 8,
+    "bandwidth_hz": 4e6,
+    "battery_share": 0.024,
+    "dropout_weight": 16.0,
+}
+"""Few devices and rounds, as much of the battery for each round and of the band for each device as the id has."""
 EPISODES, SEED = 4, 11
 
 
@@ -57,7 +63,9 @@ def bound(envs: SFLVectorEnv) -> ReturnBound:
     return return_bound(envs.episodes, SEED, shares=40)
 
 
-@pytest.mark.parametrize("name", ["exact", "common-cut", "shallow", "budget-rule", "energy-price", "random-decision"])
+@pytest.mark.parametrize(
+    "name", ["exact", "common-cut", "shallow", "budget-rule", "energy-price", "random-decision"]
+)
 def test_no_baseline_exceeds_the_bound(envs: SFLVectorEnv, bound: ReturnBound, name: str) -> None:
     returns, left = played(sfl_baselines.make(name, envs), envs)
     assert (returns <= bound.any_policy).all()
@@ -66,7 +74,12 @@ def test_no_baseline_exceeds_the_bound(envs: SFLVectorEnv, bound: ReturnBound, n
 
 @pytest.mark.parametrize(
     "ways",
-    [{"doomed": 0.25}, {"doomed": 1.0}, {"doomed": 0.0, "limit": 100.0, "weight": 0.0}, {"doomed": 0.0, "limit": 2.0}],
+    [
+        {"doomed": 0.25},
+        {"doomed": 1.0},
+        {"doomed": 0.0, "limit": 100.0, "weight": 0.0},
+        {"doomed": 0.0, "limit": 2.0},
+    ],
 )
 def test_killing_devices_and_overdrawing_batteries_does_not_pay(
     envs: SFLVectorEnv, bound: ReturnBound, ways: dict[str, float]
@@ -107,11 +120,11 @@ def test_the_bound_lies_below_every_decision_of_a_round_and_near_the_best() -> N
             cost = latency + price_s[:, 0] * drain[:, 0, cuts[0]] + price_s[:, 1] * drain[:, 1, cuts[1]]
             best = np.minimum(best, cost)
     assert (least <= best).all()
-    # Cuts are whole numbers, so that the dual may stay below the optimum: by a few per cent with two devices.
-    assert (least >= 0.9 * best).all()
+    # Cuts are whole numbers, so that the dual may stay below the optimum: a little.
+    assert (least >= 0.99 * best).all()
     found = solve_priced(problem, demand, Tariff(price_s, np.full_like(price_s, np.inf)))
     assert (found.cost_s >= least).all()
-    assert (found.cost_s <= 1.01 * best).all()
+    assert (found.cost_s <= 1.02 * best).all()
 
 
 def test_an_absent_device_costs_its_charge_and_nothing_more() -> None:

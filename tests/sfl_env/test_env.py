@@ -213,7 +213,8 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
         np.testing.assert_array_equal(observation[:, 10] > 0.0, left > 0.0)
         # Whoever has left is paid for to the last round, and nobody's leaving ends the episode.
         assert reward == pytest.approx(
-            -info["latency_s"] / env.episodes.reference_latency_s - env.scenario.dropout_weight * (left == 0.0).mean()
+            -info["latency_s"] / env.episodes.reference_latency_s
+            - env.scenario.dropout_weight * (left == 0.0).mean()
         )
         assert not terminated
         assert truncated == (number >= env.scenario.max_rounds)

@@ -1,16 +1,16 @@
 r"""An upper bound on the return of any policy in the battery tier, by Lagrangian duality over the whole episode.
 
 It is of each single episode and knows all of its channels and free speeds in advance, which no policy does. These
-must not depend on decisions, see :mod:`sfl_baselines.battery.foresight`. A device that stays drains no more than its
-battery over all rounds, so that for any prices p_k >= 0 of the batteries
+must not depend on decisions, see :mod:`sfl_baselines.battery.foresight`. A device that stays drains no more than
+its battery over all rounds, so that for any prices p_k >= 0 of the batteries
 
 .. math:: \sum_t T_t + \sum_{t,k} \mathrm{absent}_{tk} \ge
           \sum_t \min_{\mathrm{decision}} \Big(T + \sum_{k} \min(p_k D_k, \mathrm{absent})\Big) - \sum_k p_k
 
-where *absent* is what the reward charges in a round for a device that has left. The round in which a device's battery
-runs out is paid for as if it had left before: the charge is the same, and it neither waits nor needs the band. So what
-such a device overdraws gains nothing, and policies that let devices die are covered. Which prices are taken only
-matters to how tight the bound is.
+where *absent* is what the reward charges in a round for a device that has left. The round in which a device's
+battery runs out is paid for as if it had left before: the charge is the same, and it neither waits nor needs the
+band. So what such a device overdraws gains nothing, and policies that let devices die are covered. Which prices are
+taken only matters to how tight the bound is.
 """
 
 from typing import NamedTuple
@@ -119,7 +119,9 @@ def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Ar
     price_s, best_s, best = np.zeros((n, k)), np.zeros((n, k)), np.full(n, -np.inf)
     sum_s, unlimited = np.zeros((n, k)), np.full((n, k), np.inf)
     for step in range(ASCENTS):
-        found = [solve_priced(problem, demand, Tariff(price_s, unlimited), shares=32) for problem, demand in looked_at]
+        found = [
+            solve_priced(problem, demand, Tariff(price_s, unlimited), shares=32) for problem, demand in looked_at
+        ]
         value = weight * np.sum([one.cost_s for one in found], axis=0) - price_s.sum(axis=1)
         drained = weight * np.sum([one.drain for one in found], axis=0)
         best_s = np.where((value > best)[:, None], price_s, best_s)

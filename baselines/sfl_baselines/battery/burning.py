@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sfl_baselines.battery.policies import EnergyPrice
 from sfl_baselines.rules import deepest_fitting
-from sfl_env.optimum import alone_s, allocate_bandwidth
+from sfl_env.optimum import allocate_bandwidth, alone_s
 from sfl_env.rounds.problem import Decision
 
 

@@ -28,7 +28,9 @@ class Demand(NamedTuple):
         """Return seconds and drains, (N, K, C, G) each, at shares (G,) that every device is tried at."""
         n, k, _ = self.fixed_s.shape
         tolls = [self.link.toll(np.full((n, k), part)) for part in share]
-        up_s, down_s = (np.stack(values, axis=-1)[:, :, None] for values in zip(*[t[:2] for t in tolls], strict=True))
+        up_s, down_s = (
+            np.stack(values, axis=-1)[:, :, None] for values in zip(*[t[:2] for t in tolls], strict=True)
+        )
         sending, receiving = self.uplink_bits[..., None] * up_s, self.downlink_bits[..., None] * down_s
         seconds = self.fixed_s[..., None] + sending + receiving
         drain = self.fixed_drain[..., None] + self.sending_per_s[..., None, None] * sending

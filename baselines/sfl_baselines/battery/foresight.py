@@ -15,7 +15,7 @@ from sfl_env.rounds.problem import Decision
 from sfl_env.scenario import Scenario
 
 HOLDS_IN_A_ROUND = 50.0
-"""A state that holds for less than a round over this is drawn anew in every round: exp(-50) is lost in rounding."""
+"""What holds for less than a round over this is drawn anew in every round: exp(-50) is lost in rounding."""
 
 DECIDED: Mapping[str, Callable[[Scenario], bool]] = {
     "mobility": lambda scenario: scenario.mobility == "static",
@@ -71,7 +71,7 @@ def foresee(episodes: Episodes, seed: int) -> Foreseen:
 
 
 def require_foreseeable(episodes: Episodes) -> None:
-    """Raise :class:`PolicyError` where what comes, or what it costs, may depend on decisions by the fields alone."""
+    """Raise :class:`PolicyError` where what comes, or what it costs, may depend on decisions."""
     if episodes.can_fail and episodes.learner is None:
         raise PolicyError(
             "The bound is proven for the package's own parts, and this environment has parts of a user's own, of "
@@ -82,7 +82,8 @@ def require_foreseeable(episodes: Episodes) -> None:
             value = getattr(episodes.scenario, name)
             raise PolicyError(
                 f"The bound is proven only where what comes does not depend on decisions, and here {name} is "
-                f"{value!r}. The fields of SFL-Battery-v0 are such; without batteries, solve_exact bounds each round."
+                f"{value!r}. The fields of SFL-Battery-v0 are such; without batteries, solve_exact bounds each "
+                "round."
             )
 
 
@@ -92,13 +93,16 @@ def _require_that_states_pass(episodes: Episodes, now: Conditions) -> None:
     alone = alone_s(round_problem(simulator.workload, simulator.resources, now)).min(axis=-1)
     # Without anybody a round lasts as long as the server waits.
     shortest = min(float(np.where(now.takes_part, alone, np.inf).min()), scenario.outage_wait_s)
-    holds = {"availability_hold_s": scenario.availability_hold_s if len(set(scenario.availability_levels)) > 1 else 0}
+    holds = {
+        "availability_hold_s": scenario.availability_hold_s if len(set(scenario.availability_levels)) > 1 else 0
+    }
     if scenario.blockage_fraction > 0.0 and scenario.blockage_loss_db > 0.0:
         holds["blockage_hold_s"] = scenario.blockage_hold_s
     for name, hold_s in holds.items():
         if hold_s * HOLDS_IN_A_ROUND > shortest:
             raise PolicyError(
                 f"The bound is proven only where free speed and blockage are drawn anew in every round, and "
-                f"{name} is {hold_s:g} s while a round may last {shortest:.3g} s: make it {shortest / 100.0:.2g} s "
+                f"{name} is {hold_s:g} s while a round may last {shortest:.3g} s: make it "
+                f"{shortest / 100.0:.2g} s "
                 "or less."
             )

@@ -117,8 +117,8 @@ class EnergyPrice(BatteryPolicy):
 
     With the drain d of the fastest decision and the budget b, the charge left over the rounds left, a device's
     scarcity is d / b, and a budget is priced at ``weight`` times the fastest round's length times the scarcity to
-    the power ``exponent``. A device that has plenty so counts for nothing, and prices follow what has been spent. No
-    round takes more than ``limit`` budgets, nor all of the charge, where a device has a cut and a share for that.
+    the power ``exponent``. A device that has plenty so counts for nothing, and prices follow what has been spent.
+    No round takes more than ``limit`` budgets, nor all of the charge, where a device has a decision for that.
 
     Parameters
     ----------

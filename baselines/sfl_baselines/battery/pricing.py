@@ -115,9 +115,7 @@ def cheapest(cost: Array, seconds: Array, length_s: Array) -> tuple[Array, NDArr
     return np.take_along_axis(allowed, cut[:, :, None], axis=2)[:, :, 0], cut
 
 
-def _within(
-    demand: Demand, seconds: Array, cost: Array, share: Array, length_s: Array, tariff: Tariff
-) -> Priced:
+def _within(demand: Demand, seconds: Array, cost: Array, share: Array, length_s: Array, tariff: Tariff) -> Priced:
     """Decide rounds that may last so long."""
     least, cut = cheapest(cost, seconds, length_s)
     low, high = np.full(len(length_s), -6.0), np.full(len(length_s), 9.0)

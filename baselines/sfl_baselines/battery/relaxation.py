@@ -1,17 +1,17 @@
 r"""Lower bounds on what rounds cost at given prices of the batteries, whatever is decided.
 
 A round that lasts T, in which device k holds the share s_k at the cut c_k and drains the part D_k of its battery,
-costs T + sum_k p_k D_k. A device may also be absent: then it takes neither time nor band nor battery, and costs what
-the reward charges for it. For a multiplier m >= 0 of the band and T in [a, b],
+costs T + sum_k p_k D_k. A device may also be absent: then it takes neither time nor band nor battery, and costs
+what the reward charges for it. For a multiplier m >= 0 of the band and T in [a, b],
 
 .. math:: T + \sum_k p_k D_k \ge a - m +
           \sum_k \min\Big(\mathrm{absent}, \min_{c, s: \tau_k(c, s) \le b} p_k D_k(c, s) + m s\Big)
 
 as shares sum to at most 1. The inner minimum is bounded on each interval [s', s''] of a grid of shares. There what
 the air adds to seconds and drain is at least A / s, with A its value at s' times s': a wider band carries less for
-each Hz. So a device that finishes by b holds at least A / (b - fixed), and the drain, convex in s under that bound,
-lies above its tangent at the middle. What is then to be minimised is linear in s, and least at an end. So each bound
-is a minimum over finitely many numbers; the largest over some m is taken, and then the smallest over intervals of T
+each Hz. So a device that finishes by b holds at least A / (b - fixed), and the drain lies above the tangent of A / s
+at the middle of the interval. What is then to be minimised is linear in s, and least at an end. So each bound is a
+minimum over finitely many numbers; the largest over some m is taken, and then the smallest over intervals of T
 that cover all lengths. No step relies on having found an optimum.
 """
 
@@ -69,7 +69,7 @@ class _Points:
         return cls(share, seconds, on_grid, fixed_s, air_s, fixed_cost, air_cost)
 
     def within(self, rows: Array, end_s: Array) -> tuple[Array, Array]:
-        """Return shares and costs, (n, K, P) each, one of which the least cost by the end of a round lies above."""
+        """Return shares and costs, (n, K, P) each, that bound every device's cost in rounds that end by then."""
         end = end_s[:, None, None] * (1.0 + ROUNDING)
         in_time = self.seconds[rows] <= end[..., None]
         grid = np.where(in_time, self.on_grid[rows], np.inf).min(axis=2)
@@ -83,7 +83,7 @@ class _Points:
         with np.errstate(over="ignore"):  # of cuts that are not in time, which are left out below
             needed = np.clip(air_s / left_s, lower, upper)
         tangent = air_cost * (2.0 * np.sqrt(lower * upper) - needed) / (lower * upper)
-        # Where the grid's first share is enough, anything below it is taken to be free, at the drain of that share.
+        # Where the first share is enough, any below is taken to be free, at what the first one drains.
         starts = first == 0
         needed = np.where(starts, 0.0, needed)
         partly = np.where(starts, air_cost / self.share[0], tangent) + self.fixed_cost[rows]
@@ -112,7 +112,9 @@ def least_cost_s(demand: Demand, price_s: Array, absent_s: float, share: Array) 
     ends = np.hstack([edges, np.full((len(edges), 1), np.inf)])
     starts = np.hstack([np.zeros((len(edges), 1)), edges])
     every = np.arange(len(edges))
-    bounds = np.stack([_interval(points, every, absent_s, *pair) for pair in zip(starts.T, ends.T, strict=True)], 1)
+    bounds = np.stack(
+        [_interval(points, every, absent_s, *pair) for pair in zip(starts.T, ends.T, strict=True)], 1
+    )
     while True:
         lowest = bounds.argmin(axis=1)
         start, end = starts[every, lowest], ends[every, lowest]

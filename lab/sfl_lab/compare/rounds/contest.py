@@ -16,7 +16,6 @@ from sfl_lab.compare.agents import labels_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
-    SEQUENTIAL,
     Contest,
     circumstances,
     described,
