@@ -69,6 +69,7 @@ PRESETS: Mapping[str, Preset] = {
         "phones that have to ration their batteries; who has left is paid for to the last round",
         {
             "max_rounds": 30,
+            "cell_radius_m": 45.0,
             "device_types": ("flagship-phone",),
             "device_weights": (1.0,),
             "compute_spread": 1.2,
@@ -76,7 +77,7 @@ PRESETS: Mapping[str, Preset] = {
             "availability_levels": (0.5, 1.0),
             "availability_hold_s": 0.1,
             "blockage_hold_s": 0.1,
-            "battery_share": 0.09,
+            "battery_share": 0.095,
             # One that has left costs as much as four nominal rounds, more than rounds without it save.
             "dropout_weight": 40.0,
         },

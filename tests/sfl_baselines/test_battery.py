@@ -30,7 +30,7 @@ SHORT: dict[str, Any] = {
     "num_devices": 4,
     "max_rounds": 8,
     "bandwidth_hz": 4e6,
-    "battery_share": 0.024,
+    "battery_share": 0.0253,
     "dropout_weight": 16.0,
 }
 """Few devices and rounds, as much of the battery for each round and of the band for each device as the id has."""

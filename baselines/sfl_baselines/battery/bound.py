@@ -8,9 +8,9 @@ its battery over all rounds, so that for any prices p_k >= 0 of the batteries
           \sum_t \min_{\mathrm{decision}} \Big(T + \sum_{k} \min(p_k D_k, \mathrm{absent})\Big) - \sum_k p_k
 
 where *absent* is what the reward charges in a round for a device that has left. The round in which a device's
-battery runs out is paid for as if it had left before: the charge is the same, and it neither waits nor needs the
-band. So what such a device overdraws gains nothing, and policies that let devices die are covered. Which prices are
-taken only matters to how tight the bound is.
+battery runs out is paid for as if it had left before: the charge is the same, and it neither takes time nor needs
+the band. So what it overdraws gains nothing, and policies that let devices die are covered. Which prices are taken
+only matters to how tight the bound is.
 """
 
 from typing import NamedTuple

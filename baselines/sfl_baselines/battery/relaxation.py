@@ -9,9 +9,9 @@ what the reward charges for it. For a multiplier m >= 0 of the band and T in [a,
 
 as shares sum to at most 1. The inner minimum is bounded on each interval [s', s''] of a grid of shares. There what
 the air adds to seconds and drain is at least A / s, with A its value at s' times s': a wider band carries less for
-each Hz. So a device that finishes by b holds at least A / (b - fixed), and the drain lies above the tangent of A / s
-at the middle of the interval. What is then to be minimised is linear in s, and least at an end. So each bound is a
-minimum over finitely many numbers; the largest over some m is taken, and then the smallest over intervals of T
+each Hz. So a device that finishes by b holds at least A / (b - fixed), and the drain lies above the tangent of
+A / s at the middle of the interval. What is then to be minimised is linear in s, and least at an end. So each
+bound is a minimum over finitely many numbers; the largest over some m is taken, and then the smallest over intervals of T
 that cover all lengths. No step relies on having found an optimum.
 """
 
