@@ -48,9 +48,8 @@ NR_BEST = 7.4063
 
 TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
 TIERS_ABOUT = (
-    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) change what is known or what counts; their "
-    "system is the default scenario's, but for the phones of `SFL-Battery-v0`, of which "
-    "[the battery tier](tiers/battery.md) tells."
+    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) change what is known or what counts; their system is "
+    "the default scenario's, but for the phones of `SFL-Battery-v0` ([the battery tier](tiers/battery.md))."
 )
 
 

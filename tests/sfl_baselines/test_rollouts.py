@@ -65,7 +65,7 @@ def test_every_policy_meets_the_same_channels_where_they_do_not_move_by_the_time
 
 def test_episodes_that_end_early_draw_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     end_when_all_are_empty(monkeypatch)
-    fields = FROZEN | {"fading": "block", "battery_share": 0.02, **ON_BATTERY, "max_rounds": 20}
+    fields = FROZEN | {"fading": "block", "battery_share": 0.008, **ON_BATTERY, "max_rounds": 20}
 
     def met(name: str) -> tuple[list[Any], list[int]]:
         rounds = played_with(name, "SFL-Battery-v0", fields, 20, n=6)
