@@ -233,7 +233,8 @@ def killing(found: dict[str, Any]) -> list[str]:
         "it is "
         "absent, so that the round costs at least its charge and what the others need. This bound is "
         f"{interval(losing)}; in {np.mean(losing < best):.0%} of the episodes it lies below the return of "
-        f"`energy-price` in the same episode, by {np.min((best - losing)[losing < best]):.2f} at the least: there *no* policy that "
+        f"`energy-price` in the same episode, by {np.min((best - losing)[losing < best]):.2f} at the least: there "
+        "*no* policy that "
         "loses a device does as well as this rule.",
         "",
         f"A search by cross-entropy among {len(tried)} policies that may run the slowest devices empty on "

@@ -92,7 +92,8 @@ def _require_that_states_pass(episodes: Episodes, now: Conditions) -> None:
     scenario, simulator = episodes.scenario, episodes.simulator
     alone = alone_s(round_problem(simulator.workload, simulator.resources, now)).min(axis=-1)
     # Without anybody a round lasts as long as the server waits.
-    shortest = min(float(np.where(now.takes_part, alone, np.inf).min()), scenario.outage_wait_s)
+    reached = np.ones(alone.shape, np.bool_) if now.takes_part is None else now.takes_part
+    shortest = min(float(np.where(reached, alone, np.inf).min()), scenario.outage_wait_s)
     holds = {
         "availability_hold_s": scenario.availability_hold_s if len(set(scenario.availability_levels)) > 1 else 0
     }

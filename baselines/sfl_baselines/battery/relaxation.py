@@ -11,13 +11,14 @@ as shares sum to at most 1. The inner minimum is bounded on each interval [s', s
 the air adds to seconds and drain is at least A / s, with A its value at s' times s': a wider band carries less for
 each Hz. So a device that finishes by b holds at least A / (b - fixed), and the drain lies above the tangent of
 A / s at the middle of the interval. What is then to be minimised is linear in s, and least at an end. So each
-bound is a minimum over finitely many numbers; the largest over some m is taken, and then the smallest over intervals of T
-that cover all lengths. No step relies on having found an optimum.
+bound is a minimum over finitely many numbers; the largest over some m is taken, and then the smallest over
+intervals of T that cover all lengths. No step relies on having found an optimum.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sfl_baselines.battery.demand import Demand
 from sfl_baselines.battery.pricing import shortest_s
@@ -68,7 +69,7 @@ class _Points:
         on_grid += fixed_cost[..., None]
         return cls(share, seconds, on_grid, fixed_s, air_s, fixed_cost, air_cost)
 
-    def within(self, rows: Array, end_s: Array) -> tuple[Array, Array]:
+    def within(self, rows: NDArray[np.intp], end_s: Array) -> tuple[Array, Array]:
         """Return shares and costs, (n, K, P) each, that bound every device's cost in rounds that end by then."""
         end = end_s[:, None, None] * (1.0 + ROUNDING)
         in_time = self.seconds[rows] <= end[..., None]
@@ -120,7 +121,8 @@ def least_cost_s(demand: Demand, price_s: Array, absent_s: float, share: Array) 
         start, end = starts[every, lowest], ends[every, lowest]
         rows = np.flatnonzero((end > start * NARROW) & (start > 0.0) & np.isfinite(end))
         if not rows.size:
-            return bounds.min(axis=1) * (1.0 - ROUNDING)
+            lowest_s: Array = bounds.min(axis=1) * (1.0 - ROUNDING)
+            return lowest_s
         cuts = np.geomspace(start[rows], end[rows], PARTS + 1, axis=1)
         fill = np.full((len(edges), PARTS - 1), np.inf)
         starts, ends, bounds = (np.hstack([values, fill]) for values in (starts, ends, bounds))
@@ -130,7 +132,7 @@ def least_cost_s(demand: Demand, price_s: Array, absent_s: float, share: Array) 
             bounds[rows, place] = _interval(points, rows, absent_s, cuts[:, part], cuts[:, part + 1])
 
 
-def _interval(points: _Points, rows: Array, absent_s: float, start_s: Array, end_s: Array) -> Array:
+def _interval(points: _Points, rows: NDArray[np.intp], absent_s: float, start_s: Array, end_s: Array) -> Array:
     """Return a bound for lengths from start to end, of some of the rounds."""
     shares, costs = points.within(rows, end_s)
     low, high = np.full(len(start_s), -6.0), np.full(len(start_s), 9.0)
@@ -145,4 +147,5 @@ def _interval(points: _Points, rows: Array, absent_s: float, start_s: Array, end
         best = np.maximum(best, np.minimum(cost, absent_s).sum(axis=1) - multiplier)
         over = np.where(cost < absent_s, held, 0.0).sum(axis=1) > 1.0
         low, high = np.where(over, middle, low), np.where(over, high, middle)
-    return start_s + best
+    bound: Array = start_s + best
+    return bound
