@@ -1,6 +1,6 @@
 """Measure the battery tier: ``python docs/build/battery.py``.
 
-It writes docs/data/battery.json and, from that, docs/tiers/battery.md; it takes some three minutes on one core.
+It writes docs/data/battery.json and, from that, docs/tiers/battery.md; it takes a minute or two on one core.
 ``--page`` writes the page anew from the stored figures.
 """
 

@@ -33,7 +33,7 @@ SHORT: dict[str, Any] = {
     "battery_share": 0.0253,
     "dropout_weight": 16.0,
 }
-"""Few devices and rounds, as much of the battery for each round and of the band for each device as the id has."""
+"""Few devices and rounds; about as much of the battery for a round and of the band for a device as in the id."""
 EPISODES, SEED = 4, 11
 
 
@@ -43,6 +43,11 @@ def played(policy: Policy, envs: SFLVectorEnv, seed: int = SEED) -> tuple[Array,
     for one in play_to_the_end(policy, envs.episodes, seed):
         total += one.done.reward
     return total, (envs.episodes.now.state.charge == 0.0).mean(axis=1)
+
+
+def careful(envs: SFLVectorEnv) -> Policy:
+    """The energy price for so few rounds, of which a bad one at the end finds less put by than of many."""
+    return EnergyPrice(envs, limit=1.25)
 
 
 def first_round(seed: int = 0, n: int = 6, **fields: Any) -> tuple[RoundProblem, Demand]:
@@ -84,7 +89,7 @@ def test_no_baseline_exceeds_the_bound(envs: SFLVectorEnv, bound: ReturnBound, n
 def test_killing_devices_and_overdrawing_batteries_does_not_pay(
     envs: SFLVectorEnv, bound: ReturnBound, ways: dict[str, float]
 ) -> None:
-    kept, left = played(EnergyPrice(envs), envs)
+    kept, left = played(careful(envs), envs)
     assert (left == 0.0).all()
     killed, left = played(KillStragglers(envs, **ways), envs)
     assert left.any() or ways["doomed"] == 0.0
@@ -95,7 +100,7 @@ def test_killing_devices_and_overdrawing_batteries_does_not_pay(
 def test_policies_that_lose_a_device_are_proven_to_do_worse_than_one_that_keeps_all(
     envs: SFLVectorEnv, bound: ReturnBound
 ) -> None:
-    kept, left = played(EnergyPrice(envs), envs)
+    kept, left = played(careful(envs), envs)
     assert (left == 0.0).all()
     assert (bound.losing_a_device < kept).all()
 
@@ -148,7 +153,7 @@ def test_what_a_round_takes_from_the_batteries_is_what_the_environment_charges(e
     rounds = iter(foreseen.rounds)
     charge = np.ones((EPISODES, SHORT["num_devices"]))
     episodes = envs.episodes
-    for one in play_to_the_end(EnergyPrice(envs), episodes, SEED):
+    for one in play_to_the_end(careful(envs), episodes, SEED):
         demand = demand_of(
             episodes.simulator.workload, episodes.simulator.resources, next(rounds), foreseen.drain_per_s
         )
@@ -174,7 +179,7 @@ def test_what_comes_depends_on_no_decision(envs: SFLVectorEnv) -> None:
 def test_rationing_keeps_devices_that_the_optimum_of_each_round_loses(envs: SFLVectorEnv) -> None:
     greedy, lost = played(sfl_baselines.make("exact", envs), envs)
     assert lost.any()
-    for policy in (BudgetRule(envs), EnergyPrice(envs)):
+    for policy in (BudgetRule(envs), careful(envs)):
         returns, left = played(policy, envs)
         assert (left == 0.0).all()
         assert returns.mean() > greedy.mean()
@@ -183,7 +188,7 @@ def test_rationing_keeps_devices_that_the_optimum_of_each_round_loses(envs: SFLV
 def test_where_batteries_are_ample_rationing_is_the_optimum_of_each_round() -> None:
     envs = make_batch(ENV_ID, EPISODES, {**SHORT, "battery_share": 1.0})
     optimum, _ = played(sfl_baselines.make("exact", envs), envs)
-    for policy in (BudgetRule(envs), EnergyPrice(envs)):
+    for policy in (BudgetRule(envs), careful(envs)):
         np.testing.assert_allclose(played(policy, envs)[0], optimum, rtol=1e-3)
 
 

@@ -138,7 +138,7 @@ class EnergyPrice(BatteryPolicy):
     True
     """
 
-    def __init__(self, env: Any, weight: float = 0.02, exponent: float = 2.0, limit: float = 1.25) -> None:
+    def __init__(self, env: Any, weight: float = 0.02, exponent: float = 2.0, limit: float = 1.4) -> None:
         super().__init__(env)
         self.weight, self.exponent, self.limit = weight, exponent, limit
 

@@ -99,7 +99,8 @@ def _priced(demand: Demand, decision: Decision, tariff: Tariff) -> Priced:
 def shortest_s(seconds: Array, share: Array) -> Array:
     """(N,): the shortest round on the grid, by halving intervals of its logarithm."""
     fastest = seconds.min(axis=2)  # (N, K, G), falls along the grid
-    low, high = fastest[..., -1].max(axis=1), fastest.max(axis=(1, 2))
+    low: Array = fastest[..., -1].max(axis=1)
+    high: Array = fastest.max(axis=(1, 2))
     for _ in range(30):
         middle = np.sqrt(low * high)
         late = (fastest > middle[:, None, None]).sum(axis=-1)  # index of the first share that is enough
