@@ -42,7 +42,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 6 more with batteries, 2 more with an old
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 5 more with batteries, 2 more with an old
     channel, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
@@ -59,9 +59,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | 9 | deepest cut that fits the memory | linear, first to last cut |
     | 10 | takes part (with batteries) | -1 or 1 |
     | 11 | battery left of what training may use (with batteries) | linear, empty to full |
-    | 12 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
-    | 13, 14, 15 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
-    | 10 and 11, or 16 and 17 with batteries | uplink power over noise density, as column 0, and downlink ratio of signal to noise, both without small-scale fading (with ``csi_delay_rounds``) | logarithmic, 1 to 1e15 Hz and 1e-9 to 1e15 |
+    | 12, 13, 14 | part of that battery that a second of computing, sending, receiving takes more than waiting (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 10 and 11, or 15 and 16 with batteries | uplink power over noise density, as column 0, and downlink ratio of signal to noise, both without small-scale fading (with ``csi_delay_rounds``) | logarithmic, 1 to 1e15 Hz and 1e-9 to 1e15 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
@@ -96,6 +95,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     seconds over a fixed reference of the scenario, ``reference_latency_s``, so the undiscounted return is
     minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
     part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms.
+    With ``battery_share``, training takes from a device's battery what it draws more than waiting; a device that has
+    used its share up has left, and costs ``dropout_weight / K`` in that round and in every one up to the last.
 
     ## Starting State
 
@@ -104,8 +105,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_share``), and in
-    accuracy mode when the test accuracy reaches ``target_accuracy``: the return is then minus the time to it.
+    Truncation after ``max_rounds`` rounds. Termination in accuracy mode when the test accuracy reaches
+    ``target_accuracy``: the return is then minus the time to it. Empty batteries (with ``battery_share``) end
+    nothing: rounds go on, without anybody for ``outage_wait_s`` each, and who has left is paid for to the last.
 
     ## Accuracy mode
 

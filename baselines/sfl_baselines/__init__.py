@@ -28,6 +28,7 @@ __all__ = [
     "Solution",
     "about",
     "allocate_bandwidth",
+    "everywhere",
     "make",
     "names",
     "select_fedcs",

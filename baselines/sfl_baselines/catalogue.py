@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from sfl_baselines import rules
+from sfl_baselines.battery import BudgetRule, EnergyPrice
 from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, ConditionsPolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
@@ -77,6 +78,14 @@ def _in_stages(scenario: Scenario) -> bool:
     return scenario.system == "staged"
 
 
+def _has_batteries(scenario: Scenario) -> bool:
+    return scenario.battery_share is not None and scenario.system == "parallel"
+
+
+def _rationing(name: str, about: str, build: Callable[[Any], Policy]) -> Baseline:
+    return Baseline(name, about, lambda env, seed: build(env), _has_batteries)
+
+
 def _selecting(name: str, about: str, rule: DeadlineRule) -> Baseline:
     needs = (
         "devices that work at once until a deadline: deadline_s=... seconds, as in SFL-Deadline-v0, without the "
@@ -125,6 +134,14 @@ _CATALOGUE = (
     ),
     _selecting(
         "fedcs", "devices added while in time, the one next that adds the least time (after FedCS)", select_fedcs
+    ),
+    _rationing(
+        "energy-price", "seconds plus a price of every device's drain, by how scarce its charge is", EnergyPrice
+    ),
+    _rationing(
+        "budget-rule",
+        "the fastest round in which no device takes more than its charge over the rounds left",
+        BudgetRule,
     ),
     _staged("staged-search", "rounds in stages: the best decision that a search finds", staged_search),
     _staged(

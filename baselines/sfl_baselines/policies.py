@@ -88,12 +88,12 @@ class ObservingPolicy(ABC):
         rows = rows[None] if single else rows
         seen = self._seen(rows)
         decision = self.decide(rows, seen)
-        with _way_back(self.episodes.action_encoder, "encode"):
+        with way_back(self.episodes.action_encoder, "encode"):
             action = self.episodes.action_encoder.encode(decision, seen)
         return (action[0] if single else action), state
 
     def _seen(self, rows: NDArray[Any]) -> Conditions:
-        with _way_back(self.episodes.observation_encoder, "decode"):
+        with way_back(self.episodes.observation_encoder, "decode"):
             return self.episodes.conditions_of(rows)
 
 
@@ -241,7 +241,7 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
 
 
 @contextmanager
-def _way_back(encoder: object, method: str) -> Iterator[None]:
+def way_back(encoder: object, method: str) -> Iterator[None]:
     """Name an encoder that lacks a method that solvers alone need, or says in it that there is no way back."""
     if not hasattr(encoder, method):
         raise _no_way_back(encoder, method)
@@ -254,6 +254,7 @@ def _way_back(encoder: object, method: str) -> Iterator[None]:
 def _no_way_back(encoder: object, method: str) -> PolicyError:
     kind, meaning = {
         "decode": ("observation", "what an observation tells of"),
+        "decode_batteries": ("observation", "what an observation tells of the batteries"),
         "encode": ("action", "the action for a decision"),
     }[method]
     return PolicyError(

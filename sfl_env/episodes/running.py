@@ -28,8 +28,8 @@ from sfl_env.simulation.stored import (
 from sfl_env.simulation.watched import returning
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
-from sfl_env.spaces.observation import Rows
 from sfl_env.spaces.probing import check_possible
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View, progress_steps
 from sfl_env.spaces.watched import WatchedDecoder, WatchedReward, WatchedRows
 
@@ -222,16 +222,13 @@ class Episodes:
             infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
         truncated = state.round >= self._max_rounds
-        return Transition(observation, reward, self._terminated(state, learning), truncated, infos)
+        return Transition(observation, reward, self._terminated(learning), truncated, infos)
 
-    def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
-        if learning is not None and self.scenario.target_accuracy is not None:
-            reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
-            if reached.any():
-                return reached
-        if not self.simulator.has_batteries:
+    def _terminated(self, learning: Progress | None) -> NDArray[np.bool_]:
+        """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""
+        if learning is None or self.scenario.target_accuracy is None:
             return np.zeros(self.n, dtype=np.bool_)
-        return np.asarray(~(state.charge > 0.0).any(axis=-1))
+        return learning.accuracy >= self.scenario.target_accuracy
 
     def weights(self) -> Any:
         """Return the weights of the network that is trained.

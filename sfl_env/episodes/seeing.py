@@ -6,7 +6,7 @@ from sfl_env.arrays import Array
 from sfl_env.learning.protocol import Progress, Score
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.simulation.simulator import Simulator, State
-from sfl_env.spaces.observation import Rows
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View
 
 

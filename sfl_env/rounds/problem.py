@@ -189,6 +189,23 @@ class RoundProblem:
         """Return the problem with the same bits to send and nothing to compute."""
         return self._changed(fixed_s=np.zeros_like(self.fixed_s))
 
+    def without_cuts(self, left_out: NDArray[np.bool_]) -> "RoundProblem":
+        """Return the problem as if the cuts (N, K, C) that are left out did not fit; each device has to keep one.
+
+        Raises
+        ------
+        ProblemError
+            If all cuts of a device are left out.
+        """
+        fixed_s = np.where(left_out, np.inf, self.fixed_s)
+        bare = ~np.isfinite(fixed_s).any(axis=-1)
+        if bare.any():
+            env, device = (int(i) for i in np.argwhere(bare)[0])
+            raise ProblemError(
+                f"All cuts of device {device} (environment {env}) are left out; leave it one that fits."
+            )
+        return self._changed(fixed_s=fixed_s)
+
     def _changed(self, **fields: Any) -> "RoundProblem":
         changed = object.__new__(RoundProblem)
         vars(changed).update({name: getattr(self, name) for name in FIELDS} | fields)

@@ -14,7 +14,7 @@ from sfl_env.dnn.profile import DNNProfile
 from sfl_env.rounds.conditions import Conditions, LargeScale
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
-from sfl_env.rounds.energy import Power, broken_off, energy_j
+from sfl_env.rounds.energy import Power, broken_off, energy_j, training_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
 from sfl_env.rounds.outage import LEAST_RATE_BPS, LEAST_SNR_HZ
@@ -285,14 +285,15 @@ class Simulator:
     def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
         """Return the energy of a round, and the charge that it leaves.
 
-        A device that cannot be reached waits for the round's end; an empty one is off.
+        A device that cannot be reached waits for the round's end; an empty one is off. The battery is charged with
+        what training adds to the power of waiting: that is drawn with and without training.
         """
         devices, charge = state.setup.devices, state.charge
         power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
         energy = energy_j(power, phases, end)
         if self.has_batteries:
             energy *= charge > _ZERO
-            charge = charge - energy * state.setup.charge_per_j
+            charge = charge - training_j(power.above_idle(), phases) * state.setup.charge_per_j
             np.maximum(charge, _ZERO, out=charge)
         return energy, charge
 

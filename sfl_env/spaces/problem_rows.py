@@ -8,7 +8,8 @@ from gymnasium import spaces
 from sfl_env.optimum.by_air_time import ByAirTime
 from sfl_env.optimum.joint import OwnCuts, first_entries
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.spaces.observation import DeviceRows, LogScale, LogScales, Rows
+from sfl_env.spaces.observation import Batteries, DeviceRows
+from sfl_env.spaces.scales import LogScale, LogScales, Rows
 from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import View
 
@@ -138,3 +139,13 @@ class ProblemRows:
             As :meth:`~sfl_env.spaces.observation.DeviceRows.decode`.
         """
         return self.absolute.decode(observation[..., : self.absolute.num_features])
+
+    def decode_batteries(self, observation: Rows) -> Batteries:
+        """Return what the absolute columns tell of the batteries.
+
+        Raises
+        ------
+        DecisionError
+            As :meth:`~sfl_env.spaces.observation.DeviceRows.decode_batteries`.
+        """
+        return self.absolute.decode_batteries(observation[..., : self.absolute.num_features])

@@ -262,7 +262,7 @@ def play(
         takes_part=[there and not is_late for there, is_late in zip(reached, late, strict=True)],
         latency_s=latency,
         energy_j=energy,
-        charge=[charge_left(scenario, device, spent) for device, spent in zip(devices, energy, strict=True)],
+        charge=[charge_left(scenario, device, row) for device, row in zip(devices, phases, strict=True)],
     )
 
 
@@ -305,10 +305,15 @@ def energy_j(device: Device, phases: Sequence[float], until_s: float) -> float:
     )
 
 
-def charge_left(scenario: Any, device: Device, spent_j: float) -> float:
+def charge_left(scenario: Any, device: Device, phases: Sequence[float]) -> float:
     if scenario.battery_share is None:
         return device.charge
-    return max(device.charge - float(spent_j / (scenario.battery_share * device.battery_j)), 0.0)
+    added_j = (
+        (phases[1] + phases[5]) * max(device.computing_w - device.idle_w, 0.0)
+        + (phases[2] + phases[6]) * max(device.transmitting_w - device.idle_w, 0.0)
+        + (phases[0] + phases[4]) * max(device.receiving_w - device.idle_w, 0.0)
+    )
+    return max(device.charge - float(added_j / (scenario.battery_share * device.battery_j)), 0.0)
 
 
 # ------------------------------------------------------------------------------------------------ the least round

@@ -58,6 +58,15 @@ def test_the_page_on_channels_shows_the_measured_figures() -> None:
     )
 
 
+def test_the_page_on_the_battery_tier_shows_the_figures_measured_with_its_fields() -> None:
+    measured = json.loads((DOCS / "data" / "battery.json").read_text(encoding="utf-8"))
+    assert (DOCS / "tiers" / "battery.md").read_text(encoding="utf-8") == script("battery").page(measured), (
+        "docs/tiers/battery.md is behind docs/data/battery.json: run `python docs/build/battery.py --page`."
+    )
+    fields = json.loads(json.dumps(dict(PRESETS["SFL-Battery-v0"].fields)))
+    assert measured["fields"] == fields, "docs/data/battery.json is behind: run `python docs/build/battery.py`."
+
+
 def test_the_page_on_presets_shows_the_measured_figures() -> None:
     measured = json.loads((DOCS / "data" / "presets.json").read_text(encoding="utf-8"))
     assert (DOCS / "presets.md").read_text(encoding="utf-8") == script("difficulty").page(measured), (

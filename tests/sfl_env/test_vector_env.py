@@ -15,7 +15,7 @@ from sfl_env.episodes import Episodes
 from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import replace_rows
 from tests.ids import BATCHED_IDS
-from tests.sfl_env.boards import ON_BATTERY
+from tests.sfl_env.boards import ON_BATTERY, end_when_all_are_empty
 
 IDS = BATCHED_IDS
 
@@ -308,7 +308,10 @@ def test_every_id_runs_on_through_its_episodes_ends(env_id: str, mode: Autoreset
         assert terminated.dtype == truncated.dtype == np.bool_
 
 
-def test_an_optimum_is_known_in_the_step_that_starts_an_episode_whose_devices_had_all_left() -> None:
+def test_an_optimum_is_known_in_the_step_that_starts_an_episode_whose_devices_had_all_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end_when_all_are_empty(monkeypatch)
     envs = make("SFL-Battery-v0", num_envs=2, battery_share=1e-12, info_optimum=True, **ON_BATTERY)
     envs.reset(seed=1)
     *_, terminated, _, _ = envs.step(envs.action_space.sample())

@@ -120,6 +120,7 @@ def test_a_battery_loses_what_the_round_took_of_the_share_that_training_may_use(
     env, info = round_energy(battery_share=share, batch_size=2)
     state = env.episodes.now.state
     battery_j = state.setup.devices.battery_j[0]
-    expected = np.maximum(1.0 - info["energy_j"] / (share * battery_j), 0.0)
+    added_j = info["energy_j"] - state.setup.devices.idle_w[0] * info["latency_s"]
+    expected = np.maximum(1.0 - added_j / (share * battery_j), 0.0)
     np.testing.assert_allclose(state.charge[0], expected, rtol=1e-12)
     assert (state.charge[0][np.isinf(battery_j)] == 1.0).all()

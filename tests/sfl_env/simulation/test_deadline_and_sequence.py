@@ -145,7 +145,8 @@ def test_a_round_that_nobody_finishes_in_time_costs_its_time_and_teaches_nothing
 
 def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_round() -> None:
     plugged, _, mains = first_round(**LEARNING)
-    used = mains["energy_j"] / plugged.episodes.now.state.setup.devices.battery_j[0]
+    devices = plugged.episodes.now.state.setup.devices
+    used = (mains["energy_j"] - devices.idle_w[0] * mains["latency_s"]) / devices.battery_j[0]
     env, alone = (make(battery_share=between_devices(used, 2), **LEARNING) for _ in range(2))
     for each in (env, alone):
         each.reset(seed=0)
@@ -162,25 +163,32 @@ def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_rou
     assert same_weights(training_of(env).weights(), training_of(alone).weights())
 
 
-def test_an_episode_of_learning_ends_when_all_batteries_are_empty() -> None:
+def test_an_episode_of_learning_goes_on_without_gain_when_all_batteries_are_empty() -> None:
     env = make(battery_share=1e-12, target_accuracy=1.0, **LEARNING, **ON_BATTERY)
     env.reset(seed=0)
-    *_, terminated, _, _ = env.step(ACTION)
-    assert terminated
+    *_, terminated, _, first = env.step(ACTION)
+    assert not terminated
+    *_, terminated, _, info = env.step(ACTION)
+    assert not terminated
+    assert not info["takes_part"].any()
+    assert (info["accuracy"], info["loss"]) == (first["accuracy"], first["loss"])
+    assert info["elapsed_s"] == first["elapsed_s"] + env.scenario.outage_wait_s
 
 
 def test_a_deadline_and_a_battery_both_leave_out() -> None:
     _, _, patient = first_round(**NEARBY)
     deadline_s = between_devices(patient["device_latency_s"], 2)
     plugged, _, mains = first_round(deadline_s=deadline_s, **NEARBY)
-    battery_j = plugged.episodes.now.state.setup.devices.battery_j[0]
-    share = between_devices(mains["energy_j"] / battery_j, 3)
+    devices = plugged.episodes.now.state.setup.devices
+    end_s = np.maximum(mains["latency_s"], mains["device_latency_s"])
+    used = (mains["energy_j"] - devices.idle_w[0] * end_s) / devices.battery_j[0]
+    share = between_devices(used, 3)
     env = make(battery_share=share, deadline_s=deadline_s, **NEARBY)
     env.reset(seed=0)
     *_, first = env.step(ACTION)
     np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= deadline_s)
     *_, info = env.step(ACTION)
-    empty = first["energy_j"] >= share * battery_j
+    empty = used >= share
     assert empty.sum() == 1
     assert not info["takes_part"][empty].any()
     assert (info["device_latency_s"][empty] == 0.0).all()
@@ -214,7 +222,9 @@ def test_a_device_that_cannot_be_reached_pays_for_waiting_alone() -> None:
     idle_w = env.episodes.now.state.setup.devices.idle_w[0]
     np.testing.assert_allclose(info["energy_j"][out], idle_w[out] * info["latency_s"], rtol=1e-12)
     assert (info["energy_j"][~out] > idle_w[~out] * info["latency_s"]).all()
-    spent = info["energy_j"] * env.episodes.now.state.setup.charge_per_j[0]
+    added_j = info["energy_j"] - idle_w * info["latency_s"]
+    added_j[out] = 0.0
+    spent = added_j * env.episodes.now.state.setup.charge_per_j[0]
     np.testing.assert_allclose(1.0 - env.episodes.now.state.charge[0], spent, rtol=1e-9)
 
 

@@ -13,7 +13,7 @@ from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.devices import DeviceBatch
 from sfl_env.optimum import solve_exact
 from sfl_env.rounds.problem_values import ARRAYS
-from sfl_env.spaces.observation import LogScale, LogScales
+from sfl_env.spaces.scales import LogScale, LogScales
 from tests.ids import BATCHED_IDS
 from tests.sfl_env.boards import ON_BATTERY, boards
 
@@ -94,11 +94,10 @@ def test_columns_are_on_the_documented_scales() -> None:
         log(np.full(10, 2.0 * env.scenario.local_iterations), 1.0, 1e9),
         2.0 * (np.isfinite(problem.fixed_s[0]).sum(axis=-1) - 1) / (env.profile.num_cuts - 1) - 1.0,
         np.ones(10),
-        2.0 * (1.0 - info["energy_j"] / usable_j) - 1.0,
-        drain(devices.idle_w),
-        drain(devices.computing_w),
-        drain(devices.transmitting_w),
-        drain(devices.receiving_w),
+        2.0 * (1.0 - (info["energy_j"] - devices.idle_w[0] * info["latency_s"]) / usable_j) - 1.0,
+        drain(devices.computing_w - devices.idle_w),
+        drain(devices.transmitting_w - devices.idle_w),
+        drain(devices.receiving_w - devices.idle_w),
     ]
     np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
 
