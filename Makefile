@@ -49,7 +49,7 @@ $(VENV)-lowest/.installed: pyproject.toml .ci/requirements.py
 	$(PYTHON) .ci/requirements.py lowest > $(VENV)-lowest/constraints.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)-lowest/bin/python -m pip install --quiet --only-binary :all: --constraint $(VENV)-lowest/constraints.txt \
-		--editable . --group test
+		--editable . --group test --group learning
 	touch $@
 
 # The environment and the baselines, as far as they need no torch, whose CPU build is there for one Python only, on the
@@ -63,7 +63,7 @@ newest:
 
 $(VENV)-newest/.installed: pyproject.toml .ci/requirements.py
 	$(or $(NEWEST),$(error No Python newer than 3.11 found; name one with NEWEST=...)) -m venv $(VENV)-newest
-	$(VENV)-newest/bin/python .ci/requirements.py without torch stable-baselines3 > $(VENV)-newest/requirements.txt
+	$(VENV)-newest/bin/python .ci/requirements.py without torch stable-baselines3 sb3-contrib optuna > $(VENV)-newest/requirements.txt
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)-newest/bin/python -m pip install --quiet --requirement $(VENV)-newest/requirements.txt --group test
 	$(VENV)-newest/bin/python -m pip install --quiet --no-deps --editable .

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.checks import require_entries
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, action_masks
 from sfl_env.render import Frame, picture_of, screen
 from sfl_env.simulation.stored import restored_generator
 from sfl_env.spaces.incoming import as_array
@@ -37,7 +37,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``"discrete"`` | ``MultiDiscrete([C] * K + [32] * K)`` | the cuts, then a level of each device's log-weight, -3 to 3 |
 
     A cut whose device side does not fit into the device's memory is replaced by the deepest that fits, and
-    ``info["cut_limited"]`` says so.
+    ``info["cut_limited"]`` says so. :meth:`action_masks` tells which cuts fit.
 
     ## Observation Space
 
@@ -204,6 +204,35 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
             done.truncated.item(),
             info,
         )
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which options of the coming round's action make sense, as sb3-contrib's ``MaskablePPO`` asks.
+
+        With ``action_mode="cut"`` or ``"discrete"``. Cuts that do not fit a device's memory are masked, and of a
+        device that takes no part all options but the first.
+
+        Returns
+        -------
+        (M,) boolean array
+            For every entry of the ``MultiDiscrete`` action its options, one after another.
+
+        Raises
+        ------
+        ScenarioError
+            If the actions are continuous.
+        StateError
+            Before the first :meth:`reset`.
+
+        Examples
+        --------
+        >>> import gymnasium as gym, sfl_env
+        >>> env = gym.make("SFL-v0", action_mode="cut")
+        >>> observation, info = env.reset(seed=0)
+        >>> bool(env.unwrapped.action_masks().size == env.action_space.nvec.sum())
+        True
+        """
+        masks: NDArray[np.bool_] = action_masks(self.episodes)[0]
+        return masks
 
     def weights(self) -> Any:
         """Return the weights of the network that is trained, for ``load_state_dict`` of a network of your own.

@@ -17,7 +17,7 @@ from sfl_env.checks import (
     require_methods,
     shown,
 )
-from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition
+from sfl_env.episodes import AllOrNothing, Episodes, ProblemAccess, Transition, action_masks
 from sfl_env.errors import ScenarioError
 from sfl_env.simulation.states import from_nested
 from sfl_env.simulation.stored import restored_generator
@@ -183,6 +183,10 @@ class SFLVectorEnv(ProblemAccess, VectorEnv[NDArray[Any], NDArray[Any], NDArray[
             done, infos = self._restart_at_once(done)
         # A sum of one term is that term, and infos hold it: rewards are the caller's to change.
         return done.observation, done.reward.copy(), done.terminated, done.truncated, infos
+
+    def action_masks(self) -> BoolArray:
+        """Return (N, M): what :meth:`SFLEnv.action_masks <sfl_env.env.SFLEnv.action_masks>` gives, of each."""
+        return action_masks(self.episodes)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next round depends on, as plain values; see :meth:`SFLEnv.state_dict`.

@@ -23,7 +23,8 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
     Parameters
     ----------
     path : path
-        Folder of a finished run of ``sfl train``, or an agent's file.
+        Folder of a finished run of ``sfl train``, an agent's file, or ``pretrained:ID`` for an agent that comes
+        with the package.
     env : SFLEnv or SFLVectorEnv, wrapped or not
         Where it is to act. An agent with :class:`~sfl_agents.policies.device_policy.DevicePolicy` can act
         for any number of devices; others for the number that they were trained with.

@@ -145,12 +145,24 @@ class SFLVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of the batch once and return each environment's part of a round problem.
+        """Call a method of the batch once and return each environment's part of a round problem or of masks.
 
         Any other result is the same object for every environment.
         """
         value = getattr(self.envs, method_name)(*method_args, **method_kwargs)
+        if method_name == "action_masks":
+            return [value[i] for i in self._chosen(indices)]
         return [_of_one(value, i) for i in self._chosen(indices)]
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return (N, M): which options of the coming rounds' actions make sense, of every environment.
+
+        Raises
+        ------
+        ScenarioError
+            If the actions are continuous.
+        """
+        return self.envs.action_masks()
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """Say yes for ``Monitor`` alone, whose episode statistics the infos hold."""

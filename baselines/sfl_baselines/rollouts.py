@@ -1,13 +1,14 @@
 """The one loop in which a policy plays episodes: for training's evaluations and for every comparison."""
 
+import inspect
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfl_baselines.policies import Policy
-from sfl_env.episodes import Episodes, Transition
+from sfl_env.episodes import Episodes, Transition, action_masks
 from sfl_env.learning.protocol import Progress
 from sfl_env.rounds.conditions import Conditions
 
@@ -32,7 +33,8 @@ def play(policy: Policy, episodes: Episodes, seed: int) -> Iterator[PlayedRound]
     Parameters
     ----------
     policy : Policy
-        Acts on observations (N, K, F), deterministically.
+        Acts on observations (N, K, F), deterministically. One that remembers rounds is given the state that it
+        returned, and one whose ``predict`` takes ``action_masks``, as sb3-contrib's ``MaskablePPO``, gets them.
     episodes : Episodes
         Of a single or a batched environment, which they are taken from: what that knows of its own episode, it
         does not know any more.
@@ -52,9 +54,11 @@ def play(policy: Policy, episodes: Episodes, seed: int) -> Iterator[PlayedRound]
     observation = episodes.reset(rng)
     running = np.ones(episodes.n, dtype=np.bool_)
     start, state = running, None
+    masks_actions = "action_masks" in inspect.signature(policy.predict).parameters
     while True:
         true, learning = episodes.now.true, episodes.now.learning
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        masks: dict[str, Any] = {"action_masks": action_masks(episodes)} if masks_actions else {}
+        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True, **masks)
         done = episodes.step(action, rng)
         yield PlayedRound(running, true, learning, done)
         observation = done.observation

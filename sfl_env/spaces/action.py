@@ -14,6 +14,7 @@ from sfl_env.arrays import Array, constant, row_sums
 from sfl_env.errors import DecisionError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.problem import Decision
+from sfl_env.spaces import masks
 from sfl_env.spaces.incoming import floats, indices, shaped
 
 Actions = NDArray[Any]
@@ -138,6 +139,10 @@ class CutAction:
         """Return the cuts; the shares are left to the environment."""
         return decision.cut.astype(np.int64)
 
+    def masks(self, seen: Conditions) -> NDArray[np.bool_]:
+        """Return (N, K C): for every device which cuts it can take, see :func:`.masks.of_cuts`."""
+        return masks.flat(masks.of_cuts(seen, self.num_cuts))
+
 
 @dataclass(frozen=True)
 class DiscreteAction:
@@ -180,6 +185,10 @@ class DiscreteAction:
         scaled = _centred_log(decision.bandwidth_share, self.share_log_range)
         level = np.rint((scaled + 1.0) * ((self.num_levels - 1) / 2.0))
         return np.concatenate([decision.cut, level], axis=-1).astype(np.int64)
+
+    def masks(self, seen: Conditions) -> NDArray[np.bool_]:
+        """Return (N, K C + K num_levels): the cuts that every device can take, then the levels."""
+        return masks.flat(masks.of_cuts(seen, self.num_cuts), masks.of_levels(seen, self.num_levels))
 
 
 def checked_pairs(action: Actions, seen: Conditions, bound: float, meaning: str) -> Array:

@@ -69,7 +69,13 @@ class Run:
 
 
 def start(
-    path: Path | str, kind: str, settings: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False
+    path: Path | str,
+    kind: str,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    told: Mapping[str, Any] | None = None,
 ) -> Run:
     """Make or reopen the folder of a run and write down how it was made.
 
@@ -86,6 +92,9 @@ def start(
         yet, start it.
     overwrite : bool
         Delete the run in this folder first. Folders that are no run's are never deleted.
+    told : mapping, optional
+        What else is to be written down of this start, such as where settings were read; results do not depend on
+        it.
 
     Returns
     -------
@@ -115,7 +124,7 @@ def start(
     if resume and overwrite:
         raise RunError("resume=True and overwrite=True exclude each other: continue the old run or replace it.")
     plain = to_plain(settings)
-    invocation = {"started": _now(), "command": command(), "versions": versions()}
+    invocation = {"started": _now(), "command": command(), "versions": versions(), **(told or {})}
     if not _has_content(path):
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from sfl_agents import agent
 from sfl_agents.files import archive
 from sfl_agents.files.run_folder import AGENT
 from sfl_agents.training import checkpoints, settings
-from sfl_agents.training.algorithms import ALGORITHMS
+from sfl_agents.training.algorithms import ALGORITHMS, algorithm
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.evaluation import evaluate
 from sfl_agents.training.job import Job
@@ -29,6 +30,7 @@ from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
+from tests.sfl_agents.contrib import algorithms
 from tests.sfl_env.boards import ON_BATTERY
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
@@ -48,15 +50,56 @@ def job(algo: Any = "ppo", chosen: Settings = TINY, **changes: Any) -> Job:
     return Job(algo, "SFL-v0", chosen, SMALL, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
-@pytest.mark.parametrize("env_id", [*PRESETS, "Somebody/Else-v7"])
-def test_every_algorithm_has_settings_for_every_id(algo: Any, env_id: str) -> None:
-    assert settings.load(algo, env_id).total_steps > 0
+LATER_ROUNDS_COUNT = ("SFL-Battery-v0", "SFL-TimeToAccuracy-v0")
+"""Ids in which a decision has an effect on later rounds besides the time that it takes."""
 
 
-def test_independent_rounds_are_not_discounted_into_each_other() -> None:
+@pytest.mark.parametrize("algo", algorithms())
+def test_every_algorithm_has_settings_for_every_id_that_fit_what_a_decision_touches(algo: Any) -> None:
+    assert set(PRESETS) <= set(settings.known_ids(algo))
+    for env_id in settings.known_ids(algo):
+        chosen = Job(algo, env_id, settings.load(algo, env_id)).settings
+        gamma = chosen.hyperparameter(algo, "gamma")
+        assert gamma >= 0.95 if env_id in LATER_ROUNDS_COUNT else gamma == 0.0, env_id
+
+
+@pytest.mark.parametrize(
+    "env_id", ["SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Deadline-v0", "SFL-TimeToAccuracy-v0"]
+)
+def test_where_chance_or_later_rounds_count_no_logarithm_changes_what_is_wanted(env_id: str) -> None:
     for algo in ALGORITHMS:
-        assert settings.load(algo, "SFL-v0").hyperparameters["gamma"] == 0.0
+        if find_spec(ALGORITHMS[algo].partition(":")[0]):
+            assert settings.load(algo, env_id).reward == "normalised"
+
+
+def test_an_id_of_ones_own_says_whose_settings_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"no settings of ppo for 'own:Mine-v7'.*like:SFL-v0 .*like:SFL-Battery"
+    ):
+        settings.load("ppo", "own:Mine-v7")
+    with pytest.raises(TrainingError, match=r"settings like is 'SFL-v1'.*did you mean 'SFL-v0'"):
+        settings.load("ppo", "own:Mine-v7", "like:SFL-v1")
+    assert settings.load("ppo", "own:Mine-v7", "like:SFL-Battery-v0") == settings.load("ppo", "SFL-Battery-v0")
+
+
+def test_where_the_settings_come_from_is_told_and_written_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["--algo", "a2c", "--total-steps", "64", "--num-envs", "2", *FIELDS]
+    for number, (given, told) in enumerate(
+        [([], "SFL-v0"), (["--settings", "like:SFL-Battery-v0"], "like:SFL-Battery-v0")]
+    ):
+        folder = tmp_path / str(number)
+        assert cli.main(["train", *short, *given, "--out", str(folder)]) == 0
+        assert f"Settings: a2c, {told}." in capsys.readouterr().out
+        assert runs.read_config(folder)["invocations"][0]["settings_from"] == told
+
+
+@pytest.mark.parametrize("algo", ["maskable-ppo", "recurrent-ppo"])
+def test_an_algorithm_whose_extra_is_missing_names_it(monkeypatch: pytest.MonkeyPatch, algo: str) -> None:
+    monkeypatch.setitem(sys.modules, "sb3_contrib", None)
+    with pytest.raises(TrainingError, match=rf"{algo} is .* of sb3-contrib, .* pip install 'sfl-env\[contrib\]'"):
+        settings.load(algo, "SFL-v0")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +137,7 @@ def test_settings_like_others_differ_in_what_they_say(tmp_path: Path) -> None:
 
 
 def test_settings_that_the_algorithm_cannot_use_are_told() -> None:
-    with pytest.raises(TrainingError, match="DevicePolicy is for a2c and ppo"):
+    with pytest.raises(TrainingError, match="sac does not take policy: DevicePolicy, but MlpPolicy"):
         job("sac")
     with pytest.raises(TrainingError, match="acts in continuous spaces only"):
         job("td3", Settings(total_steps=10, action_mode="cut"))
@@ -203,7 +246,7 @@ def test_other_algorithms_and_the_plain_network_train(tmp_path: Path, algo: str)
     work = job(algo, plain)
     train(work, work.open_run(tmp_path))
     trained = agent.load(tmp_path, make_batch("SFL-v0", 2, SMALL))
-    assert type(trained) is ALGORITHMS[algo]
+    assert type(trained) is algorithm(algo)
 
 
 @pytest.mark.parametrize("reward", ["normalised", "log"])
@@ -324,7 +367,7 @@ def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--algo", "dqn"], "known are a2c, ddpg, ppo, sac, td3"),
+        (["--algo", "dqn"], "known are a2c, ddpg, maskable-ppo, ppo, recurrent-ppo, sac, td3"),
         (["--env-id", "SFL-v9"], "known are SFL-v0"),
         (["--fields", "num_device=3"], "did you mean 'num_devices'"),
         (["--fields", "num_devices"], "name=value"),

@@ -26,9 +26,20 @@ OFF_POLICY = Settings(
 )
 
 
+def settings_of(algo: str) -> Settings:
+    """Return settings that take a moment and that an algorithm takes."""
+    if algo == "a2c":
+        return SETTINGS.replace(hyperparameters={"n_steps": 8})
+    if algo == "maskable-ppo":
+        return SETTINGS.replace(action_mode="cut")
+    if algo == "recurrent-ppo":
+        return SETTINGS.replace(policy="MlpLstmPolicy", policy_kwargs={"net_arch": [8], "lstm_hidden_size": 8})
+    return SETTINGS if algo == "ppo" else OFF_POLICY
+
+
 def job(algo: str = "ppo", settings: Settings | None = None, **changes: Any) -> Job:
     """Return a job of 64 rounds with evaluations after 32 and 64."""
-    chosen = settings or (SETTINGS if algo in ("a2c", "ppo") else OFF_POLICY)
+    chosen = settings or settings_of(algo)
     return Job(algo, "SFL-v0", chosen, FIELDS, **({"num_evaluations": 2, "evaluation_episodes": 2} | changes))
 
 

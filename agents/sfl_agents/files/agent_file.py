@@ -1,5 +1,6 @@
 """An agent in a file: what it was trained for, and what it has learnt."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sfl_agents.files import archive, state
 from sfl_agents.files.archive import damaged
 from sfl_agents.files.interface import Interface, spaces_of
+from sfl_agents.files.size import require_room
 from sfl_agents.training.build import build_to_act
 from sfl_agents.training.job import Job
 from sfl_env.checks import shown
@@ -94,12 +96,34 @@ class AgentFile:
         here = Interface.of(env)
         if not self.interface.fits(here, any_number_of_devices=self.job.settings.policy == "DevicePolicy"):
             raise PolicyError(
-                f"The agent in {self.path} was trained for {self.interface}; this environment has {here}. Train "
-                "one with these fields and this action mode."
+                f"The agent in {self.path} was trained for {self.interface}; this environment has {here}. Make "
+                f"the environment as the agent's was, {self.job.call()}, or train an agent in this one."
             )
+        try:
+            require_room(self.job.settings.policy_kwargs, self.arrays)
+        except PolicyError as error:
+            raise damaged(self.path, error) from error
         model = build_to_act(self.job, *spaces_of(env), here.num_cuts)
         self.restore(model)
         return model
+
+
+def lightened(stored: AgentFile) -> bytes:
+    """Return the content of a file of an agent that is to act alone: without optimisers' moments and statistics.
+
+    The same agent gives the same bytes.
+    """
+    header = {
+        "format": FORMAT,
+        "job": stored.job.to_dict(),
+        "interface": stored.interface.to_dict(),
+        "counters": stored.counters | {"recent_episodes": []},
+    }
+    kept = {name: array for name, array in stored.arrays.items() if "optimizer" not in name.partition("/")[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.zip"
+        archive.write(path, header, kept)
+        return path.read_bytes()
 
 
 def write(path: Path, model: BaseAlgorithm, job: Job, interface: Interface) -> None:

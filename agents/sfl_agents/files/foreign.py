@@ -78,4 +78,6 @@ def _fits(data: dict[str, Any], here: Interface) -> bool:
         return False
     cuts = data["policy_kwargs"].get("num_cuts", here.num_cuts)
     shares_network = data["policy_class"] is DevicePolicy
-    return Interface(devices, columns, cuts, choices).fits(here, any_number_of_devices=shares_network)
+    # Such a file names no encoders.
+    theirs = Interface(devices, columns, cuts, choices, here.observation, here.action)
+    return theirs.fits(here, any_number_of_devices=shares_network)

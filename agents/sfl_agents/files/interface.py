@@ -1,6 +1,6 @@
 """What an agent sees and does in an environment, as a few numbers that can be compared and stored."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gymnasium import spaces
@@ -11,6 +11,7 @@ from sfl_env.checks import shown
 from sfl_env.errors import PolicyError
 
 LARGEST = 10_000_000
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,16 @@ class Interface:
         C.
     choices : tuple of int
         Options of every choice for a device; empty for continuous actions.
+    observation, action : str
+        Classes of the environment's encoders: numbers of the same shape may mean something else.
     """
 
     num_devices: int
     num_columns: int
     num_cuts: int
     choices: tuple[int, ...]
+    observation: str
+    action: str
 
     @classmethod
     def of(cls, env: Any) -> "Interface":
@@ -42,7 +47,9 @@ class Interface:
         choices: tuple[int, ...] = ()
         if isinstance(action_space, spaces.MultiDiscrete):
             choices = tuple(int(count) for count in action_space.nvec.reshape(-1, devices)[:, 0])
-        return cls(devices, columns, episodes_of(env).simulator.workload.num_cuts, choices)
+        episodes = episodes_of(env)
+        encoders = (type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder))
+        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, *encoders)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Interface":
@@ -54,12 +61,14 @@ class Interface:
             If an entry is missing, unknown or no count.
         """
         numbers = ("num_devices", "num_columns", "num_cuts")
-        whole = isinstance(values, dict) and values.keys() == {*numbers, "choices"}
-        if not (whole and isinstance(values["choices"], list)):
+        names = ("observation", "action")
+        whole = isinstance(values, dict) and values.keys() == {*numbers, *names, "choices"}
+        if not (whole and isinstance(values["choices"], list) and all(_is_name(values[name]) for name in names)):
             raise PolicyError(f"its interface is {shown(values)}")
         if not all(type(n) is int and 0 < n <= LARGEST for n in [*map(values.get, numbers), *values["choices"]]):
             raise PolicyError(f"its interface is {shown(values)}")
-        return cls(**{name: values[name] for name in numbers}, choices=tuple(values["choices"]))
+        counts, texts = ({name: values[name] for name in some} for some in (numbers, names))
+        return cls(**counts, choices=tuple(values["choices"]), **texts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as JSON has them."""
@@ -67,16 +76,19 @@ class Interface:
 
     def fits(self, other: "Interface", *, any_number_of_devices: bool) -> bool:
         """Whether an agent of this interface can act in an environment of another."""
-        same = (self.num_columns, self.num_cuts, self.choices) == (
-            other.num_columns,
-            other.num_cuts,
-            other.choices,
-        )
-        return same and (any_number_of_devices or self.num_devices == other.num_devices)
+        here = replace(other, num_devices=self.num_devices) if any_number_of_devices else other
+        return self == here
 
     def __str__(self) -> str:
         act = f"choices of {' and '.join(map(str, self.choices))}" if self.choices else "continuous actions"
-        return f"{self.num_devices} devices x {self.num_columns} features, {self.num_cuts} cuts and {act}"
+        return (
+            f"{self.num_devices} devices x {self.num_columns} features ({self.observation}), {self.num_cuts} cuts "
+            f"and {act} ({self.action})"
+        )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isidentifier() and len(value) <= _LONGEST_NAME
 
 
 def spaces_of(env: Any) -> tuple[spaces.Box, spaces.Space[Any]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sfl_agents.files import published
 from sfl_env.checks import shown
 from sfl_env.errors import PolicyError, RunError
 from sfl_env.storage import runs
@@ -15,7 +16,7 @@ AGENT = "agent.zip"
 
 
 def agent_file(path: Path) -> Path:
-    """Return the file of the agent that a path, a run's folder or a file, stands for.
+    """Return the file of the agent that a path stands for: a run's folder, a file, or a published agent's name.
 
     Raises
     ------
@@ -24,6 +25,8 @@ def agent_file(path: Path) -> Path:
     PolicyError
         If the folder is no training run's, or its training has not ended.
     """
+    if published.is_name(path):
+        return published.file_of(path)
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")
     if not path.is_dir():
@@ -52,6 +55,8 @@ def job_of(path: Path) -> "Job":
     from sfl_agents.files.agent_file import AgentFile
     from sfl_agents.training.job import KIND, Job
 
+    if published.is_name(path):
+        return AgentFile.open(published.file_of(path)).job
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")
     if not path.is_dir():

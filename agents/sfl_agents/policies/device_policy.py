@@ -10,7 +10,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from sfl_agents.policies.distributions import Choices, CutAndShare, for_space
+from sfl_agents.policies.distributions import Choices, CutAndShare, DeviceDistribution, for_space
 from sfl_agents.policies.rows import RowNetworks, StandardisedRows
 
 
@@ -73,22 +73,8 @@ class DevicePolicy(ActorCriticPolicy):
         return super()._get_constructor_parameters() | {"num_cuts": self.num_cuts}
 
     def _build(self, lr_schedule: Schedule) -> None:
-        devices, columns = self.observation_space.shape or (0, 0)
-        assert isinstance(self.net_arch, list)
-        networks = RowNetworks(columns, self.net_arch, self.activation_fn)
-        self.mlp_extractor = networks  # type: ignore[assignment]  # same interface, rows kept apart
-        distribution = for_space(self.action_space, devices, self.num_cuts)
-        self.action_dist = distribution
-        self.action_net = distribution.proba_distribution_net(networks.latent_dim_pi)
-        if isinstance(distribution, CutAndShare):
-            self.log_std = nn.Parameter(torch.tensor(float(self.log_std_init)))
-        self.value_net = nn.Linear(networks.latent_dim_vf, 1)
-        # Gains as in Stable-Baselines3: hardly any preference at the start.
-        for module, gain in ((networks, np.sqrt(2.0)), (self.action_net, 0.01), (self.value_net, 1.0)):
-            for layer in module.modules():
-                self.init_weights(layer, gain=float(gain))
-        options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
-        self.optimizer = self.optimizer_class(self.parameters(), **options)
+        devices = (self.observation_space.shape or (0,))[0]
+        build_networks(self, for_space(self.action_space, devices, self.num_cuts), lr_schedule)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         params = self.action_net(latent_pi)
@@ -96,3 +82,30 @@ class DevicePolicy(ActorCriticPolicy):
             return self.action_dist.proba_distribution(params, self.log_std)
         assert isinstance(self.action_dist, Choices)
         return self.action_dist.proba_distribution(params)
+
+
+def build_networks(policy: Any, distribution: DeviceDistribution, lr_schedule: Schedule) -> None:
+    """Give an actor-critic policy its networks, which keep the devices' rows apart, and its optimiser.
+
+    Parameters
+    ----------
+    policy : ActorCriticPolicy or MaskableActorCriticPolicy
+        With ``observation_space``, ``net_arch``, a list of widths, and ``activation_fn``.
+    distribution : DeviceDistribution
+        Of its actions.
+    lr_schedule : callable
+        Learning rate.
+    """
+    networks = RowNetworks(policy.observation_space.shape[1], policy.net_arch, policy.activation_fn)
+    policy.mlp_extractor = networks  # same interface as Stable-Baselines3's
+    policy.action_dist = distribution
+    policy.action_net = distribution.proba_distribution_net(networks.latent_dim_pi)
+    if isinstance(distribution, CutAndShare):
+        policy.log_std = nn.Parameter(torch.tensor(float(policy.log_std_init)))
+    policy.value_net = nn.Linear(networks.latent_dim_vf, 1)
+    # Gains as in Stable-Baselines3: hardly any preference at the start.
+    for module, gain in ((networks, np.sqrt(2.0)), (policy.action_net, 0.01), (policy.value_net, 1.0)):
+        for layer in module.modules():
+            policy.init_weights(layer, gain=float(gain))
+    options: dict[str, Any] = {"lr": lr_schedule(1.0), **policy.optimizer_kwargs}
+    policy.optimizer = policy.optimizer_class(policy.parameters(), **options)

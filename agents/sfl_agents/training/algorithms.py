@@ -1,9 +1,9 @@
-"""The algorithms of Stable-Baselines3 that fit the environment, and the policies they can be given."""
+"""The algorithms that fit the environment, and the policies they can be given."""
 
+import importlib
 import inspect
 from typing import Any
 
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
@@ -11,13 +11,36 @@ from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_env.checks import look_up
 from sfl_env.errors import TrainingError
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"a2c": A2C, "ddpg": DDPG, "ppo": PPO, "sac": SAC, "td3": TD3}
-"""Names on the command line and in settings."""
+ALGORITHMS: dict[str, str] = {
+    "a2c": "stable_baselines3:A2C",
+    "ddpg": "stable_baselines3:DDPG",
+    "maskable-ppo": "sb3_contrib:MaskablePPO",
+    "ppo": "stable_baselines3:PPO",
+    "recurrent-ppo": "sb3_contrib:RecurrentPPO",
+    "sac": "stable_baselines3:SAC",
+    "td3": "stable_baselines3:TD3",
+}
+"""Names on the command line and in settings, and their classes as ``module:class``."""
 
-ON_POLICY = ("a2c", "ppo")
-"""Those whose policy is an actor-critic one, as :class:`DevicePolicy` is, and that take any action mode."""
+CONTRIB = "contrib"
+"""The extra of this package that brings ``sb3_contrib``."""
 
-POLICIES: dict[str, str | type[Any]] = {"DevicePolicy": DevicePolicy, "MlpPolicy": "MlpPolicy"}
+ON_POLICY = ("a2c", "maskable-ppo", "ppo", "recurrent-ppo")
+"""Those that learn from rollouts of the present policy."""
+
+MASKING = "maskable-ppo"
+"""Takes choices among options alone, and never one that :meth:`SFLEnv.action_masks` masks."""
+
+RECURRENT = "recurrent-ppo"
+"""Remembers the rounds before by an LSTM."""
+
+LOADED_BY = {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"}
+
+POLICIES: dict[str, str | type[Any]] = {
+    "DevicePolicy": DevicePolicy,
+    "MlpLstmPolicy": "MlpLstmPolicy",
+    "MlpPolicy": "MlpPolicy",
+}
 """Names in settings."""
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -32,7 +55,7 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
     Raises
     ------
     TrainingError
-        If it is not known, with those that are.
+        If it is not known, with those that are, or if it is of an extra that is not installed.
 
     Examples
     --------
@@ -42,9 +65,52 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
     Traceback (most recent call last):
         ...
     sfl_env.errors.TrainingError: Unknown algorithm 'poo' (did you mean 'ppo'?); known are a2c, ddpg,
-    ppo, sac, td3.
+    maskable-ppo, ppo, recurrent-ppo, sac, td3.
     """
-    return look_up("algorithm", name, ALGORITHMS, TrainingError)
+    module, _, class_name = look_up("algorithm", name, ALGORITHMS, TrainingError).partition(":")
+    try:
+        found: type[BaseAlgorithm] = getattr(importlib.import_module(module), class_name)
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"{name} is an algorithm of {LOADED_BY[module]}, which is not installed; it comes with the extra "
+            f"{CONTRIB!r}: pip install 'sfl-env[{CONTRIB}]'."
+        ) from error
+    return found
+
+
+def library_of(name: str) -> str:
+    """Return the library that an algorithm is of.
+
+    Examples
+    --------
+    >>> library_of("ppo"), library_of("maskable-ppo")
+    ('Stable-Baselines3', 'sb3-contrib')
+    """
+    return LOADED_BY[ALGORITHMS[name].partition(":")[0]]
+
+
+def policies_of(algo: str) -> tuple[str, ...]:
+    """Return the names of the policies that an algorithm can be given.
+
+    Examples
+    --------
+    >>> policies_of("maskable-ppo"), policies_of("recurrent-ppo"), policies_of("sac")
+    (('DevicePolicy', 'MlpPolicy'), ('MlpLstmPolicy',), ('MlpPolicy',))
+    """
+    if algo == RECURRENT:  # whose state is one of an environment, not of a device
+        return ("MlpLstmPolicy",)
+    if algo not in ON_POLICY:  # DevicePolicy is an actor-critic policy
+        return ("MlpPolicy",)
+    return tuple(name for name in POLICIES if name != "MlpLstmPolicy")
+
+
+def policy_class(algo: str, policy: str) -> str | type[Any]:
+    """Return what an algorithm's class takes as its policy."""
+    if algo == MASKING and policy == "DevicePolicy":
+        from sfl_agents.policies.maskable_policy import MaskableDevicePolicy
+
+        return MaskableDevicePolicy
+    return POLICIES[policy]
 
 
 def default_of(algo: str, hyperparameter: str) -> Any:

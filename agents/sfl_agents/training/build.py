@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sfl_agents.policies.rows import FlatRows
-from sfl_agents.training.algorithms import ACTIVATIONS, ON_POLICY, POLICIES, algorithm
+from sfl_agents.training.algorithms import ACTIVATIONS, ON_POLICY, algorithm, policy_class
 from sfl_agents.training.job import Job
 from sfl_env.errors import TrainingError
 
@@ -94,7 +94,7 @@ def _options(job: Job, num_cuts: int) -> dict[str, Any]:
     if settings.final_learning_rate != rate:
         rate = LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0)
     return {
-        "policy": POLICIES[settings.policy],
+        "policy": policy_class(job.algo, settings.policy),
         "learning_rate": rate,
         "policy_kwargs": kwargs,
         "device": "cpu",

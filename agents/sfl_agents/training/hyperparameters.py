@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sfl_agents.training.algorithms import ACTIVATIONS, ON_POLICY, algorithm
+from sfl_agents.training.algorithms import ACTIVATIONS, MASKING, ON_POLICY, algorithm
 from sfl_env.checks import Range, require_choice, require_known, shown
 from sfl_env.errors import TrainingError
 
@@ -146,10 +146,27 @@ _SHARED_POLICY: dict[str, Check] = {
     "log_std_init": _number(-20.0, 2.0),
     "optimizer_kwargs": _optimiser,
 }
+_ACTOR_CRITIC = _SHARED_POLICY | {
+    "full_std": _flag,
+    "net_arch": _network,
+    "ortho_init": _flag,
+    "use_expln": _flag,
+}
+_OF_CHOICES: dict[str, Check] = {"activation_fn": _activation, "optimizer_kwargs": _optimiser}
+"""Choices among options have no deviation."""
+
 POLICY_ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
     "DevicePolicy": _SHARED_POLICY | {"net_arch": _widths},
-    "on-policy MlpPolicy": _SHARED_POLICY
-    | {"full_std": _flag, "net_arch": _network, "ortho_init": _flag, "use_expln": _flag},
+    "MlpLstmPolicy": _ACTOR_CRITIC
+    | {
+        "enable_critic_lstm": _flag,
+        "lstm_hidden_size": _whole(1, _MOST_UNITS),
+        "n_lstm_layers": _whole(1, _MOST_LAYERS),
+        "shared_lstm": _flag,
+    },
+    "masking DevicePolicy": _OF_CHOICES | {"net_arch": _widths},
+    "masking MlpPolicy": _OF_CHOICES | {"net_arch": _network, "ortho_init": _flag},
+    "on-policy MlpPolicy": _ACTOR_CRITIC,
     "off-policy MlpPolicy": {
         "activation_fn": _activation,
         "n_critics": _whole(1, 100),
@@ -203,11 +220,19 @@ def check_policy(policy: str, algo: str, values: Mapping[str, Any]) -> None:
     TrainingError
         For an unknown name, with the nearest known one, or a value out of its range.
     """
-    kind = policy if policy == "DevicePolicy" else f"{'on' if algo in ON_POLICY else 'off'}-policy {policy}"
-    checks = dict(POLICY_ARGUMENTS[kind])
+    checks = dict(POLICY_ARGUMENTS[_kind(policy, algo)])
     if algo == "sac":
         checks |= {"log_std_init": _SHARED_POLICY["log_std_init"], "use_expln": _flag}
     _check_entries("policy_kwargs", values, checks)
+
+
+def _kind(policy: str, algo: str) -> str:
+    """Return the entry of :data:`POLICY_ARGUMENTS` that holds for an algorithm's policy."""
+    if algo == MASKING:
+        return f"masking {policy}"
+    if policy == "MlpPolicy":
+        return f"{'on' if algo in ON_POLICY else 'off'}-policy {policy}"
+    return policy
 
 
 def _check_entries(where: str, values: Any, checks: Mapping[str, Check]) -> None:

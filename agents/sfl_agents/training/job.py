@@ -76,13 +76,26 @@ class Job:
         """Return a batch of the job's environment in its action mode."""
         return make_batch(self.env_id, num_envs, self.fields, action_mode=self.settings.action_mode, **options)
 
+    def call(self) -> str:
+        """Return the call that makes a single environment of the job's.
+
+        Examples
+        --------
+        >>> Job("a2c", "SFL-v0", Settings(64, action_mode="cut", num_envs=4), {"num_devices": 3}).call()
+        "gym.make('SFL-v0', num_devices=3, action_mode='cut')"
+        """
+        # Settings that are the environment's are named as its arguments are.
+        modes = {name: value for name, value in vars(self.settings).items() if name.endswith("_mode")}
+        options = "".join(f", {name}={value!r}" for name, value in {**self.fields, **modes}.items())
+        return f"gym.make({self.env_id!r}{options})"
+
     def hashed_seed(self, *purpose: int) -> int:
         """Return a training seed for one purpose, independent of those for others and in other jobs."""
         return int(np.random.SeedSequence([self.seed, *purpose]).generate_state(1)[0]) % HELD_OUT_SEED
 
-    def open_run(self, path: Path | str, *, resume: bool = False, overwrite: bool = False) -> Run:
-        """Make or reopen the folder of this job's run, as :func:`sfl_env.storage.runs.start` does."""
-        return runs.start(path, KIND, self.to_dict(), resume=resume, overwrite=overwrite)
+    def open_run(self, path: Path | str, **options: Any) -> Run:
+        """Make or reopen the folder of this job's run, with the options of :func:`sfl_env.storage.runs.start`."""
+        return runs.start(path, KIND, self.to_dict(), **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the job as JSON would give it back."""

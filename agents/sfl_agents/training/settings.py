@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sfl_agents.training import yaml_text
-from sfl_agents.training.algorithms import ON_POLICY, POLICIES, algorithm, default_of
+from sfl_agents.training.algorithms import MASKING, ON_POLICY, POLICIES, algorithm, default_of, policies_of
 from sfl_agents.training.hyperparameters import check_hyperparameters, check_policy
 from sfl_env.checks import require_choice, require_known, shown
 from sfl_env.errors import TrainingError
@@ -18,6 +18,12 @@ from sfl_env.spaces.parts import ACTION_MODES
 
 REWARDS = ("raw", "log", "normalised")
 """What the algorithm is given as reward; see :class:`Settings`."""
+
+CHOICES = ("cut", "discrete")
+"""Action modes whose actions are choices among options."""
+
+LIKE = "like:"
+"""Begins a source of settings that names an id with a file in the package."""
 
 MOST = 10**15
 """More rounds or environments than anyone can train for."""
@@ -37,8 +43,8 @@ class Settings:
     action_mode : str
         One of :data:`sfl_env.spaces.parts.ACTION_MODES`.
     policy : str
-        ``DevicePolicy`` shares one network among all devices (PPO and A2C); ``MlpPolicy`` is
-        Stable-Baselines3's own, over all rows end to end.
+        ``DevicePolicy`` shares one network among all devices (A2C, PPO and MaskablePPO); ``MlpPolicy`` is
+        Stable-Baselines3's own, over all rows end to end, and ``MlpLstmPolicy`` that of RecurrentPPO.
     policy_kwargs : mapping
         Arguments of the policy, as in :data:`.hyperparameters.POLICY_ARGUMENTS`; ``activation_fn`` is the name of
         one of :data:`.algorithms.ACTIVATIONS`.
@@ -117,9 +123,8 @@ class Settings:
             not known, or if less than one rollout is asked for.
         """
         algorithm(algo)
-        if algo not in ON_POLICY:
-            self._check_for_off_policy(algo)
-        elif self.action_noise:
+        self._check_policy_and_actions(algo)
+        if algo in ON_POLICY and self.action_noise:
             raise TrainingError(f"action_noise is {self.action_noise}; {algo} explores by its own distribution.")
         check_hyperparameters(algo, self.hyperparameters)
         check_policy(self.policy, algo, self.policy_kwargs)
@@ -139,13 +144,20 @@ class Settings:
                 f"total_steps is {self.total_steps}: {algo} would never learn. Lower the one or raise the other."
             )
 
-    def _check_for_off_policy(self, algo: str) -> None:
-        if self.policy == "DevicePolicy":
-            raise TrainingError(f"DevicePolicy is for {' and '.join(ON_POLICY)}; {algo} takes policy: MlpPolicy.")
-        if self.action_mode != "continuous":
+    def _check_policy_and_actions(self, algo: str) -> None:
+        if self.policy not in policies_of(algo):
+            raise TrainingError(
+                f"{algo} does not take policy: {self.policy}, but {' or '.join(policies_of(algo))}."
+            )
+        if algo == MASKING and self.action_mode not in CHOICES:
+            raise TrainingError(
+                f"{algo} masks choices among options; action_mode is {self.action_mode!r} and has to be "
+                f"{' or '.join(CHOICES)}."
+            )
+        if algo not in ON_POLICY and self.action_mode in CHOICES:
             raise TrainingError(
                 f"{algo} acts in continuous spaces only; action_mode {self.action_mode!r} needs "
-                f"{' or '.join(ON_POLICY)}."
+                f"{' or '.join(name for name in ON_POLICY)}."
             )
 
     def replace(self, **changes: Any) -> "Settings":
@@ -153,7 +165,7 @@ class Settings:
         return dataclasses.replace(self, **{name: v for name, v in changes.items() if v is not None})
 
 
-def load(algo: str, env_id: str, path: Path | None = None) -> Settings:
+def load(algo: str, env_id: str, source: Path | str | None = None) -> Settings:
     """Return the settings for an algorithm on an environment id.
 
     Parameters
@@ -161,28 +173,73 @@ def load(algo: str, env_id: str, path: Path | None = None) -> Settings:
     algo : str
         Name of an algorithm.
     env_id : str
-        Registered id; an id without a file of its own takes the algorithm's ``default.yml``.
-    path : pathlib.Path, optional
-        A file of one's own instead. With ``like: SFL-v0`` in it, what it leaves out is as in that id's file.
+        Registered id.
+    source : path or str, optional
+        By default the package's settings for the id. ``"like:SFL-v0"`` takes those for another id, which an id of
+        one's own has to say. Else a file of one's own; with ``like: SFL-v0`` in it, what it leaves out is as in
+        that id's.
 
     Raises
     ------
     TrainingError
-        For an unknown algorithm, a file that cannot be read, an unknown entry or a value out of range.
+        For an unknown algorithm, an id without settings, a file that cannot be read, an unknown entry or a value
+        out of range.
 
     Examples
     --------
     >>> load("ppo", "SFL-v0").policy
     'DevicePolicy'
+    >>> load("ppo", "My-v0", "like:SFL-v0") == load("ppo", "SFL-v0")
+    True
+    >>> load("ppo", "My-v0")
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.TrainingError: There are no settings of ppo for 'My-v0'. Say which to take: ...
     """
     algorithm(algo)
     folder = resources.files("sfl_agents") / "settings" / algo
-    if path is not None:
-        return _settings(_entries(_read(path), str(path), folder), str(path))
-    own = folder / f"{env_id.rpartition(':')[2]}.yml"
-    file = own if own.is_file() else folder / "default.yml"
-    where = f"settings/{algo}/{file.name}"
-    return _settings(_entries(file.read_text(encoding="utf-8"), where, folder), where)
+    if source is not None and not str(source).startswith(LIKE):
+        return _settings(_entries(_read(Path(source)), str(source), folder), str(source))
+    name = _bare(env_id) if source is None else str(source).removeprefix(LIKE)
+    if source is not None:
+        require_choice("settings like", name, known_ids(algo), TrainingError)
+    elif name not in known_ids(algo):
+        raise TrainingError(
+            f"There are no settings of {algo} for {env_id!r}. Say which to take: settings={LIKE}SFL-v0 where a "
+            f"decision has no effect on later rounds, settings={LIKE}SFL-Battery-v0 where it has, or a file of "
+            "your own."
+        )
+    where = f"settings/{algo}/{name}.yml"
+    return _settings(_entries((folder / f"{name}.yml").read_text(encoding="utf-8"), where, folder), where)
+
+
+def origin(env_id: str, source: Path | str | None = None) -> str:
+    """Return where the settings that :func:`load` gives come from, in a word that tells nothing of the machine.
+
+    Examples
+    --------
+    >>> origin("SFL-v0"), origin("My-v0", "like:SFL-v0"), origin("SFL-v0", Path("/home/me/own.yml"))
+    ('SFL-v0', 'like:SFL-v0', 'file own.yml')
+    """
+    if source is None:
+        return _bare(env_id)
+    return str(source) if str(source).startswith(LIKE) else f"file {Path(source).name}"
+
+
+def known_ids(algo: str) -> tuple[str, ...]:
+    """Return the ids that the package has settings of an algorithm for.
+
+    Examples
+    --------
+    >>> "SFL-Battery-v0" in known_ids("ppo")
+    True
+    """
+    folder = resources.files("sfl_agents") / "settings" / algo
+    return tuple(sorted(file.name.removesuffix(".yml") for file in folder.iterdir()))
+
+
+def _bare(env_id: str) -> str:
+    return env_id.rpartition(":")[2]
 
 
 def _read(path: Path) -> str:
@@ -198,8 +255,7 @@ def _entries(text: str, where: str, folder: Traversable) -> Any:
     if not isinstance(entries, dict) or "like" not in entries:
         return entries
     like = entries.pop("like")
-    known = sorted(file.name.removesuffix(".yml") for file in folder.iterdir())
-    require_choice(f"like in {where}", like, known, TrainingError)
+    require_choice(f"like in {where}", like, known_ids(folder.name), TrainingError)
     base = folder / f"{like}.yml"
     return _entries(base.read_text(encoding="utf-8"), str(base), folder) | entries
 

@@ -1,6 +1,6 @@
 """What a trained agent is made of, in words that follow from its settings."""
 
-from sfl_agents.training.algorithms import algorithm
+from sfl_agents.training.algorithms import ALGORITHMS, MASKING, library_of
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings
 
@@ -35,7 +35,7 @@ def about(job: Job) -> str:
     """
     settings = job.settings
     parts = [
-        f"{algorithm(job.algo).__name__} of Stable-Baselines3 with {_policy(job.algo, settings)}",
+        f"{ALGORITHMS[job.algo].partition(':')[2]} of {library_of(job.algo)} with {_policy(job.algo, settings)}",
         _REWARDS[settings.reward],
         f"gamma = {settings.hyperparameter(job.algo, 'gamma'):g}",
         f"{settings.trained_steps(job.algo):,} rounds of {_environment(job)}",
@@ -60,7 +60,7 @@ def _distribution(algo: str, settings: Settings) -> str:
         )
         return f"deterministic, {noise}"
     if settings.action_mode != "continuous":
-        return "categorical choices"
+        return "categorical choices, those that do not fit masked" if algo == MASKING else "categorical choices"
     if settings.policy == "DevicePolicy":
         return "categorical cut and Gaussian log-share"
     return "state-dependent exploration" if settings.hyperparameters.get("use_sde") else "diagonal Gaussian"

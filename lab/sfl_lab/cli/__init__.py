@@ -25,8 +25,10 @@ COMMANDS = {
     "benchmark": "sfl_lab.cli.benchmark:Benchmark",
     "evaluate": "sfl_lab.cli.evaluate:Evaluate",
     "profile": "sfl_lab.cli.profile:Profile",
+    "publish": "sfl_lab.cli.publish:Publish",
     "solve": "sfl_lab.cli.solve:Solve",
     "train": "sfl_lab.cli.train:Train",
+    "tune": "sfl_lab.cli.tune:Tune",
 }
 """Subcommand to the dataclass of its arguments, as ``module:class``. Its fields and their docstrings become the
 arguments and their help, and its ``run`` does the work. All these modules are imported to show the help, so

@@ -6,7 +6,7 @@ from sfl_env.errors import SFLError
 from sfl_lab.cli.wording import as_switches
 from sfl_lab.text import one_line
 
-_EXTRAS = {"datasets": "datasets", "PIL": "datasets"}
+_EXTRAS = {"datasets": "datasets", "PIL": "datasets", "optuna": "tune", "sb3_contrib": "contrib"}
 """Modules that an extra of this package brings, and the extra."""
 
 

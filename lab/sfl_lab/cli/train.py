@@ -17,7 +17,7 @@ class Train:
     """
 
     algo: str = "ppo"
-    """Algorithm: a2c, ddpg, ppo, sac or td3."""
+    """Algorithm: a2c, ddpg, ppo, sac or td3; with the extra 'contrib' also maskable-ppo or recurrent-ppo."""
     env_id: str = "SFL-v0"
     """Registered environment id."""
     num_envs: int | None = None
@@ -28,8 +28,9 @@ class Train:
     """continuous, cut or discrete; by default as in the settings."""
     fields: tuple[str, ...] = ()
     """Scenario fields to override, such as num_devices=20 model=resnet18."""
-    settings: Path | None = None
-    """YAML file of training settings instead of the package's own."""
+    settings: str | None = None
+    """YAML file of training settings instead of the package's own for the id, or like:ID for the package's for
+    another id, such as like:SFL-v0; an id of your own needs the one or the other."""
     seed: int = 0
     """Of everything that is drawn."""
     out: Path | None = None
@@ -44,6 +45,7 @@ class Train:
     def run(self) -> None:
         """Train."""
         from sfl_agents import train
+        from sfl_agents.training.settings import origin
         from sfl_lab.cli.threads import use_threads
         from sfl_lab.text import printable
 
@@ -51,7 +53,9 @@ class Train:
         job = self._job()
         job.batch(1)  # tells of wrong fields before a folder is made
         out = self.out or Path("runs") / f"train-{self.algo}-{self.env_id.rpartition(':')[2]}-{self.seed}"
-        run = job.open_run(out, resume=self.resume, overwrite=self.overwrite)
+        told = {"settings_from": origin(self.env_id, self.settings)}
+        run = job.open_run(out, resume=self.resume, overwrite=self.overwrite, told=told)
+        print(printable(f"Settings: {job.algo}, {told['settings_from']}."))
         steps = job.settings.trained_steps(job.algo)
         if steps != job.settings.total_steps:
             rollout = job.settings.rollout_steps(job.algo)
@@ -62,8 +66,10 @@ class Train:
 
     def _job(self) -> "Job":
         from sfl_agents import Job, settings_for
+        from sfl_baselines.environments import find_spec
         from sfl_lab.cli.fields import parse_fields
 
+        find_spec(self.env_id)  # an id that is not there is told before that there are no settings for it
         chosen = settings_for(self.algo, self.env_id, self.settings)
         return Job(
             algo=self.algo,

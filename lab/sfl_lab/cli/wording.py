@@ -16,4 +16,5 @@ def as_switches(message: str) -> str:
     >>> as_switches("If it takes numbers of another type, name it as input_dtype.")
     'If it takes numbers of another type, name it as --input-dtype.'
     """
-    return _SWITCH.sub(r"--\1", message).replace("name it as input_dtype", "name it as --input-dtype")
+    switched = _SWITCH.sub(r"--\1", message).replace("name it as input_dtype", "name it as --input-dtype")
+    return switched.replace("settings=like:", "--settings like:")

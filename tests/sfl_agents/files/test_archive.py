@@ -10,10 +10,10 @@ import pytest
 
 import sfl_agents
 from sfl_agents.files import archive
-from sfl_agents.training.algorithms import ALGORITHMS
 from sfl_baselines.environments import make_batch
 from sfl_env.errors import PolicyError
 from tests.sfl_agents import tiny
+from tests.sfl_agents.contrib import algorithms
 
 ARRAYS = {
     "a/weight": np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -114,11 +114,10 @@ def test_weights_that_are_not_the_agents_are_refused(finished: Path, tmp_path: P
         sfl_agents.load(tmp_path / "agent.zip", make_batch("SFL-v0", 1, tiny.FIELDS))
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", algorithms())
 @pytest.mark.parametrize("change", ["missing", "unknown"])
 def test_moments_that_are_not_whole_are_refused(tmp_path: Path, one_thread: None, algo: str, change: str) -> None:
-    chosen = tiny.SETTINGS.replace(hyperparameters={"n_steps": 8}) if algo == "a2c" else None
-    folder = tiny.finished(tiny.job(algo, chosen), tmp_path / "run")
+    folder = tiny.finished(tiny.job(algo), tmp_path / "run")
     (file,) = folder.glob("checkpoints/*/model.zip")
     stored = archive.read(file)
     name = max(name for name in stored.arrays if name.endswith("/step"))
@@ -126,15 +125,14 @@ def test_moments_that_are_not_whole_are_refused(tmp_path: Path, one_thread: None
     arrays[f"{name}s"] = arrays.pop(name) if change == "missing" else arrays[name]
     archive.write(file, stored.header, arrays)
     with pytest.raises(PolicyError, match=r"model\.zip is not a whole agent file: its part '.*/\d+/steps?' is"):
-        sfl_agents.load(file, make_batch("SFL-v0", 1, tiny.FIELDS))
+        sfl_agents.load(file, make_batch("SFL-v0", 1, tiny.FIELDS, action_mode=tiny.settings_of(algo).action_mode))
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", algorithms())
 def test_a_training_that_broke_off_goes_on_to_the_same_weights_each_time(
     tmp_path: Path, one_thread: None, algo: str
 ) -> None:
-    chosen = tiny.SETTINGS.replace(hyperparameters={"n_steps": 8}) if algo == "a2c" else None
-    work = tiny.job(algo, chosen)
+    work = tiny.job(algo)
     for name in ("one", "two"):
         tiny.finished_later(work, tmp_path / name)
     first, second = (archive.read(tmp_path / name / "agent.zip").arrays for name in ("one", "two"))

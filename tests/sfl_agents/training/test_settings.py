@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sfl_agents.training import hyperparameters, settings
-from sfl_agents.training.algorithms import ALGORITHMS
+from sfl_agents.training.algorithms import algorithm
 from sfl_agents.training.hyperparameters import HYPERPARAMETERS
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings
@@ -17,6 +17,7 @@ from sfl_agents.training.train import train
 from sfl_env.errors import TrainingError
 from sfl_lab import cli
 from tests.sfl_agents import tiny
+from tests.sfl_agents.contrib import algorithms
 
 ELSEWHERE = (
     *("policy", "env", "learning_rate", "seed", "device", "policy_kwargs", "action_noise", "verbose"),
@@ -31,15 +32,15 @@ def job(algo: str, **changes: Any) -> Job:
     return Job(algo, "SFL-v0", Settings(**({"total_steps": 1_000_000} | changes)))
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", algorithms())
 def test_every_argument_of_an_algorithm_is_settable_or_set_elsewhere(algo: str) -> None:
-    taken = set(inspect.signature(ALGORITHMS[algo]).parameters)
+    taken = set(inspect.signature(algorithm(algo)).parameters)
     assert taken <= {*HYPERPARAMETERS, *ELSEWHERE}
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", algorithms())
 def test_what_an_algorithm_takes_by_itself_is_in_range(algo: str) -> None:
-    taken = inspect.signature(ALGORITHMS[algo]).parameters
+    taken = inspect.signature(algorithm(algo)).parameters
     own = {name: taken[name].default for name in hyperparameters.hyperparameters_of(algo)}
     hyperparameters.check_hyperparameters(algo, own)
 
@@ -199,7 +200,7 @@ def test_names_of_activations_are_torchs(tmp_path: Path, one_thread: None) -> No
     assert "Tanh" in str(agent.policy)
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", algorithms())
 def test_settings_come_back_from_a_runs_configuration(algo: str) -> None:
     for env_id in ("SFL-v0", "SFL-StaleCSI-v0"):
         work = Job(algo, env_id, settings.load(algo, env_id), {"num_devices": 5}, seed=3)

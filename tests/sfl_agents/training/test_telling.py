@@ -4,7 +4,7 @@ import pytest
 
 import sfl_agents
 from sfl_agents import Job, Settings, settings_for
-from sfl_agents.training.algorithms import ALGORITHMS
+from sfl_agents.training.algorithms import algorithm
 
 
 def test_what_is_this_packages_own_is_said_to_be() -> None:
@@ -39,7 +39,7 @@ def test_every_setting_that_is_told_follows_the_settings(changes: dict[str, obje
 )
 def test_off_policy_algorithms_have_distributions_of_their_own(algo: str, distribution: str) -> None:
     told = sfl_agents.about(Job(algo, "SFL-v0", settings_for(algo, "SFL-v0")))
-    assert told.startswith(f"{ALGORITHMS[algo].__name__} of Stable-Baselines3 with its stock MlpPolicy (")
+    assert told.startswith(f"{algorithm(algo).__name__} of Stable-Baselines3 with its stock MlpPolicy (")
     assert distribution in told
 
 
