@@ -10,7 +10,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from sfl_agents.policies.pointer_distributions import Pointed, PointedCut, PointedLevel, PointedShare, pointed_for
+from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
 from sfl_agents.policies.problem_columns import num_absolute, read
 from sfl_agents.policies.rows import pooled

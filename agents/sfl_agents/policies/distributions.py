@@ -203,7 +203,7 @@ def for_space(action_space: spaces.Space[Any], num_devices: int, num_cuts: int |
     if isinstance(action_space, spaces.MultiDiscrete):
         counts = action_space.nvec.reshape(-1, num_devices)
         return Choices([int(count) for count in counts[:, 0]])
-    if isinstance(action_space, spaces.Box) and action_space.shape == (num_devices, 2):
+    if action_space == spaces.Box(-1.0, 1.0, (num_devices, 2)):
         if num_cuts is None:
             raise TrainingError("DevicePolicy needs num_cuts in its policy_kwargs for continuous actions.")
         return CutAndShare(num_cuts)

@@ -109,6 +109,6 @@ def pointed_for(action_space: spaces.Space[Any], num_devices: int, num_cuts: int
     if action_space == ContinuousAction(num_cuts).space(num_devices):
         return PointedShare(num_cuts)
     raise TrainingError(
-        f"CutPointerPolicy decides on cuts and shares themselves, by action_mode continuous, cut or discrete, and not "
-        f"through {action_space}."
+        "CutPointerPolicy decides on cuts and shares themselves, by action_mode continuous, cut or discrete, and "
+        f"not through {action_space}."
     )

@@ -18,7 +18,8 @@ _LEAST_AIR = 1e-6
 """Seconds that stand for those of a cut that sends nothing."""
 
 _LARGEST_STEP = 0.5
-_NEWTON_STEPS = 3
+_STRAIGHT_STEPS = 3
+_CORRECTED_STEPS = 2
 _LARGEST_NEED = 20.0
 _LARGEST_GAP = 10.0
 
@@ -50,22 +51,20 @@ class PointerNetwork(nn.Module):
 
     .. math:: x = \frac{a}{\tau - f}
 
-    times that share, which takes its rate to be proportional to its share, and that shares sum to one: Newton steps
-    on :math:`\sum_k \min_c x_{kc} = K` find the target. Not built in, and learnt, is that a narrower band carries
-    more for each hertz (one small network, of a cut's need under the straight law, the link and the fading), how far
-    the target is to be corrected, and what else a device's features say for or against a cut and a larger share.
-    All layers of what is learnt end in zeros at the start. No weight belongs to a device, a number of devices, a cut
-    or a number of cuts.
+    times that share, which takes its rate to be proportional to its share, and that shares sum to one: Newton
+    steps on :math:`\sum_k \min_c x_{kc} = K` find the target. Not built in, and learnt, is that a narrower band
+    carries more for each hertz (one small network, of a cut's need under the straight law, the link and the
+    fading), and what else a device's features say for or against a cut and a larger share. All that is learnt of
+    the decision starts as zeros. No weight belongs to a device, a number of devices, a cut or a number of cuts.
     """
 
     def __init__(self, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.correction = nn.Sequential(nn.Linear(5, width), activation(), nn.Linear(width, 1))
-        self.target = nn.Sequential(nn.Linear(2 * width + 1, width), activation(), nn.Linear(width, 1))
         self.preference = nn.Linear(width, 3)
         self.sharpness = nn.Parameter(torch.tensor(2.5))
-        for last in (self.correction[2], self.target[2], self.preference):
+        for last in (self.correction[2], self.preference):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
@@ -77,17 +76,19 @@ class PointerNetwork(nn.Module):
         fixed, log_air = columns.log_fixed.exp(), air.log()
         with torch.no_grad():  # no weights take part
             log_target = torch.full_like(columns.log_length, math.log(_FIRST_TARGET))
-            for _ in range(_NEWTON_STEPS):
+            for _ in range(_STRAIGHT_STEPS):
                 need = _straight_need(log_air, fixed, log_target, columns.fits)
                 log_target = log_target + _newton_step(need, fixed, log_target, takes_part)[0]
-        need = self._need(columns, log_air, fixed, log_target)
-        step, log_excess = _newton_step(need, fixed, log_target, takes_part)
-        seen = torch.cat([_pooled(device, takes_part), log_excess.unsqueeze(-1)], dim=-1)
-        log_target = log_target + step + 0.3 * self.target(seen).squeeze(-1).tanh()
+        for _ in range(_CORRECTED_STEPS):
+            need = self._need(columns, log_air, fixed, log_target)
+            step, log_excess = _newton_step(need, fixed, log_target, takes_part)
+            log_target = log_target + step
         need = self._need(columns, log_air, fixed, log_target)
         gap = (need - need.amin(dim=-1, keepdim=True)).clamp_max(_LARGEST_GAP).detach()
         for_fixed, for_air, for_share = self.preference(device).unsqueeze(-2).unbind(-1)
-        logits = -self.sharpness.exp() * gap + for_fixed * fixed.clamp_max(2.0) + for_air * log_air.clamp(-8.0, 8.0)
+        logits = (
+            -self.sharpness.exp() * gap + for_fixed * fixed.clamp_max(2.0) + for_air * log_air.clamp(-8.0, 8.0)
+        )
         logits = torch.where(columns.fits, logits, -1e4)
         return Pointer(logits, (need + for_share).clamp(-20.0, 20.0), device, log_target, log_excess)
 
@@ -110,17 +111,15 @@ class PointerNetwork(nn.Module):
 
 
 def _straight_need(log_air: Tensor, fixed: Tensor, log_target: Tensor, fits: Tensor) -> Tensor:
-    """(B, K, C): logarithm of the share that each cut needs for the target if rates were proportional to shares."""
+    """(B, K, C): logarithm of the share that each cut needs if rates were proportional to shares."""
     slack = log_target.exp()[:, None, None] - fixed
     beyond = (_LEAST_SLACK - slack).clamp_min(0.0) / _LEAST_SLACK
     need = log_air - slack.clamp_min(_LEAST_SLACK).log() + beyond
     return torch.where(fits, need, _LARGEST_NEED).clamp_max(_LARGEST_NEED)
 
 
-def _newton_step(
-    need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the step of the logarithmic target towards shares that sum to one, and their sum's logarithm, (B,)."""
+def _newton_step(need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logarithmic target's step towards shares that sum to one, and their sum's logarithm, (B,)."""
     least = need.min(dim=-1)
     share = least.values.exp() * takes_part
     target = log_target.exp().unsqueeze(-1)
@@ -129,11 +128,3 @@ def _newton_step(
     elasticity = (share * target / slack).sum(dim=-1) / total
     log_excess = (total / need.shape[-2]).log()
     return (log_excess / elasticity.clamp_min(1.0)).clamp(-_LARGEST_STEP, _LARGEST_STEP), log_excess
-
-
-def _pooled(rows: Tensor, takes_part: Tensor) -> Tensor:
-    """Return mean and maximum over the devices that take part, (B, 2 W) for (B, K, W); zeros where nobody does."""
-    among = takes_part.unsqueeze(-1)
-    mean = (rows * among).sum(dim=-2) / among.sum(dim=-2).clamp_min(1)
-    highest = torch.where(among, rows, -1e4).amax(dim=-2)
-    return torch.cat([mean, torch.where(among.any(dim=-2), highest, 0.0)], dim=-1)

@@ -24,7 +24,7 @@ _ROWS = {
 class ProblemColumns(NamedTuple):
     """What a policy that carries over reads of B observations of K devices with C cuts.
 
-    Seconds are those over the round of the sensible decision, at an equal share of the band where they depend on it.
+    Seconds are those over the round of the sensible decision, at an equal share of the band where it counts.
     """
 
     log_fixed: Tensor  # (B, K, C) logarithm of the seconds that no band shortens
@@ -73,8 +73,8 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
     if absolute not in _ROWS:
         raise TrainingError(
-            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment with "
-            "observation_mode='problem'."
+            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
+            "with observation_mode='problem'."
         )
     return absolute
 

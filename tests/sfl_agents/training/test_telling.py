@@ -11,8 +11,8 @@ def test_what_is_this_packages_own_is_said_to_be() -> None:
     told = sfl_agents.about(Job("ppo", "SFL-v0", settings_for("ppo", "SFL-v0")))
     assert told == (
         "PPO of Stable-Baselines3 with this package's DevicePolicy (one network for all devices; categorical cut "
-        "and Gaussian log-share), log reward, gamma = 0, 1,800,192 rounds of `SFL-v0`, the best of its "
-        "checkpoints on 32 validation episodes"
+        "and Gaussian log-share), learnt from reward alone, log reward, gamma = 0, 1,800,192 rounds of `SFL-v0`, "
+        "the best of its checkpoints on 32 validation episodes"
     )
 
 
