@@ -14,7 +14,7 @@ _FIRST_TARGET = 0.8
 _LEAST_SLACK = 0.02
 """Where a cut leaves less time than this to send, its need goes on rising on a straight line in the logarithm."""
 
-_LEAST_AIR = 1e-6
+LEAST_AIR = 1e-6
 """Seconds that stand for those of a cut that sends nothing."""
 
 _LARGEST_STEP = 0.5
@@ -72,7 +72,7 @@ class PointerNetwork(nn.Module):
         """Return logits and shares for all cuts."""
         device = self.device(columns.device)
         takes_part = columns.takes_part
-        air = (columns.uplink + columns.downlink).clamp_min(_LEAST_AIR)
+        air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR)
         fixed, log_air = columns.log_fixed.exp(), air.log()
         with torch.no_grad():  # no weights take part
             log_target = torch.full_like(columns.log_length, math.log(_FIRST_TARGET))
@@ -106,7 +106,8 @@ class PointerNetwork(nn.Module):
             columns.uplink / log_air.exp(),
             spread,
         ]
-        corrected: Tensor = straight + self.correction(torch.stack(features, dim=-1)).squeeze(-1)
+        # Seconds are those at an equal share, so for that one there is nothing to correct.
+        corrected: Tensor = straight + bounded * self.correction(torch.stack(features, dim=-1)).squeeze(-1)
         return torch.where(columns.fits, corrected, _LARGEST_NEED)
 
 
@@ -124,7 +125,7 @@ def _newton_step(need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Te
     share = least.values.exp() * takes_part
     target = log_target.exp().unsqueeze(-1)
     slack = (target - fixed.gather(-1, least.indices.unsqueeze(-1)).squeeze(-1)).clamp_min(_LEAST_SLACK)
-    total = share.sum(dim=-1).clamp_min(_LEAST_AIR)
+    total = share.sum(dim=-1).clamp_min(LEAST_AIR)
     elasticity = (share * target / slack).sum(dim=-1) / total
     log_excess = (total / need.shape[-2]).log()
     return (log_excess / elasticity.clamp_min(1.0)).clamp(-_LARGEST_STEP, _LARGEST_STEP), log_excess
