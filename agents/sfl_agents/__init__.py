@@ -7,7 +7,7 @@ Examples
 >>> import sfl_agents
 >>> job = sfl_agents.Job("ppo", "SFL-v0", sfl_agents.settings_for("ppo", "SFL-v0"))
 >>> job.settings.policy
-'DevicePolicy'
+'CutPointerPolicy'
 """
 
 import importlib

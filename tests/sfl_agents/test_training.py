@@ -134,7 +134,7 @@ def test_wrong_settings_are_told(tmp_path: Path, entries: Any, message: str) -> 
 
 def test_settings_like_others_differ_in_what_they_say(tmp_path: Path) -> None:
     usual = settings.load("ppo", "SFL-v0")
-    for env_id in ("SFL-Barrier-v0", "SFL-Accuracy-v0"):
+    for env_id in ("SFL-IoT-v0", "SFL-Accuracy-v0"):
         assert settings.load("ppo", env_id) == usual
     file = tmp_path / "own.yml"
     file.write_text("like: SFL-v0\nlearning_rate: 0.5\n")
@@ -362,7 +362,7 @@ def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.Captur
     assert "x the optimum" in captured.out
     assert str(out) in captured.out
     config = json.loads((out / "config.json").read_text())
-    assert config["settings"]["settings"]["policy"] == "DevicePolicy"
+    assert config["settings"]["settings"]["policy"] == "CutPointerPolicy"
     assert config["settings"]["fields"] == SMALL
     assert (out / AGENT).is_file()
     assert cli.main(arguments) == 2
@@ -372,7 +372,7 @@ def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--algo", "dqn"], "known are a2c, ddpg, maskable-ppo, ppo, recurrent-ppo, sac, td3"),
+        (["--algo", "dqn"], "known are a2c, ddpg, imitation, maskable-ppo, physics, ppo, recurrent-ppo"),
         (["--env-id", "SFL-v9"], "known are SFL-v0"),
         (["--fields", "num_device=3"], "did you mean 'num_devices'"),
         (["--fields", "num_devices"], "name=value"),

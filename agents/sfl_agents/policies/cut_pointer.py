@@ -16,7 +16,9 @@ from sfl_agents.policies.problem_columns import num_absolute, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 
-_VALUE_WIDTH_EXTRA = 3
+_KNOWN = (-1.0, -1.0, 0.0)
+"""What a logarithmic reward makes of the sensible round's logarithmic length, of the target's over it, and of the
+excess of shares: the value's first weights."""
 
 
 class RowsAsTheyAre(BaseFeaturesExtractor):
@@ -55,7 +57,7 @@ class PointerLatents(nn.Module):
         self.num_cuts = num_cuts
         self.pointer = PointerNetwork(width, activation)
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
-        self.latent_dim_vf = width + _VALUE_WIDTH_EXTRA
+        self.latent_dim_vf = width + len(_KNOWN)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and log-shares (B, K, 2 C), and what the value is computed from (B, W + 3)."""
@@ -152,8 +154,9 @@ class CutPointerPolicy(ActorCriticPolicy):
         self.action_net = nn.Identity()
         self.log_std = nn.Parameter(torch.tensor(float(self.log_std_init)))
         self.value_net = nn.Linear(latents.latent_dim_vf, 1)
-        nn.init.zeros_(self.value_net.weight)
         nn.init.zeros_(self.value_net.bias)
+        with torch.no_grad():
+            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *_KNOWN]]))
         options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 

@@ -74,15 +74,7 @@ class PointerNetwork(nn.Module):
         takes_part = columns.takes_part
         air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR)
         fixed, log_air = columns.log_fixed.exp(), air.log()
-        with torch.no_grad():  # no weights take part
-            log_target = torch.full_like(columns.log_length, math.log(_FIRST_TARGET))
-            for _ in range(_STRAIGHT_STEPS):
-                need = _straight_need(log_air, fixed, log_target, columns.fits)
-                log_target = log_target + _newton_step(need, fixed, log_target, takes_part)[0]
-        for _ in range(_CORRECTED_STEPS):
-            need = self._need(columns, log_air, fixed, log_target)
-            step, log_excess = _newton_step(need, fixed, log_target, takes_part)
-            log_target = log_target + step
+        log_target, log_excess = self._target(columns, log_air, fixed, takes_part)
         need = self._need(columns, log_air, fixed, log_target)
         gap = (need - need.amin(dim=-1, keepdim=True)).clamp_max(_LARGEST_GAP).detach()
         for_fixed, for_air, for_share = self.preference(device).unsqueeze(-2).unbind(-1)
@@ -91,6 +83,24 @@ class PointerNetwork(nn.Module):
         )
         logits = torch.where(columns.fits, logits, -1e4)
         return Pointer(logits, (need + for_share).clamp(-20.0, 20.0), device, log_target, log_excess)
+
+    @torch.no_grad()
+    def _target(
+        self, columns: ProblemColumns, log_air: Tensor, fixed: Tensor, takes_part: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logarithmic target at which shares sum to one, and what they still miss of it, (B,).
+
+        Shares are weights over their sum, so what the target does to all of them alike is nothing to learn from.
+        """
+        log_target = torch.full_like(columns.log_length, math.log(_FIRST_TARGET))
+        for number in range(_STRAIGHT_STEPS + _CORRECTED_STEPS):
+            if number < _STRAIGHT_STEPS:
+                need = _straight_need(log_air, fixed, log_target, columns.fits)
+            else:
+                need = self._need(columns, log_air, fixed, log_target)
+            step, log_excess = _newton_step(need, fixed, log_target, takes_part)
+            log_target = log_target + step
+        return log_target, log_excess
 
     def _need(self, columns: ProblemColumns, log_air: Tensor, fixed: Tensor, log_target: Tensor) -> Tensor:
         """(B, K, C): logarithm of the share that each cut needs."""

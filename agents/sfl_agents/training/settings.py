@@ -224,7 +224,7 @@ def load(algo: str, env_id: str, source: Path | str | None = None) -> Settings:
     Examples
     --------
     >>> load("ppo", "SFL-v0").policy
-    'DevicePolicy'
+    'CutPointerPolicy'
     >>> load("ppo", "My-v0", "like:SFL-v0") == load("ppo", "SFL-v0")
     True
     >>> load("ppo", "My-v0")
