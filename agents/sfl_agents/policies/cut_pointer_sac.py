@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.cut_pointer import RowsAsTheyAre
 from sfl_agents.policies.pointer_distributions import PointedShare, pointed_for
-from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork
+from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, zeroed
 from sfl_agents.policies.problem_columns import num_absolute, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
@@ -77,13 +77,10 @@ class PointerValue(nn.Module):
     def __init__(self, num_cuts: int, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
         self.num_cuts = num_cuts
-        self.gain = nn.Sequential(nn.Linear(3, width), activation(), nn.Linear(width, 1))
+        self.gain = nn.Sequential(nn.Linear(3, width), activation(), zeroed(nn.Linear(width, 1)))
         self.device = nn.Sequential(nn.Linear(5, width), activation())
-        self.value = nn.Sequential(nn.Linear(2 * width, width), activation(), nn.Linear(width, 1))
+        self.value = nn.Sequential(nn.Linear(2 * width, width), activation(), zeroed(nn.Linear(width, 1)))
         self.of_length = nn.Parameter(torch.tensor([-1.0, -1.0]))
-        for last in (self.gain[2], self.value[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def forward(self, rows: Tensor, actions: Tensor) -> Tensor:
         """Return values (B, 1) of actions (B, 2 K) on rows (B, K, F)."""
@@ -100,9 +97,8 @@ class PointerValue(nn.Module):
         last = (_SHARPNESS * log_time).logsumexp(dim=-1) / _SHARPNESS
         seen = [log_time - last.unsqueeze(-1), log_share, columns.log_snr / 7.0, spread, fixed.clamp_max(2.0)]
         common = pooled(self.device(torch.stack(seen, dim=-1)))
-        value = self.value(common).squeeze(-1) + (
-            self.of_length * torch.stack([columns.log_length, last], dim=-1)
-        ).sum(dim=-1)
+        known = self.of_length * torch.stack([columns.log_length, last], dim=-1)
+        value: Tensor = self.value(common).squeeze(-1) + known.sum(dim=-1)
         return value.unsqueeze(-1)
 
 

@@ -61,12 +61,9 @@ class PointerNetwork(nn.Module):
     def __init__(self, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
-        self.correction = nn.Sequential(nn.Linear(5, width), activation(), nn.Linear(width, 1))
-        self.preference = nn.Linear(width, 3)
+        self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
+        self.preference = zeroed(nn.Linear(width, 3))
         self.sharpness = nn.Parameter(torch.tensor(2.5))
-        for last in (self.correction[2], self.preference):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def forward(self, columns: ProblemColumns) -> Pointer:
         """Return logits and shares for all cuts."""
@@ -119,6 +116,13 @@ class PointerNetwork(nn.Module):
         # Seconds are those at an equal share, so for that one there is nothing to correct.
         corrected: Tensor = straight + bounded * self.correction(torch.stack(features, dim=-1)).squeeze(-1)
         return torch.where(columns.fits, corrected, _LARGEST_NEED)
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """Return a layer that gives zeros until it has learnt."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _straight_need(log_air: Tensor, fixed: Tensor, log_target: Tensor, fits: Tensor) -> Tensor:

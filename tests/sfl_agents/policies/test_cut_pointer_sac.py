@@ -50,7 +50,8 @@ def test_untrained_its_likeliest_decision_is_that_of_the_actor_critic_policy() -
     batch = batch_of()
     observation, _ = batch.reset(seed=0)
     sac, other = (policy_in(batch, kind, blank=True) for kind in (CutPointerSACPolicy, CutPointerPolicy))
-    np.testing.assert_allclose(*(p.predict(observation, deterministic=True)[0] for p in (sac, other)), atol=1e-3)
+    ours, theirs = (p.predict(observation, deterministic=True)[0] for p in (sac, other))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_untrained_critics_rank_decisions_as_the_rounds_do() -> None:
@@ -92,6 +93,7 @@ def test_it_trains_end_to_end_and_acts_elsewhere(tmp_path: Path) -> None:
 
 
 def test_rows_and_actions_of_other_modes_are_told() -> None:
-    for options in ({}, {"observation_mode": "problem", "action_mode": "residual"}):
+    wrong: list[dict[str, Any]] = [{}, {"observation_mode": "problem", "action_mode": "residual"}]
+    for options in wrong:
         with pytest.raises(TrainingError, match=r"observation_mode='problem'|action_mode continuous"):
             policy_in(make_batch("SFL-v0", 1, **options))

@@ -77,9 +77,11 @@ class Taught(BaseAlgorithm):
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.policy = self.policy_class(
+        policy = self.policy_class(
             self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
         ).to(self.device)
+        assert isinstance(policy, CutPointerPolicy)
+        self.policy = policy
 
     def teach_in(self, others: Sequence[VecEnv]) -> None:
         """Take turns among these environments, too, as many as there are in the first."""
@@ -126,7 +128,7 @@ class Taught(BaseAlgorithm):
         pointer = self.policy.point(torch.as_tensor(lesson.observation), lesson.num_cuts)
         loss = self.loss(pointer, lesson)
         self.policy.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self._n_updates += 1

@@ -167,8 +167,8 @@ class CurveContest(Contest[Curve, CurveResults]):
             )
 
         def agent(path: Path, job: "Job") -> Play[Curve]:
-            modes = (job.settings.action_mode, job.settings.observation_mode)
-            own = self.env(*modes, **setting(env.scenario.server, env.scenario, self.fields))
+            steps: dict[str, Any] = setting(env.scenario.server, env.scenario, self.fields)
+            own = self.env(job.settings.action_mode, job.settings.observation_mode, **steps)
             return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust), own)
 
         contestants = [self._baseline(name, env) for name in self.policies]

@@ -89,7 +89,7 @@ class RoundLengthAgent:
 
     def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
         alone = env.scenario.replace(mode="latency", model=Scenario.model)
-        modes = {
+        modes: dict[str, Any] = {
             "action_mode": sfl_agents.action_mode_of(path),
             "observation_mode": sfl_agents.observation_mode_of(path),
         }

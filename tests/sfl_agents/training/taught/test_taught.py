@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import sfl_agents
 from sfl_agents.policies.cut_pointer import CutPointerPolicy
 from sfl_agents.policies.pointer_network import Pointer
-from sfl_agents.training.algorithms import TAUGHT, algorithm
+from sfl_agents.training.algorithms import TAUGHT
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import known_ids, load
+from sfl_agents.training.taught.imitation import Imitation
 from sfl_agents.training.taught.lessons import Lesson, chosen_log_share
 from sfl_agents.training.taught.physics import length_gradient
 from sfl_agents.training.train import train
@@ -80,7 +81,7 @@ def test_a_small_step_along_the_gradient_shortens_the_round(seed: int) -> None:
 
 def test_at_the_optimum_there_is_nothing_to_imitate() -> None:
     taught = lesson(num_devices=5)
-    imitation = algorithm("imitation")(CutPointerPolicy, None, _init_setup_model=False)
+    imitation = Imitation(CutPointerPolicy, None, _init_setup_model=False)
     cut, share = taught.solution().decision
     assert (share > 0.0).all()
     exact = torch.as_tensor(np.log(share), dtype=torch.float32)
