@@ -29,5 +29,5 @@ class Imitation(Taught):
         weight = held * devices.slope_s(there) / np.maximum(solution.latency_s, SMALLEST_SHARE)[:, None]
         wanted = torch.as_tensor(np.log(np.where(held, share, 1.0)), dtype=torch.float32)
         error = chosen_log_share(pointer, torch.as_tensor(cut)) - wanted
-        shares = (torch.as_tensor(weight, dtype=torch.float32) * error).square().mean()
+        shares = 0.5 * (torch.as_tensor(weight, dtype=torch.float32) * error).square().sum(dim=-1).mean()
         return shares + _CUTS * cut_loss(pointer, cut, held)
