@@ -7,14 +7,15 @@ Examples
 >>> import sfl_agents
 >>> job = sfl_agents.Job("ppo", "SFL-v0", sfl_agents.settings_for("ppo", "SFL-v0"))
 >>> job.settings.policy
-'DevicePolicy'
+'CutPointerPolicy'
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sfl_agents.agent import action_mode_of, describe, load
+    from sfl_agents.agent import action_mode_of, describe, load, observation_mode_of
+    from sfl_agents.policies.cut_pointer import CutPointerPolicy
     from sfl_agents.policies.device_policy import DevicePolicy
     from sfl_agents.training.checkpoints import Milestone
     from sfl_agents.training.evaluation import Evaluation, evaluate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sfl_agents.vec_env import SFLVecEnv
 
 __all__ = [
+    "CutPointerPolicy",
     "DevicePolicy",
     "Evaluation",
     "Job",
@@ -37,11 +39,13 @@ __all__ = [
     "describe",
     "evaluate",
     "load",
+    "observation_mode_of",
     "settings_for",
     "train",
 ]
 
 _HOMES = {
+    "CutPointerPolicy": "policies.cut_pointer",
     "DevicePolicy": "policies.device_policy",
     "Evaluation": "training.evaluation",
     "Job": "training.job",
@@ -53,6 +57,7 @@ _HOMES = {
     "describe": "agent",
     "evaluate": "training.evaluation",
     "load": "agent",
+    "observation_mode_of": "agent",
     "settings_for": "training.settings",
     "train": "training.train",
 }

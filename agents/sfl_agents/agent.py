@@ -27,7 +27,8 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
         with the package.
     env : SFLEnv or SFLVectorEnv, wrapped or not
         Where it is to act. An agent with :class:`~sfl_agents.policies.device_policy.DevicePolicy` can act
-        for any number of devices; others for the number that they were trained with.
+        for any number of devices, one with :class:`~sfl_agents.policies.cut_pointer.CutPointerPolicy` for any
+        number of cuts, too; others for those that they were trained with.
     trust : bool
         Open a file in Stable-Baselines3's own format, too, as sfl-env 0.1 wrote it into a run's folder. This runs
         whatever code is in the file.
@@ -106,3 +107,14 @@ def action_mode_of(path: Path | str) -> str:
         As for :func:`describe`, whatever the environment is.
     """
     return run_folder.job_of(Path(path)).settings.action_mode
+
+
+def observation_mode_of(path: Path | str) -> str:
+    """Return the observation mode that an agent sees through; it has to be that of its environment.
+
+    Raises
+    ------
+    RunError, PolicyError
+        As for :func:`describe`, whatever the environment is.
+    """
+    return run_folder.job_of(Path(path)).settings.observation_mode

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sfl_agents
 import sfl_baselines
 from sfl_env.presets import PRESETS
 from sfl_env.storage import runs
@@ -65,6 +66,21 @@ def test_the_page_on_the_battery_tier_shows_the_figures_measured_with_its_fields
     )
     fields = json.loads(json.dumps(dict(PRESETS["SFL-Battery-v0"].fields)))
     assert measured["fields"] == fields, "docs/data/battery.json is behind: run `python docs/build/battery.py`."
+
+
+def test_the_page_on_agents_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "carry-over.json").read_text(encoding="utf-8"))
+    carry_over = script("carry_over")
+    assert (DOCS / "agents.md").read_text(encoding="utf-8") == carry_over.page(measured), (
+        "docs/agents.md is behind docs/data/carry-over.json: run `python docs/build/carry_over.py --page`."
+    )
+    assert all(list(ratios) == list(carry_over.SCENARIOS) for ratios in measured["ratios"].values())
+    told = {name: entry["about"] for name, entry in measured["agents"].items()}
+    assert told == {name: sfl_agents.about(job) for name, job in carry_over.JOBS.items()}, (
+        "docs/data/carry-over.json is of other settings than the package's: run `python docs/build/carry_over.py`."
+    )
+    beaten = [name for name, ratios in measured["ratios"].items() if min(ratios.values()) < 1.0]
+    assert beaten == [], "nobody beats the optimum"
 
 
 def test_the_page_on_presets_shows_the_measured_figures() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from sfl_agents.training.algorithms import TAUGHT
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings
@@ -18,6 +19,15 @@ SETTINGS = Settings(
     hyperparameters={"n_steps": 8, "batch_size": 16, "n_epochs": 1},
 )
 
+POINTER = Settings(
+    total_steps=64,
+    num_envs=4,
+    observation_mode="problem",
+    policy="CutPointerPolicy",
+    policy_kwargs={"width": 8},
+    hyperparameters={"n_steps": 8},
+)
+
 OFF_POLICY = Settings(
     total_steps=64,
     num_envs=4,
@@ -28,6 +38,8 @@ OFF_POLICY = Settings(
 
 def settings_of(algo: str) -> Settings:
     """Return settings that take a moment and that an algorithm takes."""
+    if algo in TAUGHT:
+        return POINTER
     if algo == "a2c":
         return SETTINGS.replace(hyperparameters={"n_steps": 8})
     if algo == "maskable-ppo":

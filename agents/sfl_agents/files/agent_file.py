@@ -11,6 +11,7 @@ from sfl_agents.files import archive, state
 from sfl_agents.files.archive import damaged
 from sfl_agents.files.interface import Interface, spaces_of
 from sfl_agents.files.size import require_room
+from sfl_agents.training.algorithms import CARRIES_OVER
 from sfl_agents.training.build import build_to_act
 from sfl_agents.training.job import Job
 from sfl_env.checks import shown
@@ -94,7 +95,10 @@ class AgentFile:
             If the file is damaged or the agent does not fit the environment.
         """
         here = Interface.of(env)
-        if not self.interface.fits(here, any_number_of_devices=self.job.settings.policy == "DevicePolicy"):
+        policy = self.job.settings.policy
+        carries_over = policy == CARRIES_OVER
+        for_any_number = carries_over or policy == "DevicePolicy"
+        if not self.interface.fits(here, any_number_of_devices=for_any_number, any_cuts=carries_over):
             raise PolicyError(
                 f"The agent in {self.path} was trained for {self.interface}; this environment has {here}. Make "
                 f"the environment as the agent's was, {self.job.call()}, or train an agent in this one."

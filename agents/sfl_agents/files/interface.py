@@ -74,9 +74,31 @@ class Interface:
         """Return the numbers as JSON has them."""
         return asdict(self) | {"choices": list(self.choices)}
 
-    def fits(self, other: "Interface", *, any_number_of_devices: bool) -> bool:
-        """Whether an agent of this interface can act in an environment of another."""
+    def fits(self, other: "Interface", *, any_number_of_devices: bool, any_cuts: bool = False) -> bool:
+        """Whether an agent of this interface can act in an environment of another.
+
+        Parameters
+        ----------
+        other : Interface
+            Of the environment.
+        any_number_of_devices : bool
+            Whether it acts for any number of devices.
+        any_cuts : bool
+            Whether it acts for any number of cuts, with whatever columns come with them.
+
+        Examples
+        --------
+        >>> lenet = Interface(10, 32, 4, (4,), "ProblemRows", "CutAction")
+        >>> lenet.fits(Interface(10, 80, 16, (16,), "ProblemRows", "CutAction"), any_number_of_devices=False)
+        False
+        >>> lenet.fits(replace(lenet, num_cuts=16, choices=(16,)), any_number_of_devices=False, any_cuts=True)
+        True
+        """
         here = replace(other, num_devices=self.num_devices) if any_number_of_devices else other
+        if any_cuts:
+            # The first choice is the cut.
+            choices = (*self.choices[:1], *other.choices[1:]) if other.choices else ()
+            here = replace(here, num_columns=self.num_columns, num_cuts=self.num_cuts, choices=choices)
         return self == here
 
     def __str__(self) -> str:

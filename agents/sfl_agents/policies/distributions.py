@@ -38,7 +38,7 @@ class DeviceDistribution(Distribution):
         return actions, self.log_prob(actions)
 
 
-class _Categories:
+class Categories:
     """Independent categorical variables.
 
     Parameters
@@ -68,8 +68,8 @@ class _Categories:
         return self.log_probabilities.argmax(dim=-1)
 
 
-class CutAndShare(DeviceDistribution):
-    """A categorical cut and a Gaussian log-share, as the numbers of the continuous action space.
+class CutFirst(DeviceDistribution):
+    """A categorical cut and, given the cut, a Gaussian log-share, as the numbers of the continuous action space.
 
     A Gaussian over the cut's column would have to cross the bins of bad cuts between two good ones. Here
     the cut is drawn among its C bins and stands for the middle of its bin.
@@ -82,22 +82,27 @@ class CutAndShare(DeviceDistribution):
 
     def __init__(self, num_cuts: int) -> None:
         self.num_cuts = num_cuts
-        self.outputs = num_cuts + 1
 
-    def proba_distribution(self, params: Tensor, log_std: Tensor) -> Self:
-        """Take C logits and the log-share's mean for every device, and one deviation for all shares."""
-        self.cut = _Categories(params[..., :-1])
-        mean = params[..., -1]
-        # Shares do not change when all log-shares move together.
-        self.share_mean = (mean - mean.mean(dim=-1, keepdim=True)) * _SHARE_SCALE
+    def take(self, logits: Tensor, share_mean: Tensor, log_std: Tensor) -> Self:
+        """Take C logits and as many means of the share's column for every device, and one deviation for all.
+
+        Shares do not change when all log-shares move together, so those of the cuts that are drawn are centred.
+        """
+        self.cut = Categories(logits)
+        self.share_mean = share_mean
         self.log_std = log_std
         return self
 
+    def _mean(self, cut: Tensor) -> Tensor:
+        """Return the means (B, K) of the share's column for cuts (B, K)."""
+        mean = self.share_mean.gather(-1, cut.unsqueeze(-1)).squeeze(-1)
+        return mean - mean.mean(dim=-1, keepdim=True)
+
     def log_prob(self, actions: Tensor) -> Tensor:
         """Return (B,) log-likelihoods of (B, K, 2) or flattened actions."""
-        pairs = actions.reshape(*self.share_mean.shape, 2)
+        pairs = actions.reshape(*self.share_mean.shape[:-1], 2)
         bins = ((pairs[..., 0] + 1.0) * (self.num_cuts / 2.0)).long().clamp(0, self.num_cuts - 1)
-        deviation = (pairs[..., 1] - self.share_mean) * (-self.log_std).exp()
+        deviation = (pairs[..., 1] - self._mean(bins)) * (-self.log_std).exp()
         share = -0.5 * (deviation.square() + math.log(2.0 * math.pi)) - self.log_std
         return (self.cut.log_prob(bins) + share).sum(dim=-1)
 
@@ -108,15 +113,36 @@ class CutAndShare(DeviceDistribution):
 
     def sample(self) -> Tensor:
         """Draw (B, K, 2) actions."""
-        noise = torch.randn_like(self.share_mean) * self.log_std.exp()
-        return self._actions(self.cut.sample(), self.share_mean + noise)
+        cut = self.cut.sample()
+        mean = self._mean(cut)
+        return self._actions(cut, mean + torch.randn_like(mean) * self.log_std.exp())
 
     def mode(self) -> Tensor:
         """Return the likeliest cuts with the mean log-shares."""
-        return self._actions(self.cut.mode(), self.share_mean)
+        cut = self.cut.mode()
+        return self._actions(cut, self._mean(cut))
 
     def _actions(self, cut: Tensor, share: Tensor) -> Tensor:
         return torch.stack([(cut + 0.5) * (2.0 / self.num_cuts) - 1.0, share], dim=-1)
+
+
+class CutAndShare(CutFirst):
+    """A categorical cut and a Gaussian log-share with the same mean at every cut.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C, the number of bins of column 0.
+    """
+
+    def __init__(self, num_cuts: int) -> None:
+        super().__init__(num_cuts)
+        self.outputs = num_cuts + 1
+
+    def proba_distribution(self, params: Tensor, log_std: Tensor) -> Self:
+        """Take C logits and the log-share's mean for every device, and one deviation for all shares."""
+        mean = params[..., -1:] * _SHARE_SCALE
+        return self.take(params[..., :-1], mean.expand(*mean.shape[:-1], self.num_cuts), log_std)
 
 
 class Choices(DeviceDistribution):
@@ -135,7 +161,7 @@ class Choices(DeviceDistribution):
     def proba_distribution(self, params: Tensor) -> Self:
         """Take the logits of all choices, one after another, for every device."""
         edges = [0, *itertools.accumulate(self.counts)]
-        self.choices = [_Categories(params[..., i:j]) for i, j in itertools.pairwise(edges)]
+        self.choices = [Categories(params[..., i:j]) for i, j in itertools.pairwise(edges)]
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -177,7 +203,7 @@ def for_space(action_space: spaces.Space[Any], num_devices: int, num_cuts: int |
     if isinstance(action_space, spaces.MultiDiscrete):
         counts = action_space.nvec.reshape(-1, num_devices)
         return Choices([int(count) for count in counts[:, 0]])
-    if isinstance(action_space, spaces.Box) and action_space.shape == (num_devices, 2):
+    if action_space == spaces.Box(-1.0, 1.0, (num_devices, 2)):
         if num_cuts is None:
             raise TrainingError("DevicePolicy needs num_cuts in its policy_kwargs for continuous actions.")
         return CutAndShare(num_cuts)

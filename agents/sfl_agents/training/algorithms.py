@@ -7,6 +7,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
+from sfl_agents.policies.cut_pointer import CutPointerPolicy
 from sfl_agents.policies.device_policy import DevicePolicy
 from sfl_env.checks import look_up
 from sfl_env.errors import TrainingError
@@ -14,7 +15,9 @@ from sfl_env.errors import TrainingError
 ALGORITHMS: dict[str, str] = {
     "a2c": "stable_baselines3:A2C",
     "ddpg": "stable_baselines3:DDPG",
+    "imitation": "sfl_agents.training.taught.imitation:Imitation",
     "maskable-ppo": "sb3_contrib:MaskablePPO",
+    "physics": "sfl_agents.training.taught.physics:Physics",
     "ppo": "stable_baselines3:PPO",
     "recurrent-ppo": "sb3_contrib:RecurrentPPO",
     "sac": "stable_baselines3:SAC",
@@ -25,7 +28,15 @@ ALGORITHMS: dict[str, str] = {
 CONTRIB = "contrib"
 """The extra of this package that brings ``sb3_contrib``."""
 
-ON_POLICY = ("a2c", "maskable-ppo", "ppo", "recurrent-ppo")
+TAUGHT = ("imitation", "physics")
+"""Those that are told more than the reward, see :mod:`sfl_agents.training.taught`."""
+
+FROM_REWARD = "from reward alone"
+
+WAYS: dict[str, str] = {"imitation": "imitation of the solver", "physics": "gradients through the known physics"}
+"""What the agents of :data:`TAUGHT` learn from; all others learn from what any environment gives them."""
+
+ON_POLICY = ("a2c", *TAUGHT, "maskable-ppo", "ppo", "recurrent-ppo")
 """Those that learn from rollouts of the present policy."""
 
 MASKING = "maskable-ppo"
@@ -34,9 +45,15 @@ MASKING = "maskable-ppo"
 RECURRENT = "recurrent-ppo"
 """Remembers the rounds before by an LSTM."""
 
+OWN = "this package"
+
 LOADED_BY = {"stable_baselines3": "Stable-Baselines3", "sb3_contrib": "sb3-contrib"}
 
+CARRIES_OVER = "CutPointerPolicy"
+"""Acts for any number of devices and cuts, on rows of the problem."""
+
 POLICIES: dict[str, str | type[Any]] = {
+    "CutPointerPolicy": CutPointerPolicy,
     "DevicePolicy": DevicePolicy,
     "MlpLstmPolicy": "MlpLstmPolicy",
     "MlpPolicy": "MlpPolicy",
@@ -65,7 +82,7 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
     Traceback (most recent call last):
         ...
     sfl_env.errors.TrainingError: Unknown algorithm 'poo' (did you mean 'ppo'?); known are a2c, ddpg,
-    maskable-ppo, ppo, recurrent-ppo, sac, td3.
+    imitation, maskable-ppo, physics, ppo, recurrent-ppo, sac, td3.
     """
     module, _, class_name = look_up("algorithm", name, ALGORITHMS, TrainingError).partition(":")
     try:
@@ -83,10 +100,21 @@ def library_of(name: str) -> str:
 
     Examples
     --------
-    >>> library_of("ppo"), library_of("maskable-ppo")
-    ('Stable-Baselines3', 'sb3-contrib')
+    >>> library_of("ppo"), library_of("maskable-ppo"), library_of("physics")
+    ('Stable-Baselines3', 'sb3-contrib', 'this package')
     """
-    return LOADED_BY[ALGORITHMS[name].partition(":")[0]]
+    return LOADED_BY.get(ALGORITHMS[name].partition(":")[0], OWN)
+
+
+def way_of(name: str) -> str:
+    """Return what an algorithm's agents learn from.
+
+    Examples
+    --------
+    >>> way_of("ppo"), way_of("imitation")
+    ('from reward alone', 'imitation of the solver')
+    """
+    return WAYS.get(name, FROM_REWARD)
 
 
 def policies_of(algo: str) -> tuple[str, ...]:
@@ -95,13 +123,18 @@ def policies_of(algo: str) -> tuple[str, ...]:
     Examples
     --------
     >>> policies_of("maskable-ppo"), policies_of("recurrent-ppo"), policies_of("sac")
-    (('DevicePolicy', 'MlpPolicy'), ('MlpLstmPolicy',), ('MlpPolicy',))
+    (('DevicePolicy', 'MlpPolicy'), ('MlpLstmPolicy',), ('CutPointerPolicy', 'MlpPolicy'))
     """
+    if algo in TAUGHT:
+        return (CARRIES_OVER,)
+    if algo == "sac":
+        return (CARRIES_OVER, "MlpPolicy")
     if algo == RECURRENT:  # whose state is one of an environment, not of a device
         return ("MlpLstmPolicy",)
     if algo not in ON_POLICY:  # DevicePolicy is an actor-critic policy
         return ("MlpPolicy",)
-    return tuple(name for name in POLICIES if name != "MlpLstmPolicy")
+    kept_out = ("MlpLstmPolicy", *((CARRIES_OVER,) if algo == MASKING else ()))
+    return tuple(name for name in POLICIES if name not in kept_out)
 
 
 def policy_class(algo: str, policy: str) -> str | type[Any]:
@@ -110,6 +143,10 @@ def policy_class(algo: str, policy: str) -> str | type[Any]:
         from sfl_agents.policies.maskable_policy import MaskableDevicePolicy
 
         return MaskableDevicePolicy
+    if algo == "sac" and policy == CARRIES_OVER:
+        from sfl_agents.policies.cut_pointer_sac import CutPointerSACPolicy
+
+        return CutPointerSACPolicy
     return POLICIES[policy]
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sfl_agents.policies.rows import FlatRows
-from sfl_agents.training.algorithms import ACTIVATIONS, ON_POLICY, algorithm, policy_class
+from sfl_agents.training.algorithms import ACTIVATIONS, CARRIES_OVER, ON_POLICY, algorithm, policy_class
 from sfl_agents.training.job import Job
 from sfl_env.errors import TrainingError
 
@@ -86,7 +86,7 @@ def _options(job: Job, num_cuts: int) -> dict[str, Any]:
     kwargs = dict(settings.policy_kwargs)
     if "activation_fn" in kwargs:
         kwargs["activation_fn"] = ACTIVATIONS[kwargs["activation_fn"]]
-    if settings.policy == "DevicePolicy":
+    if settings.policy in (CARRIES_OVER, "DevicePolicy"):
         kwargs["num_cuts"] = num_cuts
     else:
         kwargs["features_extractor_class"] = FlatRows

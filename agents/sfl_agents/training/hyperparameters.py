@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sfl_agents.training.algorithms import ACTIVATIONS, MASKING, ON_POLICY, algorithm
+from sfl_agents.training.algorithms import ACTIVATIONS, CARRIES_OVER, MASKING, ON_POLICY, algorithm
 from sfl_env.checks import Range, require_choice, require_known, shown
 from sfl_env.errors import TrainingError
 
@@ -155,7 +155,11 @@ _ACTOR_CRITIC = _SHARED_POLICY | {
 _OF_CHOICES: dict[str, Check] = {"activation_fn": _activation, "optimizer_kwargs": _optimiser}
 """Choices among options have no deviation."""
 
+_POINTER = {"width": _whole(1, 256)}
+
 POLICY_ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
+    "on-policy CutPointerPolicy": _SHARED_POLICY | _POINTER,
+    "off-policy CutPointerPolicy": _OF_CHOICES | _POINTER | {"n_critics": _whole(1, 100)},
     "DevicePolicy": _SHARED_POLICY | {"net_arch": _widths},
     "MlpLstmPolicy": _ACTOR_CRITIC
     | {
@@ -221,7 +225,7 @@ def check_policy(policy: str, algo: str, values: Mapping[str, Any]) -> None:
         For an unknown name, with the nearest known one, or a value out of its range.
     """
     checks = dict(POLICY_ARGUMENTS[_kind(policy, algo)])
-    if algo == "sac":
+    if algo == "sac" and policy == "MlpPolicy":
         checks |= {"log_std_init": _SHARED_POLICY["log_std_init"], "use_expln": _flag}
     _check_entries("policy_kwargs", values, checks)
 
@@ -230,7 +234,7 @@ def _kind(policy: str, algo: str) -> str:
     """Return the entry of :data:`POLICY_ARGUMENTS` that holds for an algorithm's policy."""
     if algo == MASKING:
         return f"masking {policy}"
-    if policy == "MlpPolicy":
+    if policy in (CARRIES_OVER, "MlpPolicy"):
         return f"{'on' if algo in ON_POLICY else 'off'}-policy {policy}"
     return policy
 

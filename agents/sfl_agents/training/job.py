@@ -73,8 +73,20 @@ class Job:
             require_known("scenario field", name, Scenario.__dataclass_fields__)
 
     def batch(self, num_envs: int, **options: Any) -> SFLVectorEnv:
-        """Return a batch of the job's environment in its action mode."""
-        return make_batch(self.env_id, num_envs, self.fields, action_mode=self.settings.action_mode, **options)
+        """Return a batch of the job's environment in its modes of action and observation."""
+        modes = {"action_mode": self.settings.action_mode, "observation_mode": self.settings.observation_mode}
+        return make_batch(self.env_id, num_envs, self.fields, **modes, **options)
+
+    def lesson_batches(self, **options: Any) -> list[SFLVectorEnv]:
+        """Return batches of the other scenarios that a taught algorithm trains in."""
+        settings = self.settings
+        modes = {"action_mode": settings.action_mode, "observation_mode": settings.observation_mode}
+        found = []
+        for scenario in settings.scenarios:
+            fields = {**self.fields, **scenario}
+            env_id = fields.pop("env_id", self.env_id)
+            found.append(make_batch(env_id, settings.num_envs, fields, **modes, **options))
+        return found
 
     def call(self) -> str:
         """Return the call that makes a single environment of the job's.
@@ -82,7 +94,7 @@ class Job:
         Examples
         --------
         >>> Job("a2c", "SFL-v0", Settings(64, action_mode="cut", num_envs=4), {"num_devices": 3}).call()
-        "gym.make('SFL-v0', num_devices=3, action_mode='cut')"
+        "gym.make('SFL-v0', num_devices=3, action_mode='cut', observation_mode='devices')"
         """
         # Settings that are the environment's are named as its arguments are.
         modes = {name: value for name, value in vars(self.settings).items() if name.endswith("_mode")}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from sfl_agents.training import yaml_text
-from sfl_agents.training.algorithms import MASKING, ON_POLICY, POLICIES, algorithm, default_of, policies_of
+from sfl_agents.training.algorithms import (
+    CARRIES_OVER,
+    MASKING,
+    ON_POLICY,
+    POLICIES,
+    TAUGHT,
+    algorithm,
+    default_of,
+    policies_of,
+)
 from sfl_agents.training.hyperparameters import check_hyperparameters, check_policy
 from sfl_env.checks import require_choice, require_known, shown
 from sfl_env.errors import TrainingError
-from sfl_env.spaces.parts import ACTION_MODES
+from sfl_env.spaces.parts import ACTION_MODES, OBSERVATION_MODES
 
 REWARDS = ("raw", "log", "normalised")
 """What the algorithm is given as reward; see :class:`Settings`."""
@@ -42,9 +51,13 @@ class Settings:
         Environments side by side.
     action_mode : str
         One of :data:`sfl_env.spaces.parts.ACTION_MODES`.
+    observation_mode : str
+        One of :data:`sfl_env.spaces.parts.OBSERVATION_MODES`.
     policy : str
-        ``DevicePolicy`` shares one network among all devices (A2C, PPO and MaskablePPO); ``MlpPolicy`` is
-        Stable-Baselines3's own, over all rows end to end, and ``MlpLstmPolicy`` that of RecurrentPPO.
+        ``CutPointerPolicy`` points at cuts by the share that each needs, for any number of devices and cuts; it
+        needs ``observation_mode: problem``. ``DevicePolicy`` shares one network among all devices (A2C, PPO and
+        MaskablePPO); ``MlpPolicy`` is Stable-Baselines3's own, over all rows end to end, and ``MlpLstmPolicy``
+        that of RecurrentPPO.
     policy_kwargs : mapping
         Arguments of the policy, as in :data:`.hyperparameters.POLICY_ARGUMENTS`; ``activation_fn`` is the name of
         one of :data:`.algorithms.ACTIVATIONS`.
@@ -60,6 +73,9 @@ class Settings:
     action_noise : float
         Deviation of the Gaussian noise that off-policy algorithms add to actions while collecting; the
         deterministic ones, TD3 and DDPG, explore by nothing else.
+    scenarios : list of mappings
+        Of the taught algorithms: scenario fields, and an ``env_id`` where it is another, of environments that are
+        trained in by turns beside the job's own.
     hyperparameters : mapping
         Other arguments of the algorithm's class, as in :data:`.hyperparameters.HYPERPARAMETERS`.
 
@@ -72,12 +88,14 @@ class Settings:
     total_steps: int
     num_envs: int = 64
     action_mode: str = "continuous"
+    observation_mode: str = "devices"
     policy: str = "MlpPolicy"
     policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reward: str = "normalised"
     learning_rate: float = 3e-4
     final_learning_rate: float = 3e-4
     action_noise: float = 0.0
+    scenarios: Sequence[Mapping[str, Any]] = ()
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,8 +104,14 @@ class Settings:
         for name in ("learning_rate", "final_learning_rate", "action_noise"):
             _rate(name, getattr(self, name))
         require_choice("action_mode", self.action_mode, ACTION_MODES, TrainingError)
+        require_choice("observation_mode", self.observation_mode, OBSERVATION_MODES, TrainingError)
         require_choice("policy", self.policy, tuple(POLICIES), TrainingError)
         require_choice("reward", self.reward, REWARDS, TrainingError)
+        if not isinstance(self.scenarios, list | tuple) or not all(isinstance(s, Mapping) for s in self.scenarios):
+            raise TrainingError(
+                f"scenarios is {shown(self.scenarios)}; it has to be a list of mappings of fields to values."
+            )
+        object.__setattr__(self, "scenarios", tuple(dict(entry) for entry in self.scenarios))
         for name in ("policy_kwargs", "hyperparameters"):
             value = getattr(self, name)
             if not isinstance(value, Mapping):
@@ -149,6 +173,18 @@ class Settings:
             raise TrainingError(
                 f"{algo} does not take policy: {self.policy}, but {' or '.join(policies_of(algo))}."
             )
+        if self.policy == CARRIES_OVER and self.observation_mode != "problem":
+            raise TrainingError(
+                f"{self.policy} reads rows of the problem; observation_mode is {self.observation_mode!r} and has "
+                "to be 'problem'."
+            )
+        if self.policy in (CARRIES_OVER, "DevicePolicy") and self.action_mode == "residual":
+            raise TrainingError(
+                f"{self.policy} decides on cuts and shares themselves; action_mode 'residual', relative to a "
+                "decision, needs policy: MlpPolicy."
+            )
+        if self.scenarios and algo not in TAUGHT:
+            raise TrainingError(f"{algo} trains in one scenario; scenarios are for {' and '.join(TAUGHT)}.")
         if algo == MASKING and self.action_mode not in CHOICES:
             raise TrainingError(
                 f"{algo} masks choices among options; action_mode is {self.action_mode!r} and has to be "
@@ -188,7 +224,7 @@ def load(algo: str, env_id: str, source: Path | str | None = None) -> Settings:
     Examples
     --------
     >>> load("ppo", "SFL-v0").policy
-    'DevicePolicy'
+    'CutPointerPolicy'
     >>> load("ppo", "My-v0", "like:SFL-v0") == load("ppo", "SFL-v0")
     True
     >>> load("ppo", "My-v0")

@@ -13,11 +13,14 @@ from sfl_agents.files.agent_file import AgentFile
 from sfl_agents.files.run_folder import AGENT
 from sfl_agents.policies.rows import StandardisedRows
 from sfl_agents.training import checkpoints
+from sfl_agents.training.algorithms import TAUGHT, way_of
 from sfl_agents.training.build import build_to_train
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.job import Job
 from sfl_agents.training.rewards import training_env
+from sfl_agents.training.taught.algorithm import Taught
 from sfl_agents.training.watch import Watch
+from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import SFLError, TrainingError
 from sfl_env.storage.atomic import atomic_output, writing
 from sfl_env.storage.runs import Run
@@ -67,7 +70,8 @@ def _train(
 ) -> Milestone:
     settings = job.settings
     batch = job.batch(settings.num_envs, autoreset_mode="SameStep")
-    env = training_env(batch, settings.reward, settings.hyperparameter(job.algo, "gamma"))
+    gamma = 0.0 if job.algo in TAUGHT else settings.hyperparameter(job.algo, "gamma")
+    env = training_env(batch, settings.reward, gamma)
     model = build_to_train(job, env, batch.episodes.simulator.workload.num_cuts)
     checkpoint = checkpoints.latest(run.path)
     if checkpoint is None:
@@ -77,12 +81,22 @@ def _train(
         checkpoints.restore(checkpoint, model, job, env)
         milestones = checkpoints.milestones(checkpoint)
     env.seed(job.hashed_seed(1, model.num_timesteps))
+    if isinstance(model, Taught):
+        model.teach_in(_lessons(job, model.num_timesteps))
     model.set_logger(configure(str(run.file("tensorboard")), ["tensorboard"]))
     watch = Watch(job, run, env, milestones, on_steps, on_milestone)
     _learn(model, job, watch, fresh=checkpoint is None)
     model.logger.close()
     env.close()
-    return _conclude(run, milestones)
+    return _conclude(run, milestones, job)
+
+
+def _lessons(job: Job, steps: int) -> list[SFLVecEnv]:
+    """Return the other environments of a taught algorithm, each with a seed of its own."""
+    lessons = [SFLVecEnv(batch) for batch in job.lesson_batches(autoreset_mode="SameStep")]
+    for number, lesson in enumerate(lessons):
+        lesson.seed(job.hashed_seed(4, steps, number))
+    return lessons
 
 
 def _learn(model: BaseAlgorithm, job: Job, watch: Watch, *, fresh: bool) -> None:
@@ -112,13 +126,13 @@ def _fit_rows(model: BaseAlgorithm, job: Job) -> None:
             module.fit(observations)
 
 
-def _conclude(run: Run, milestones: list[Milestone]) -> Milestone:
+def _conclude(run: Run, milestones: list[Milestone], job: Job) -> Milestone:
     checkpoint = checkpoints.latest(run.path)
     assert checkpoint is not None
     chosen = checkpoints.best(milestones)
     with atomic_output(run.file(AGENT)) as partial:
         shutil.copyfile(_best_agent(checkpoint, chosen), partial)
-    run.finish({"agent": chosen, "last": milestones[-1]})
+    run.finish({"agent": chosen, "last": milestones[-1], "way": way_of(job.algo)})
     return chosen
 
 

@@ -17,7 +17,8 @@ class Train:
     """
 
     algo: str = "ppo"
-    """Algorithm: a2c, ddpg, ppo, sac or td3; with the extra 'contrib' also maskable-ppo or recurrent-ppo."""
+    """Algorithm: a2c, ddpg, ppo, sac or td3; imitation or physics, which are told more than the reward; with the
+    extra 'contrib' also maskable-ppo or recurrent-ppo."""
     env_id: str = "SFL-v0"
     """Registered environment id."""
     num_envs: int | None = None
@@ -25,7 +26,9 @@ class Train:
     total_steps: int | None = None
     """Rounds to train for, over all environments, up to whole rollouts; by default as in the settings."""
     action_mode: str | None = None
-    """continuous, cut or discrete; by default as in the settings."""
+    """continuous, cut, discrete or residual; by default as in the settings."""
+    observation_mode: str | None = None
+    """devices or problem, whose rows carry over between scenarios; by default as in the settings."""
     fields: tuple[str, ...] = ()
     """Scenario fields to override, such as num_devices=20 model=resnet18."""
     settings: str | None = None
@@ -75,7 +78,10 @@ class Train:
             algo=self.algo,
             env_id=self.env_id,
             settings=chosen.replace(
-                total_steps=self.total_steps, num_envs=self.num_envs, action_mode=self.action_mode
+                total_steps=self.total_steps,
+                num_envs=self.num_envs,
+                action_mode=self.action_mode,
+                observation_mode=self.observation_mode,
             ),
             fields=parse_fields(self.fields),
             seed=self.seed,

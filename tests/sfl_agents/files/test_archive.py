@@ -125,7 +125,7 @@ def test_moments_that_are_not_whole_are_refused(tmp_path: Path, one_thread: None
     arrays[f"{name}s"] = arrays.pop(name) if change == "missing" else arrays[name]
     archive.write(file, stored.header, arrays)
     with pytest.raises(PolicyError, match=r"model\.zip is not a whole agent file: its part '.*/\d+/steps?' is"):
-        sfl_agents.load(file, make_batch("SFL-v0", 1, tiny.FIELDS, action_mode=tiny.settings_of(algo).action_mode))
+        sfl_agents.load(file, tiny.job(algo).batch(1))
 
 
 @pytest.mark.parametrize("algo", algorithms())

@@ -10,9 +10,9 @@ from sfl_agents.training.algorithms import algorithm
 def test_what_is_this_packages_own_is_said_to_be() -> None:
     told = sfl_agents.about(Job("ppo", "SFL-v0", settings_for("ppo", "SFL-v0")))
     assert told == (
-        "PPO of Stable-Baselines3 with this package's DevicePolicy (one network for all devices; categorical cut "
-        "and Gaussian log-share), log reward, gamma = 0, 1,800,192 rounds of `SFL-v0`, the best of its "
-        "checkpoints on 32 validation episodes"
+        "PPO of Stable-Baselines3 with this package's CutPointerPolicy (points at cuts by the share that each "
+        "needs; categorical cut and Gaussian log-share), learnt from reward alone, log reward, gamma = 0, 249,856 "
+        "rounds of `SFL-v0`, the best of its checkpoints on 32 validation episodes"
     )
 
 
@@ -22,7 +22,7 @@ def test_what_is_this_packages_own_is_said_to_be() -> None:
         ({"policy": "MlpPolicy", "policy_kwargs": {}}, "its stock MlpPolicy (diagonal Gaussian) on standardised"),
         ({"reward": "normalised"}, "reward scaled by VecNormalize"),
         ({"reward": "raw"}, "the environment's reward as it is"),
-        ({"action_mode": "cut"}, "DevicePolicy (one network for all devices; categorical choices)"),
+        ({"action_mode": "cut"}, "(points at cuts by the share that each needs; categorical choices)"),
         ({"hyperparameters": {"n_steps": 32}}, "gamma = 0.99"),  # Stable-Baselines3's own
         ({"hyperparameters": {"n_steps": 32, "gamma": 0.5}}, "gamma = 0.5"),
         ({"total_steps": 4000}, "4,096 rounds"),  # whole rollouts

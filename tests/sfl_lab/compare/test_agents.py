@@ -116,10 +116,15 @@ def test_evaluate_takes_training_seeds_too(seeds: Path, capsys: pytest.CaptureFi
     assert "3 training seeds, interval of the ratio over these" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("algo", ["a2c", "ppo"])  # which see rows of devices, and of the problem
 def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder, one_thread: None
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+    one_thread: None,
+    algo: str,
 ) -> None:
-    train = ["train", "--env-id", "SFL-Accuracy-v0", "--total-steps", "128", "--num-envs", "4"]
+    train = ["train", "--algo", algo, "--env-id", "SFL-Accuracy-v0", "--total-steps", "128", "--num-envs", "4"]
     fields = ["--fields", "num_devices=3", "max_rounds=2", "local_iterations=1"]
     assert main([*train, *fields, "--out", str(tmp_path / "agent")]) == 2
     error = capsys.readouterr().err
@@ -133,4 +138,4 @@ def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(
     results = compare(contest, contest.lineup())
     assert {entry.scheme: entry.kind for entry in results.scores} == {"exact": "baseline", "agent": "agent"}
     for ours, best in zip(results.curves["agent"], results.curves["exact"], strict=True):
-        assert (ours.latency_s[1:] > best.latency_s[1:]).all()
+        assert (ours.latency_s[1:] > best.latency_s[1:] * (1.0 - 1e-6)).all()  # a device may rule the round

@@ -143,9 +143,10 @@ class CurveContest(Contest[Curve, CurveResults]):
         """The seeds of the episodes."""
         return tuple(held_out_seed(self.seed + number) for number in range(self.episodes))
 
-    def env(self, action_mode: str, **fields: Any) -> SFLEnv:
+    def env(self, action_mode: str, observation_mode: str = "devices", **fields: Any) -> SFLEnv:
         """Return the environment, with some fields changed."""
-        return make_single(self.env_id, {"mode": "accuracy", **self.fields, **fields}, action_mode=action_mode)
+        modes = {"action_mode": action_mode, "observation_mode": observation_mode}
+        return make_single(self.env_id, {"mode": "accuracy", **self.fields, **fields}, **modes)
 
     def lineup(self) -> Lineup[Curve]:
         """Make the environments, baselines and agents, each under a label of its own.
@@ -166,7 +167,8 @@ class CurveContest(Contest[Curve, CurveResults]):
             )
 
         def agent(path: Path, job: "Job") -> Play[Curve]:
-            own = self.env(job.settings.action_mode, **setting(env.scenario.server, env.scenario, self.fields))
+            steps: dict[str, Any] = setting(env.scenario.server, env.scenario, self.fields)
+            own = self.env(job.settings.action_mode, job.settings.observation_mode, **steps)
             return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust), own)
 
         contestants = [self._baseline(name, env) for name in self.policies]

@@ -11,6 +11,8 @@ import sfl_agents
 from sfl_baselines.policies import PolicyState
 from sfl_env import DNNProfile, Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.learning.protocol import Learner, Score
+from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.problem_rows import ProblemRows
 
 EnvMaker = Callable[..., SFLEnv]
 """Makes a scheme's environment with some fields and parts changed."""
@@ -68,7 +70,7 @@ class CentralisedLearner:
 class RoundLengthAgent:
     """An agent that was trained on round lengths alone, acting where a network is trained too.
 
-    It sees what it saw in training: the columns on the network's progress, which come last, are left out.
+    It sees what it saw in training: the columns on the network's progress are left out.
 
     Parameters
     ----------
@@ -87,12 +89,13 @@ class RoundLengthAgent:
 
     def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
         alone = env.scenario.replace(mode="latency", model=Scenario.model)
-        mode = sfl_agents.action_mode_of(path)
-        twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, action_mode=mode)
+        modes: dict[str, Any] = {
+            "action_mode": sfl_agents.action_mode_of(path),
+            "observation_mode": sfl_agents.observation_mode_of(path),
+        }
+        twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, **modes)
         self._agent = sfl_agents.load(path, twin, trust=trust)
-        shape = twin.single_observation_space.shape
-        assert shape is not None
-        self._columns = shape[-1]
+        self._progress = slice(num_absolute(twin), num_absolute(env))
 
     def predict(
         self,
@@ -102,5 +105,13 @@ class RoundLengthAgent:
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], PolicyState]:
         """Return the action for an observation (K, F), or the actions for a batch (N, K, F)."""
-        known = np.asarray(observation)[..., : self._columns]
+        known = np.delete(np.asarray(observation), self._progress, axis=-1)
         return self._agent.predict(known, state, episode_start, deterministic)
+
+
+def num_absolute(env: SFLEnv | SFLVectorEnv) -> int:
+    """Return how many columns rows begin with, of which the last tell of the network's progress if one trains."""
+    encoder = env.episodes.observation_encoder
+    absolute = encoder.absolute if isinstance(encoder, ProblemRows) else encoder
+    assert isinstance(absolute, DeviceRows)
+    return absolute.num_features

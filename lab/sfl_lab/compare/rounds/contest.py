@@ -137,9 +137,10 @@ class RoundContest(Contest[Rollout, RoundResults]):
         """The generator's seed, for all episodes together."""
         return (held_out_seed(self.seed),)
 
-    def batch(self, action_mode: str, **fields: Any) -> SFLVectorEnv:
+    def batch(self, action_mode: str, observation_mode: str = "devices", **fields: Any) -> SFLVectorEnv:
         """Return the environments of all episodes, with some fields changed."""
-        return make_batch(self.env_id, self.episodes, {**self.fields, **fields}, action_mode=action_mode)
+        modes = {"action_mode": action_mode, "observation_mode": observation_mode}
+        return make_batch(self.env_id, self.episodes, {**self.fields, **fields}, **modes)
 
     def lineup(self) -> Lineup[Rollout]:
         """Make the environments, baselines and agents, each under a label of its own."""
@@ -147,14 +148,14 @@ class RoundContest(Contest[Rollout, RoundResults]):
         base = self.batch(self.action_mode)
         yardstick = yardstick_of(base.episodes)
         contestants = [self._baseline(name, base, yardstick) for name in self.policies]
-        envs = {self.action_mode: base}
+        envs = {(self.action_mode, "devices"): base}
 
         def agent(path: Path, job: "Job") -> Play[Rollout]:
-            mode = job.settings.action_mode
-            if mode not in envs:
-                envs[mode] = self.batch(mode)
-            trained = sfl_agents.load(path, envs[mode], trust=self.trust)
-            return partial(roll_out, trained, envs[mode].episodes, yardstick)
+            modes = (job.settings.action_mode, job.settings.observation_mode)
+            if modes not in envs:
+                envs[modes] = self.batch(*modes)
+            trained = sfl_agents.load(path, envs[modes], trust=self.trust)
+            return partial(roll_out, trained, envs[modes].episodes, yardstick)
 
         contestants += agents_of(self.agents, self.policies, agent)
         return Lineup(base.scenario, tuple(contestants))

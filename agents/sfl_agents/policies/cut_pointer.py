@@ -1,0 +1,171 @@
+"""An actor-critic policy that knows of a round what does not depend on the scenario, and points at cuts."""
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
+from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
+from sfl_agents.policies.problem_columns import num_absolute, read
+from sfl_agents.policies.rows import pooled
+from sfl_env.errors import TrainingError
+
+_KNOWN = (-1.0, -1.0, 0.0)
+"""What a logarithmic reward makes of the sensible round's logarithmic length, of the target's over it, and of the
+excess of shares: the value's first weights."""
+
+
+class RowsAsTheyAre(BaseFeaturesExtractor):
+    """Observations (B, K, F), unchanged.
+
+    Parameters
+    ----------
+    observation_space : Box
+        (K, F).
+    """
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        devices, columns = observation_space.shape
+        super().__init__(observation_space, features_dim=devices * columns)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Return them."""
+        return observations
+
+
+class PointerLatents(nn.Module):
+    """The pointer's network in the shape that an actor-critic policy expects.
+
+    Parameters
+    ----------
+    width : int
+        Of the layers.
+    activation : type of torch.nn.Module
+        Non-linearity.
+    num_cuts : int
+        C; no weight depends on it.
+    """
+
+    def __init__(self, width: int, activation: type[nn.Module], num_cuts: int) -> None:
+        super().__init__()
+        self.num_cuts = num_cuts
+        self.pointer = PointerNetwork(width, activation)
+        self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
+        self.latent_dim_vf = width + len(_KNOWN)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and log-shares (B, K, 2 C), and what the value is computed from (B, W + 3)."""
+        columns = read(rows, self.num_cuts)
+        pointer = self.pointer(columns)
+        return _joined(pointer), self._valued(pointer, columns.log_length)
+
+    def forward_actor(self, rows: Tensor) -> Tensor:
+        """Return logits and log-shares, (B, K, 2 C)."""
+        return _joined(self.pointer(read(rows, self.num_cuts)))
+
+    def forward_critic(self, rows: Tensor) -> Tensor:
+        """Return what the value is computed from, (B, W + 3)."""
+        columns = read(rows, self.num_cuts)
+        return self._valued(self.pointer(columns), columns.log_length)
+
+    def _valued(self, pointer: Pointer, log_length: Tensor) -> Tensor:
+        # A critic's error is not to move the decision.
+        known = torch.stack([log_length, pointer.log_target, pointer.log_excess], dim=-1).detach()
+        return torch.cat([self.value(pooled(pointer.device.detach())), known], dim=-1)
+
+
+def _joined(pointer: Pointer) -> Tensor:
+    return torch.cat([pointer.logits, pointer.log_share], dim=-1)
+
+
+class CutPointerPolicy(ActorCriticPolicy):
+    """Point at a cut for every device, by the share of the band that each cut needs for a common target.
+
+    It is for environments with ``observation_mode="problem"`` and reads columns that are relative to the round
+    alone, so one agent acts for any number of devices and cuts, band, network, mini-batch and cell. What of the
+    round's physics it contains from the start is said at :class:`.pointer_network.PointerNetwork`.
+
+    Parameters
+    ----------
+    observation_space : Box
+        (K, F), rows of the problem.
+    action_space : Box or MultiDiscrete
+        Of ``action_mode`` ``"continuous"``, ``"cut"`` or ``"discrete"``.
+    lr_schedule : callable
+        Learning rate.
+    num_cuts : int
+        C.
+    width : int
+        Of the layers.
+    activation_fn : type of torch.nn.Module
+        Non-linearity.
+    log_std_init : float
+        Logarithm of the deviation that shares start with: of their column (continuous actions), of their logarithm
+        (discrete ones).
+    **kwargs
+        As for :class:`stable_baselines3.common.policies.ActorCriticPolicy`.
+
+    Raises
+    ------
+    TrainingError
+        If the spaces are not of these modes.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *,
+        num_cuts: int,
+        width: int = 16,
+        activation_fn: type[nn.Module] = nn.SiLU,
+        log_std_init: float = -4.5,
+        **kwargs: Any,
+    ) -> None:
+        if len(observation_space.shape) != 2:
+            raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
+        num_absolute(observation_space.shape[1], num_cuts)
+        self.num_cuts, self.width = num_cuts, width
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            activation_fn=activation_fn,
+            log_std_init=log_std_init,
+            **(kwargs | {"features_extractor_class": RowsAsTheyAre}),
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        parameters = super()._get_constructor_parameters()
+        parameters.pop("net_arch")
+        return parameters | {"num_cuts": self.num_cuts, "width": self.width}
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        latents = PointerLatents(self.width, self.activation_fn, self.num_cuts)
+        self.mlp_extractor = latents  # type: ignore[assignment]  # same interface, rows kept apart
+        self.action_dist = pointed_for(self.action_space, (self.observation_space.shape or (0,))[0], self.num_cuts)
+        self.action_net = nn.Identity()
+        self.log_std = nn.Parameter(torch.tensor(float(self.log_std_init)))
+        self.value_net = nn.Linear(latents.latent_dim_vf, 1)
+        nn.init.zeros_(self.value_net.bias)
+        with torch.no_grad():
+            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *_KNOWN]]))
+        options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
+        self.optimizer = self.optimizer_class(self.parameters(), **options)
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
+        distribution: Pointed = self.action_dist  # type: ignore[assignment]
+        return distribution.proba_distribution(latent_pi, self.log_std)
+
+    def point(self, rows: Tensor, num_cuts: int) -> Pointer:
+        """Return the pointer for rows (B, K, F) of any number of devices and cuts."""
+        assert isinstance(self.mlp_extractor, PointerLatents)
+        pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts))
+        return pointer

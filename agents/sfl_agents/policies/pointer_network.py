@@ -1,0 +1,145 @@
+"""From the round's relative columns to a preference among cuts and the share that every cut needs."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, ProblemColumns
+
+_FIRST_TARGET = 0.8
+"""Length of the round that is aimed at first, over the sensible decision's."""
+
+_LEAST_SLACK = 0.02
+"""Where a cut leaves less time than this to send, its need goes on rising on a straight line in the logarithm."""
+
+LEAST_AIR = 1e-6
+"""Seconds that stand for those of a cut that sends nothing."""
+
+_LARGEST_STEP = 0.5
+_STRAIGHT_STEPS = 3
+_CORRECTED_STEPS = 2
+_LARGEST_NEED = 20.0
+_LARGEST_GAP = 10.0
+
+
+class Pointer(NamedTuple):
+    """What B decisions for K devices are drawn from."""
+
+    logits: Tensor  # (B, K, C) of the cuts; far below all others where one does not fit
+    log_share: Tensor  # (B, K, C) share that each cut needs over an equal one, logarithmic
+    device: Tensor  # (B, K, W) the devices' features
+    log_target: Tensor  # (B,) logarithm of the length that is aimed at, over the sensible round's
+    log_excess: Tensor  # (B,) logarithm of the mean share that is needed for it; 0 where it can just be reached
+
+
+class PointerNetwork(nn.Module):
+    r"""Aim at a length of the round; every cut then needs a share, and the cut that needs least is pointed at.
+
+    Parameters
+    ----------
+    width : int
+        Of the layers.
+    activation : type of torch.nn.Module
+        Non-linearity.
+
+    Notes
+    -----
+    Built in is that a device with fixed seconds f and air seconds a at an equal share (1/K of the band) needs, for
+    a target :math:`\tau`,
+
+    .. math:: x = \frac{a}{\tau - f}
+
+    times that share, which takes its rate to be proportional to its share, and that shares sum to one: Newton
+    steps on :math:`\sum_k \min_c x_{kc} = K` find the target. Not built in, and learnt, is that a narrower band
+    carries more for each hertz (one small network, of a cut's need under the straight law, the link and the
+    fading), and what else a device's features say for or against a cut and a larger share. All that is learnt of
+    the decision starts as zeros. No weight belongs to a device, a number of devices, a cut or a number of cuts.
+    """
+
+    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
+        self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
+        self.preference = zeroed(nn.Linear(width, 3))
+        self.sharpness = nn.Parameter(torch.tensor(2.5))
+
+    def forward(self, columns: ProblemColumns) -> Pointer:
+        """Return logits and shares for all cuts."""
+        device = self.device(columns.device)
+        takes_part = columns.takes_part
+        air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR)
+        fixed, log_air = columns.log_fixed.exp(), air.log()
+        log_target, log_excess = self._target(columns, log_air, fixed, takes_part)
+        need = self._need(columns, log_air, fixed, log_target)
+        gap = (need - need.amin(dim=-1, keepdim=True)).clamp_max(_LARGEST_GAP).detach()
+        for_fixed, for_air, for_share = self.preference(device).unsqueeze(-2).unbind(-1)
+        logits = (
+            -self.sharpness.exp() * gap + for_fixed * fixed.clamp_max(2.0) + for_air * log_air.clamp(-8.0, 8.0)
+        )
+        logits = torch.where(columns.fits, logits, -1e4)
+        return Pointer(logits, (need + for_share).clamp(-20.0, 20.0), device, log_target, log_excess)
+
+    @torch.no_grad()
+    def _target(
+        self, columns: ProblemColumns, log_air: Tensor, fixed: Tensor, takes_part: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logarithmic target at which shares sum to one, and what they still miss of it, (B,).
+
+        Shares are weights over their sum, so what the target does to all of them alike is nothing to learn from.
+        """
+        log_target = torch.full_like(columns.log_length, math.log(_FIRST_TARGET))
+        for number in range(_STRAIGHT_STEPS + _CORRECTED_STEPS):
+            if number < _STRAIGHT_STEPS:
+                need = _straight_need(log_air, fixed, log_target, columns.fits)
+            else:
+                need = self._need(columns, log_air, fixed, log_target)
+            step, log_excess = _newton_step(need, fixed, log_target, takes_part)
+            log_target = log_target + step
+        return log_target, log_excess
+
+    def _need(self, columns: ProblemColumns, log_air: Tensor, fixed: Tensor, log_target: Tensor) -> Tensor:
+        """(B, K, C): logarithm of the share that each cut needs."""
+        straight = _straight_need(log_air, fixed, log_target, columns.fits)
+        log_snr, spread = (
+            part.unsqueeze(-1).expand_as(straight) for part in (columns.log_snr, columns.device[..., 4])
+        )
+        bounded = straight.clamp(-6.0, 6.0)
+        features = [
+            bounded / 3.0,
+            log_snr / 7.0,
+            ((log_snr - bounded) / 3.0).tanh(),
+            columns.uplink / log_air.exp(),
+            spread,
+        ]
+        # Seconds are those at an equal share, so for that one there is nothing to correct.
+        corrected: Tensor = straight + bounded * self.correction(torch.stack(features, dim=-1)).squeeze(-1)
+        return torch.where(columns.fits, corrected, _LARGEST_NEED)
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """Return a layer that gives zeros until it has learnt."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _straight_need(log_air: Tensor, fixed: Tensor, log_target: Tensor, fits: Tensor) -> Tensor:
+    """(B, K, C): logarithm of the share that each cut needs if rates were proportional to shares."""
+    slack = log_target.exp()[:, None, None] - fixed
+    beyond = (_LEAST_SLACK - slack).clamp_min(0.0) / _LEAST_SLACK
+    need = log_air - slack.clamp_min(_LEAST_SLACK).log() + beyond
+    return torch.where(fits, need, _LARGEST_NEED).clamp_max(_LARGEST_NEED)
+
+
+def _newton_step(need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logarithmic target's step towards shares that sum to one, and their sum's logarithm, (B,)."""
+    least = need.min(dim=-1)
+    share = least.values.exp() * takes_part
+    target = log_target.exp().unsqueeze(-1)
+    slack = (target - fixed.gather(-1, least.indices.unsqueeze(-1)).squeeze(-1)).clamp_min(_LEAST_SLACK)
+    total = share.sum(dim=-1).clamp_min(LEAST_AIR)
+    elasticity = (share * target / slack).sum(dim=-1) / total
+    log_excess = (total / need.shape[-2]).log()
+    return (log_excess / elasticity.clamp_min(1.0)).clamp(-_LARGEST_STEP, _LARGEST_STEP), log_excess

@@ -1,0 +1,123 @@
+"""The columns of :class:`~sfl_env.spaces.problem_rows.ProblemRows` that carry over, as named tensors."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sfl_env.errors import TrainingError
+from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.problem_rows import CUT_COLUMNS, ROUND_COLUMNS
+
+_LOG_RATIO = math.log(1e6)
+_LOG_SECONDS = math.log(1e3)
+"""Natural logarithms at the ends of the encoder's scales."""
+
+_ROWS = {
+    rows.num_features: rows
+    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
+}
+"""The kinds of absolute columns, by their number."""
+
+
+class ProblemColumns(NamedTuple):
+    """What a policy that carries over reads of B observations of K devices with C cuts.
+
+    Seconds are those over the round of the sensible decision, at an equal share of the band where it counts.
+    """
+
+    log_fixed: Tensor  # (B, K, C) logarithm of the seconds that no band shortens
+    uplink: Tensor  # (B, K, C) seconds of the uplink; 0 where nothing is sent
+    downlink: Tensor  # (B, K, C)
+    fits: Tensor  # (B, K, C) whether the cut fits into memory
+    log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
+    device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
+    log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
+
+    @property
+    def takes_part(self) -> Tensor:
+        """(B, K): who has anything to send or receive at a cut that fits."""
+        return ((self.uplink + self.downlink > 0.0) & self.fits).any(dim=-1)
+
+
+DEVICE_FEATURES = 10
+"""Width of :attr:`ProblemColumns.device`."""
+
+
+def num_absolute(columns: int, num_cuts: int) -> int:
+    """Return how many absolute columns rows of the problem begin with.
+
+    Parameters
+    ----------
+    columns : int
+        F.
+    num_cuts : int
+        C.
+
+    Raises
+    ------
+    TrainingError
+        If rows of so many columns are none of the problem with so many cuts.
+
+    Examples
+    --------
+    >>> num_absolute(10 + 6 + 4 * 8, num_cuts=8)
+    10
+    >>> num_absolute(10, num_cuts=8)
+    Traceback (most recent call last):
+        ...
+    sfl_env.errors.TrainingError: Rows of 10 columns are not those of the problem with 8 cuts: make the environment
+    with observation_mode='problem'.
+    """
+    absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
+    if absolute not in _ROWS:
+        raise TrainingError(
+            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
+            "with observation_mode='problem'."
+        )
+    return absolute
+
+
+def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
+    """Take rows (B, K, F) of the problem with C cuts apart.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`num_absolute`.
+    """
+    absolute = num_absolute(rows.shape[-1], num_cuts)
+    per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
+    fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
+    return ProblemColumns(
+        log_fixed=fixed * _LOG_SECONDS,
+        uplink=_seconds(uplink),
+        downlink=_seconds(downlink),
+        fits=fits > 0.0,
+        log_snr=per_round[..., 0] * _LOG_RATIO,
+        device=torch.stack(_device_features(rows, per_round, _ROWS[absolute]), dim=-1),
+        log_length=per_round[..., 0, 2] * _LOG_SECONDS,
+    )
+
+
+def _seconds(column: Tensor) -> Tensor:
+    """Undo the logarithm; the scale's low end stands for nothing at all."""
+    return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
+
+
+def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[Tensor]:
+    absent = torch.zeros_like(rows[..., 0])
+    battery = [rows[..., 10], rows[..., 11]] if kind.with_battery else [absent, absent]
+    first_learnt = kind.num_features - 3
+    learning = [rows[..., first_learnt], rows[..., first_learnt + 1]] if kind.with_learning else [absent, absent]
+    return [
+        per_round[..., 0],  # signal-to-noise ratio at an equal share
+        per_round[..., 1],  # the sensible share
+        per_round[..., 3],  # the device's part of the sensible round
+        per_round[..., 4],  # and what no band shortens of it
+        rows[..., 3],  # spread of the fading
+        rows[..., 4],  # progress of the episode
+        *battery,  # takes part, charge
+        *learning,  # accuracy, loss
+    ]
