@@ -9,9 +9,14 @@ from sfl_baselines import rules
 from sfl_baselines.environments import episodes_of
 from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
 from sfl_baselines.rules import Rule
+from sfl_baselines.surrogates import surrogate_of
+from sfl_baselines.time_to_accuracy import solve_time_to_accuracy
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
+
+TIME_TO_ACCURACY = "time-to-accuracy"
+"""Decides where there are constants of learning alone."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ def _oracle(env: Any, seed: int) -> Policy:
     return OraclePolicy(env, _AtOnce(rules.exact))
 
 
+def _time_to_accuracy(env: Any, seed: int) -> Policy:
+    surrogate = surrogate_of(episodes_of(env))
+    return RulePolicy(env, _AtOnce(lambda problem: solve_time_to_accuracy(problem, surrogate)[0].decision))
+
+
 def _random_decision(env: Any, seed: int) -> Policy:
     return RulePolicy(env, rules.RandomDecision(seed))
 
@@ -55,6 +65,11 @@ _CATALOGUE = (
     _ruled("exact", "optimal cuts and shares for the state as observed", rules.exact),
     _ruled(
         "alternating", "alternating optimisation of cuts and shares (after Xu et al., 2024)", rules.alternating
+    ),
+    Baseline(
+        TIME_TO_ACCURACY,
+        "cuts and shares whose rounds reach the target accuracy first, by fitted constants of learning",
+        _time_to_accuracy,
     ),
     _ruled("common-cut", "the best single cut for all devices, band split optimally", rules.common_cut),
     _ruled("proportional", "shares in proportion to air time, each device its own best cut", rules.proportional),

@@ -113,7 +113,12 @@ def _with_what_agents_touch(
     given: Mapping[str, Any],
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
-    rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
+    rows = DeviceRows(
+        num_cuts,
+        with_battery=simulator.has_batteries,
+        with_learning=learner is not None,
+        with_surrogate=simulator.surrogate is not None,
+    )
     encoder = action_encoder(given.get("action_mode", "continuous"), num_cuts, _OptimalShares(simulator))
     reference_latency_s = scenario.reference_latency_s or simulator.nominal_round_s
     return Made(

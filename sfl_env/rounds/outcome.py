@@ -17,3 +17,4 @@ class Outcome(NamedTuple):
     energy_j: Array  # (N, K)
     charge: Array  # (N, K) of the battery left after the round, 0 to 1
     takes_part: NDArray[np.bool_] | None  # (N, K) to the round's end, so is in its average; None: all do
+    learnt: Array | None = None  # (N,) of what the target accuracy typically takes; None without a surrogate

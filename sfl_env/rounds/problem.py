@@ -182,6 +182,10 @@ class RoundProblem:
         """Return the problem with the same bits to send and nothing to compute."""
         return self._changed(fixed_s=np.zeros_like(self.fixed_s))
 
+    def longer_by(self, extra_s: Array) -> "RoundProblem":
+        """Return the problem with seconds on top, (N, K, C), such as what a cut costs in rounds to come."""
+        return self._changed(fixed_s=self.fixed_s + extra_s)
+
     def _changed(self, **fields: Any) -> "RoundProblem":
         changed = object.__new__(RoundProblem)
         vars(changed).update({name: getattr(self, name) for name in FIELDS} | fields)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, constant, row_maxima
-from sfl_env.channel.fading import nothing_fades
 from sfl_env.channel.model import ChannelModel
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
@@ -28,6 +27,7 @@ from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
 from sfl_env.simulation.nominal import SAMPLE_SEED, average_round_s, sample_size
 from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
+from sfl_env.simulation.scattering import rician_k_from, rician_k_of, scattered_of
 from sfl_env.simulation.watched import WatchedPopulation, watched_availability, watched_channel
 
 _ZERO = constant(0.0)
@@ -56,6 +56,7 @@ class State(NamedTuple):
     availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
+    learnt: Any = ()  # sfl_env.learning.surrogate.Learnt; nothing without a surrogate of learning
 
 
 class Simulator:
@@ -129,6 +130,7 @@ class Simulator:
         self._downlink = parts.downlink(scenario, downlink_curve)
         self._outage = parts.outage(scenario, self.resources.uplink_curve, self._downlink)
         self.has_batteries = scenario.battery_share is not None
+        self.surrogate = parts.surrogate(scenario, self.profile)
 
     @cached_property
     def nominal_round_s(self) -> float:
@@ -178,6 +180,7 @@ class Simulator:
             availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
+            learnt=() if self.surrogate is None else self.surrogate.initial(rng, n),
         )
 
     def _charge_per_j(self, devices: DeviceBatch) -> Array:
@@ -270,7 +273,8 @@ class Simulator:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
             end = np.maximum(latency[:, None], device_latency)  # a late device carries on to its own end
         energy, charge = self._drained(state, phases, end)
-        return Outcome(phases, device_latency, latency, energy, charge, takes_part)
+        learnt = None if self.surrogate is None else self.surrogate.progress(decision.cut, takes_part)
+        return Outcome(phases, device_latency, latency, energy, charge, takes_part, learnt)
 
     def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
         """Return the energy of a round, and the charge that it leaves.
@@ -305,7 +309,7 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        setup, channel, past_gain, past_scattered, availability, _, rounds_over = state
+        setup, channel, past_gain, past_scattered, availability, _, rounds_over, learnt = state
         elapsed_s = outcome.latency_s
         if self.scenario.csi_delay_rounds:
             past_gain = np.concatenate([past_gain[:, 1:], channel.gain[:, None]], axis=1)
@@ -318,28 +322,5 @@ class Simulator:
             self._availability.step(availability, elapsed_s, rng),
             outcome.charge,
             rounds_over + _ONE_ROUND,
+            learnt if outcome.learnt is None else learnt._replace(done=learnt.done + outcome.learnt),
         )
-
-
-def rician_k_of(channel: Any) -> Array:
-    """Return the Rician factors (N, K) of what fades within a channel's round; infinite where it does not say."""
-    told = getattr(channel, "rician_k", None)
-    return nothing_fades(channel.gain.shape) if told is None else np.asarray(told, np.float64)
-
-
-def scattered_of(channel: Any) -> Array:
-    """Return the share (N, K) of the power that fades within a channel's round, 1 / (1 + Rician factor)."""
-    shares: Array = 1.0 / (1.0 + rician_k_of(channel))
-    return shares
-
-
-def rician_k_from(scattered: Array) -> Array:
-    """Return the Rician factors that shares of scattered power come from.
-
-    Examples
-    --------
-    >>> rician_k_from(np.array([1.0, 0.5, 0.0]))
-    array([ 0.,  1., inf])
-    """
-    inverse = np.divide(1.0, scattered, out=np.full_like(scattered, np.inf), where=scattered > 0.0)
-    return inverse - 1.0

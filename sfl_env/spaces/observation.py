@@ -141,6 +141,17 @@ _EPISODE_SCALES = LogScales(_BACKWARD_OVER_FORWARD, _BYTES_PER_FLOP, _BYTES_PER_
 _DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 4)
 
 
+def scaled_learnt(learnt: Array) -> Array:
+    """Return what a surrogate has learnt, from 0, as the column of an observation has it: -1 to 1 for 0 to 2.
+
+    Examples
+    --------
+    >>> scaled_learnt(np.array([0.0, 0.5, 2.5]))
+    array([-1. , -0.5,  1. ])
+    """
+    return np.minimum(learnt - 1.0, 1.0)
+
+
 @dataclass(frozen=True)
 class DeviceRows:
     """The default encoder: physical quantities on logarithmic scales.
@@ -153,6 +164,8 @@ class DeviceRows:
             Whether the energy columns are there.
         with_learning : bool
             Whether the columns on the training are there; they are the last three.
+        with_surrogate : bool
+            Whether the column of the surrogate of learning is there; it comes before these.
 
     Notes
     -----
@@ -176,6 +189,8 @@ class DeviceRows:
     13   computing_drain_per_s     the same of computing
     14   transmitting_drain_per_s  the same of sending
     15   receiving_drain_per_s     the same of receiving
+    10   learnt                    linear, 0 to 2, of what the target typically takes (with a surrogate of learning
+                                   only, which goes with no batteries; same in every row)
     -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
@@ -185,11 +200,12 @@ class DeviceRows:
     num_cuts: int
     with_battery: bool
     with_learning: bool = False
+    with_surrogate: bool = False
 
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 10 + 6 * self.with_battery + 3 * self.with_learning
+        return 10 + 6 * self.with_battery + self.with_surrogate + 3 * self.with_learning
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -225,6 +241,8 @@ class DeviceRows:
         if self.with_battery:
             rows[..., 10] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
             rows[..., 11] = view.charge * 2.0 - 1.0
+        if view.learnt is not None:
+            rows[..., 10 + 6 * self.with_battery] = scaled_learnt(view.learnt)[:, None]
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0

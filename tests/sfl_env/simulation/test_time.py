@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sfl_env import Scenario, ScenarioError, SFLVectorEnv
-from sfl_env.simulation.simulator import Simulator, rician_k_from
+from sfl_env.simulation.scattering import rician_k_from
+from sfl_env.simulation.simulator import Simulator
 
 ACTIONS = np.zeros((2, 3, 2), np.float32)
 

@@ -11,6 +11,8 @@ import sfl_agents
 from sfl_baselines.policies import PolicyState
 from sfl_env import DNNProfile, Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.learning.protocol import Learner, Score
+from sfl_env.learning.surrogate import constants_of, find
+from sfl_env.spaces.observation import scaled_learnt
 
 EnvMaker = Callable[..., SFLEnv]
 """Makes a scheme's environment with some fields and parts changed."""
@@ -68,7 +70,8 @@ class CentralisedLearner:
 class RoundLengthAgent:
     """An agent that was trained on round lengths alone, acting where a network is trained too.
 
-    It sees what it saw in training: the columns on the network's progress, which come last, are left out.
+    It sees what it saw in training: the columns on the network's progress, which come last, are left out. With a
+    surrogate of learning it sees how far that would be after its decisions.
 
     Parameters
     ----------
@@ -87,12 +90,15 @@ class RoundLengthAgent:
 
     def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
         alone = env.scenario.replace(mode="latency", model=Scenario.model)
+        if alone.learning_surrogate:
+            alone = alone.replace(**constants_of(find(env.scenario)))
         mode = sfl_agents.action_mode_of(path)
         twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, action_mode=mode)
         self._agent = sfl_agents.load(path, twin, trust=trust)
         shape = twin.single_observation_space.shape
         assert shape is not None
         self._columns = shape[-1]
+        self._episodes = twin.episodes
 
     def predict(
         self,
@@ -102,5 +108,17 @@ class RoundLengthAgent:
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], PolicyState]:
         """Return the action for an observation (K, F), or the actions for a batch (N, K, F)."""
-        known = np.asarray(observation)[..., : self._columns]
-        return self._agent.predict(known, state, episode_start, deterministic)
+        rows = np.asarray(observation)
+        surrogate = self._episodes.simulator.surrogate
+        if surrogate is None:
+            return self._agent.predict(rows[..., : self._columns], state, episode_start, deterministic)
+        single = rows.ndim == 2
+        known = (rows[None] if single else rows)[..., : self._columns].copy()
+        *before, learnt = state or (np.zeros(len(known)),)
+        learnt = learnt if episode_start is None else np.where(episode_start, 0.0, learnt)
+        known[..., -1] = scaled_learnt(learnt)[:, None]
+        actions, after = self._agent.predict(known, tuple(before) or None, episode_start, deterministic)
+        seen = self._episodes.conditions_of(known)
+        asked = self._episodes.action_encoder.decode(actions, seen).cut
+        learnt = learnt + surrogate.progress(np.minimum(asked, seen.deepest_cut), seen.takes_part)
+        return (actions[0] if single else actions), (*(after or ()), learnt)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 import sfl_agents
 import sfl_baselines
+from sfl_baselines.catalogue import TIME_TO_ACCURACY
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
 from sfl_lab.compare.agents import labels_of
@@ -31,8 +32,9 @@ from sfl_lab.compare.writing import agent_notes, star_notes
 if TYPE_CHECKING:
     from sfl_agents import Job
 
-POLICIES = tuple(name for name in sfl_baselines.names() if name != SEQUENTIAL)
-"""Baselines that are compared by default; ``sequential`` plays in another system."""
+POLICIES = tuple(name for name in sfl_baselines.names() if name not in (SEQUENTIAL, TIME_TO_ACCURACY))
+"""Baselines that are compared by default: ``sequential`` plays in another system, and ``time-to-accuracy`` needs
+constants of learning."""
 
 
 @dataclass(frozen=True)
