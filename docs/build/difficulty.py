@@ -163,7 +163,8 @@ def latency_fields(env_id: str) -> dict[str, Any]:
     """Return a preset's fields without its training, which takes no part in a round's length."""
     fields = dict(PRESETS[env_id].fields)
     fields["model"] = Scenario(**fields).network
-    return {name: value for name, value in fields.items() if name not in ("mode", "target_accuracy")}
+    learning = ("mode", "target_accuracy", "learning_surrogate")
+    return {name: value for name, value in fields.items() if name not in learning}
 
 
 def measure(env_id: str) -> Difficulty:

@@ -19,13 +19,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from sfl_env.arrays import Array
 from sfl_env.dnn import catalogue
 from sfl_env.learning.scenario import ScenarioLearner
 from sfl_env.learning.surrogate import COMMAND, LAST_ROUND, STORED, Surrogate, circumstances
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import Scenario
 from sfl_env.storage.runs import versions, write_json
-from sfl_lab.compare.intervals import GEOMETRIC_MEAN
+from sfl_lab.compare.intervals import MEAN
 
 DATA = Path(__file__).parents[1] / "data" / "surrogate.json"
 BASE = Scenario(**PRESETS["SFL-TimeToAccuracy-v0"].fields)
@@ -105,40 +106,40 @@ def measure() -> dict[str, Any]:
     return {"command": COMMAND, "versions": versions(), "measured": found}
 
 
-def depth(cut: NDArray[np.intp], num_cuts: int) -> NDArray[np.float64]:
-    """Return for (M, K) cuts the share of devices that hold each block after the first, (M, C - 1)."""
-    return np.stack([(cut >= block).mean(axis=-1) for block in range(1, num_cuts)], axis=-1)
-
-
-def fitted(cut: NDArray[np.intp], rounds: NDArray[np.float64], num_cuts: int) -> tuple[NDArray[np.float64], float]:
-    """Fit rounds to cuts by weighted least squares with no constant below 0.
-
-    The scatter of rounds grows with their number, so that residuals are relative: each row is divided by what the
-    fit before predicts.
+def terms_of(cut: NDArray[np.intp], num_cuts: int, weight: NDArray[np.float64] | None = None) -> Array:
+    """Return for (M, K) cuts the terms that rounds are linear in, (M, C).
 
     Parameters
     ----------
     cut : (M, K) integer array
         Of each run, the cuts of all devices.
-    rounds : (M,) array
-        That it took.
     num_cuts : int
         C.
+    weight : (M, K) array, optional
+        How much each device counts; all alike, if left out.
 
     Returns
     -------
-    constants : (C,) array
-        Rounds that all runs take, and for each block after the first those that it adds where all devices hold it.
-    spread : float
-        Standard deviation of the logarithm of rounds over prediction.
+    (M, C) array
+        1, then the share of devices that hold each block after the first.
     """
-    terms = np.concatenate([np.ones((len(cut), 1)), depth(cut, num_cuts)], axis=1)
-    predicted = np.full(len(cut), rounds.mean())
+    weight = np.ones(cut.shape) if weight is None else weight
+    share = weight / weight.sum(axis=1, keepdims=True)
+    held = [(share * (cut >= block)).sum(axis=1) for block in range(1, num_cuts)]
+    return np.stack([np.ones(len(cut)), *held], axis=1)
+
+
+def fitted(terms: Array, rounds: Array) -> Array:
+    """Fit rounds (M,) to their terms (M, C) by weighted least squares with no constant below 0, and return these.
+
+    The scatter of rounds grows with their number, so that residuals are relative: each row is divided by what the
+    fit before predicts.
+    """
+    predicted = np.full(len(rounds), rounds.mean())
     for _ in range(REWEIGHTINGS):
-        constants = nnls(terms / predicted[:, None], rounds / predicted)[0]
+        constants: Array = nnls(terms / predicted[:, None], rounds / predicted)[0]
         predicted = terms @ constants
-    logarithms = np.log(rounds / predicted)
-    return constants, float(logarithms.std(ddof=np.count_nonzero(constants)))
+    return constants
 
 
 def predicted_rounds(surrogate: Surrogate, run: dict[str, Any]) -> float:
@@ -155,25 +156,46 @@ def checked(surrogate: Surrogate, runs: list[dict[str, Any]]) -> dict[str, Any]:
     for kind in dict.fromkeys(run["kind"] for run in runs):
         own = [run for run in runs if run["kind"] == kind]
         ratio = np.array([run["rounds"] / predicted_rounds(surrogate, run) for run in own])
-        told[kind] = {
-            "ratio": GEOMETRIC_MEAN.interval(ratio),
-            "spread": float(np.log(ratio).std(ddof=1)),
-        }
+        told[kind] = {"ratio": MEAN.interval(ratio), "spread": float(np.log(ratio).std(ddof=1))}
     return told
+
+
+def fit_of(each: dict[str, Any]) -> dict[str, Any]:
+    """Return the constants of one setting, with what the check came to.
+
+    ``off`` tells how far single runs with random cuts are from the fit (root mean square of the logarithm): where
+    devices count alike, where they count by their samples, and where cuts are taken not to matter.
+    """
+    num_cuts = catalogue.load(each["scenario"]["network"]).num_cuts
+    parts = [each["fit"], [run for run in each["check"] if run["kind"] == "mixed"]]
+    cut = [np.array([run["cuts"][0] for run in runs]) for runs in parts]
+    rounds = [np.array([run["rounds"] for run in runs]) - LAST_ROUND for runs in parts]
+    samples = [np.array([run["samples"] for run in runs], dtype=np.float64) for runs in parts]
+    alike = [terms_of(own, num_cuts) for own in cut]
+    by_samples = [terms_of(own, num_cuts, weight) for own, weight in zip(cut, samples, strict=True)]
+    nothing = [terms[:, :1] for terms in alike]
+    first, *more = map(float, fitted(alike[0], rounds[0]))
+    logarithms = np.log(rounds[0] / (alike[0] @ np.array([first, *more])))
+    off = {}
+    for name, terms in (("alike", alike), ("by samples", by_samples), ("cuts left out", nothing)):
+        predicted = terms[1] @ fitted(terms[0], rounds[0])
+        off[name] = float(np.sqrt(np.mean(np.log(rounds[1] / predicted) ** 2)))
+    constants = {
+        "least_rounds": first,
+        "rounds_per_block": [0.0, *more],
+        "spread": float(logarithms.std(ddof=num_cuts)),
+    }
+    told = {"check": checked(Surrogate.of(constants), each["check"]), "off": off}
+    return {"scenario": each["scenario"], **constants, "runs": len(parts[0]), **told}
 
 
 def fit(found: dict[str, Any]) -> dict[str, Any]:
     """Return the constants of all settings, with what the checks came to."""
-    measured = []
-    for each in found["measured"]:
-        num_cuts = catalogue.load(each["scenario"]["network"]).num_cuts
-        cut = np.array([run["cuts"][0] for run in each["fit"]])
-        rounds = np.array([run["rounds"] for run in each["fit"]]) - LAST_ROUND
-        (first, *more), spread = fitted(cut, rounds, num_cuts)
-        constants = {"least_rounds": float(first), "rounds_per_block": [0.0, *map(float, more)], "spread": spread}
-        told = checked(Surrogate.of(constants), each["check"])
-        measured.append({"scenario": each["scenario"], **constants, "runs": len(cut), "check": told})
-    return {"source": found["command"], "versions": found["versions"], "measured": measured}
+    return {
+        "source": found["command"],
+        "versions": found["versions"],
+        "measured": [fit_of(each) for each in found["measured"]],
+    }
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ LATENCY_IDS = (
     "SFL-StaleCSI-v0",
     "SFL-Battery-v0",
     "SFL-Barrier-v0",
+    "SFL-TimeToAccuracy-v0",
 )
 POLICIES = (
     "oracle",

@@ -157,7 +157,7 @@ def test_agents_of_the_surrogate_of_learning_see_where_it_would_be_while_a_netwo
     for _ in range(3):
         action, state = agent.predict(observation, state)
         shown = np.concatenate([observation[:, :10], np.full((3, 1), min(learnt - 1.0, 1.0))], axis=1)
-        np.testing.assert_array_equal(action, alone.predict(shown.astype(np.float32))[0])
+        np.testing.assert_array_equal(action, alone.predict(shown.astype(np.float32), deterministic=True)[0])
         observation, *_, info = env.step(action)
         # Independently: 2 rounds, and one more for the second block and for the last where all devices hold them.
         learnt += 1.0 / (2.0 + (info["cut"] >= 1).mean() + (info["cut"] >= 4).mean())
