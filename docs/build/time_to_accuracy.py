@@ -241,9 +241,9 @@ EVIDENCE_ABOUT = """## Who is first
 
 `{command}`: networks trained from {seeds} held-out seeds, the same for every policy, each until its test
 accuracy is at the target. Seconds: median; rounds: mean; ratios of seconds, seed by seed: geometric mean; all
-with 95 % intervals over seeds. The last columns are median and mean over {episodes} episodes of the surrogate, which
-was fitted to none of these seeds. It promises {promised:.3f} of the time of `alternating`, and training gives
-{given:.3f}: what the surrogate promises is to be trained before it is believed.
+with 95 % intervals over seeds. The last columns are median and mean over {episodes} of the surrogate's episodes,
+which was fitted to none of these seeds. It promises {promised:.3f} of the time of `alternating`, and training
+gives {given:.3f}: what the surrogate promises is to be trained before it is believed.
 """
 
 FIELDS_ABOUT = """Fields: {fields}. By the surrogate, the policy's time over others', with other bands:

@@ -21,7 +21,7 @@ LEARNING = Surrogate(7.5, (0.0, 6.0, 5.0, 1.0, 3.0), spread=0.0)
 
 
 def problems(n: int, num_devices: int, bandwidth_hz: float) -> RoundProblem:
-    own = {"surrogate_rounds": (1.0, 0.0, 0.0, 0.0, 0.0)}
+    own: dict[str, Any] = {"surrogate_rounds": (1.0, 0.0, 0.0, 0.0, 0.0)}
     envs: Any = gym.make_vec(ENV_ID, num_envs=n, num_devices=num_devices, bandwidth_hz=bandwidth_hz, **own)
     envs.reset(seed=1)
     problem: RoundProblem = envs.unwrapped.true_problem()

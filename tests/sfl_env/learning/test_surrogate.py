@@ -15,7 +15,7 @@ from sfl_env.learning.surrogate import Surrogate, circumstances, find, measured
 from sfl_env.presets import PRESETS
 
 ENV_ID = "SFL-TimeToAccuracy-v0"
-OWN = {"surrogate_rounds": (6.0, 3.0, 2.0, 0.0, 4.0)}
+OWN: dict[str, Any] = {"surrogate_rounds": (6.0, 3.0, 2.0, 0.0, 4.0)}
 PRESET = Scenario(**PRESETS[ENV_ID].fields)
 
 constants = st.lists(st.floats(0.0, 50.0), min_size=4, max_size=4)

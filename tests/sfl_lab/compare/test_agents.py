@@ -161,5 +161,8 @@ def test_agents_of_the_surrogate_of_learning_see_where_it_would_be_while_a_netwo
         observation, *_, info = env.step(action)
         # Independently: 2 rounds, and one more for the second block and for the last where all devices hold them.
         learnt += 1.0 / (2.0 + (info["cut"] >= 1).mean() + (info["cut"] >= 4).mean())
+        assert state is not None
         assert state[-1] == pytest.approx([learnt])
-    assert agent.predict(observation, state, np.array([True]))[1][-1][0] < 0.51, "a new episode has learnt nothing"
+    afresh = agent.predict(observation, state, np.array([True]))[1]
+    assert afresh is not None
+    assert afresh[-1][0] < 0.51, "a new episode has learnt nothing"
