@@ -133,9 +133,9 @@ def test_the_constants_of_learning_are_fitted_to_the_stored_runs() -> None:
 
 def test_the_fit_finds_the_constants_that_runs_were_made_with() -> None:
     build, rng = script("surrogate"), np.random.default_rng(0)
-    cut = np.sort(rng.integers(0, 4, (400, 10)), axis=1) * rng.integers(0, 2, (400, 1))
+    cut = np.array([rng.choice(4, 10, p=rng.dirichlet(np.ones(4))) for _ in range(2000)])
     true = surrogate.Surrogate(6.0, (0.0, 4.0, 0.0, 9.0), spread=0.1)
-    rounds = true.rounds(cut) * np.exp(0.1 * rng.standard_normal(400))
+    rounds = true.rounds(cut) * np.exp(0.1 * rng.standard_normal(2000))
     constants = build.fitted(build.terms_of(cut, 4), rounds)
     np.testing.assert_allclose(constants, [6.0, 4.0, 0.0, 9.0], atol=0.6)
     np.testing.assert_allclose(build.terms_of(cut, 4) @ [6.0, 4.0, 0.0, 9.0], true.rounds(cut))
