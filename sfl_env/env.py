@@ -43,7 +43,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     ## Observation Space
 
     ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 5 more with batteries, 2 more with an old
-    channel, 3 more in accuracy mode:
+    channel, 1 more with ``learning_surrogate``, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
@@ -61,6 +61,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | 11 | battery left of what training may use (with batteries) | linear, empty to full |
     | 12, 13, 14 | part of that battery that a second of computing, sending, receiving takes more than waiting (with batteries) | logarithmic, 1e-9 to 1e3 |
     | 10 and 11, or 15 and 16 with batteries | uplink power over noise density, as column 0, and downlink ratio of signal to noise, both without small-scale fading (with ``csi_delay_rounds``) | logarithmic, 1 to 1e15 Hz and 1e-9 to 1e15 |
+    | after these | what the surrogate has learnt of what the target typically takes (``learning_surrogate``, same in every row) | linear, 0 to 2 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
@@ -107,7 +108,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     Truncation after ``max_rounds`` rounds. Termination in accuracy mode when the test accuracy reaches
     ``target_accuracy``: the return is then minus the time to it. Empty batteries (with ``battery_share``) end
-    nothing: rounds go on, without anybody for ``outage_wait_s`` each, and who has left is paid for to the last.
+    nothing: rounds go on, without anybody for ``outage_wait_s`` each, and who has left is paid for to the last. It is so, too,
+    with ``learning_surrogate``, where fitted constants stand for the learning (``docs/tiers/time-to-accuracy.md``).
 
     ## Accuracy mode
 
@@ -129,6 +131,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``energy_j`` | (K,) | each device's energy | NaN |
     | ``takes_part`` | (K,) | whether the device is in the round's average: reached, charged and in time | False |
     | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far | of the fresh model, and 0 |
+    | ``learnt`` | | with ``learning_surrogate``: what has been learnt so far, of what the target typically takes | 0 |
     | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |
 

@@ -118,6 +118,24 @@ PRESETS: Mapping[str, Preset] = {
             "device_weights": (1.0, 1.0, 1.0),
         },
     ),
+    "SFL-TimeToAccuracy-v0": Preset(
+        "rounds advance a fitted surrogate of learning from skewed data, which deeper cuts slow down, until it "
+        "stands for 95 % accuracy; mode='accuracy' trains the network itself",
+        {
+            "learning_surrogate": True,
+            "model": "digits-cnn",
+            "target_accuracy": 0.95,
+            "partition": "dirichlet",
+            "partition_concentration": 0.1,
+            "learning_rate": 0.1,
+            "momentum": 0.0,
+            "batch_size": 16,
+            "local_iterations": 16,
+            "bandwidth_hz": 1e6,
+            "device_types": ("iot-gateway", "raspberry-pi-4", "laptop"),
+            "device_weights": (1.0, 1.0, 1.0),
+        },
+    ),
 }
 """Ids and their presets."""
 

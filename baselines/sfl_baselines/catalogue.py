@@ -13,6 +13,8 @@ from sfl_baselines.rules import Rule
 from sfl_baselines.selection import DeadlinePolicy, DeadlineRule, can_select, most_samples, select_fedcs
 from sfl_baselines.staged import StagedPolicy, StagedSolver, staged_alternating, staged_search
 from sfl_baselines.stale import SampleAverage, Statistics, is_known, require_known
+from sfl_baselines.surrogates import surrogate_of
+from sfl_baselines.time_to_accuracy import solve_time_to_accuracy
 from sfl_env.checks import look_up
 from sfl_env.errors import PolicyError
 from sfl_env.rounds.problem import Decision, RoundProblem
@@ -66,6 +68,15 @@ def _sample_average(env: Any, seed: int) -> Policy:
     return ConditionsPolicy(env, partial(SampleAverage, seed=seed))
 
 
+def _time_to_accuracy(env: Any, seed: int) -> Policy:
+    surrogate = surrogate_of(episodes_of(env))
+    return RulePolicy(env, _AtOnce(lambda problem: solve_time_to_accuracy(problem, surrogate)[0].decision))
+
+
+def _learns(scenario: Scenario) -> bool:
+    return scenario.learning_surrogate is not None or scenario.mode == "accuracy"
+
+
 def _random_decision(env: Any, seed: int) -> Policy:
     return RulePolicy(env, rules.RandomDecision(seed))
 
@@ -116,6 +127,12 @@ _CATALOGUE = (
         "optimal cuts and shares for the links' mean rates, whatever was observed",
         _statistics,
         is_known,
+    ),
+    Baseline(
+        "time-to-accuracy",
+        "cuts and shares whose rounds reach the target accuracy first, by fitted constants of learning",
+        _time_to_accuracy,
+        _learns,
     ),
     _ruled("common-cut", "the best single cut for all devices, band split optimally", rules.common_cut),
     _ruled("proportional", "shares in proportion to air time, each device its own best cut", rules.proportional),

@@ -128,9 +128,9 @@ def measure(fields: dict[str, Any]) -> Change:
 
 def latency_fields(env_id: str) -> dict[str, Any]:
     """Return a preset's fields without its training, which takes no part in a round's length."""
-    fields = dict(PRESETS[env_id].fields)
-    fields["model"] = Scenario(**fields).network
-    return {name: value for name, value in fields.items() if name not in ("mode", "target_accuracy")}
+    fields = {**PRESETS[env_id].fields, "model": Scenario(**PRESETS[env_id].fields).network}
+    learning = ("mode", "target_accuracy", "learning_surrogate")
+    return {name: value for name, value in fields.items() if name not in learning}
 
 
 def measure_all() -> dict[str, Any]:

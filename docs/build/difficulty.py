@@ -162,7 +162,7 @@ def problems(env_id: str) -> list[RoundProblem]:
 def latency_fields(env_id: str) -> dict[str, Any]:
     """Return a preset's fields without its training and what is known late: rounds are the same without."""
     fields = {**PRESETS[env_id].fields, "model": Scenario(**PRESETS[env_id].fields).network}
-    left_out = ("mode", "target_accuracy", "csi_delay_rounds")
+    left_out = ("mode", "target_accuracy", "csi_delay_rounds", "learning_surrogate")
     return {name: value for name, value in fields.items() if name not in left_out}
 
 

@@ -113,6 +113,7 @@ def _with_what_agents_touch(
         with_battery=simulator.has_batteries,
         with_learning=learner is not None,
         with_large_scale=scenario.csi_delay_rounds > 0,
+        with_surrogate=simulator.surrogate is not None,
     )
     sensible = SensibleDecisions(simulator.workload, simulator.resources)
     mode = given.get("action_mode", "continuous")

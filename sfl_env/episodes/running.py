@@ -167,8 +167,9 @@ class Episodes:
 
     def learning_infos(self) -> dict[str, Any]:
         """Return what infos hold of the learning so far, before a round as well as after it."""
-        learning = self.now.learning
-        return {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
+        learning, learnt = self.now.learning, self.now.state.learnt
+        infos = {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
+        return infos | {"learnt": learnt.done.copy()} if learnt else infos
 
     def _names_of_terms(self) -> tuple[str, ...]:
         """Return the names of the reward's terms, as a round of the shallowest cuts at equal shares shows them."""
@@ -218,14 +219,15 @@ class Episodes:
         true, observed, view = self._seen(state, learning)
         observation = self._rows.per_round(view, now.episode_rows)
         self._now = Now(state, true, observed, now.episode_rows, learning)
-        if learning is not None:
-            infos |= self.learning_infos()
+        infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
         truncated = state.round >= self._max_rounds
-        return Transition(observation, reward, self._terminated(learning), truncated, infos)
+        return Transition(observation, reward, self._terminated(state, learning), truncated, infos)
 
-    def _terminated(self, learning: Progress | None) -> NDArray[np.bool_]:
+    def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
         """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""
+        if state.learnt:
+            return np.asarray(state.learnt.done >= state.learnt.needed)
         if learning is None or self.scenario.target_accuracy is None:
             return np.zeros(self.n, dtype=np.bool_)
         return learning.accuracy >= self.scenario.target_accuracy

@@ -20,7 +20,10 @@ def see(
     # A single environment may be stepped past its last round, where the progress stays 1.
     progress = progress_steps.take(state.round, mode="clip")
     setup = state.setup
-    return true, observed, View(observed, setup.devices, state.charge, setup.charge_per_j, progress, learning)
+    learnt = state.learnt.done if state.learnt else None
+    charge_per_j = setup.charge_per_j
+    view = View(observed, setup.devices, state.charge, charge_per_j, progress, learning, learnt)
+    return true, observed, view
 
 
 def asked(present: Conditions, observed: Conditions) -> Conditions:

@@ -25,3 +25,5 @@ class Outcome(NamedTuple):
             return np.zeros(len(self.samples))
         left_out: Array = (self.samples * ~self.takes_part).sum(axis=-1) / self.samples.sum(axis=-1)
         return left_out
+
+    learnt: Array | None = None  # (N,) of what the target accuracy typically takes; None without a surrogate

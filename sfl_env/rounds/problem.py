@@ -206,6 +206,10 @@ class RoundProblem:
             )
         return self._changed(fixed_s=fixed_s)
 
+    def longer_by(self, extra_s: Array) -> "RoundProblem":
+        """Return the problem with seconds on top, (N, K, C), such as what a cut costs in rounds to come."""
+        return self._changed(fixed_s=self.fixed_s + extra_s)
+
     def _changed(self, **fields: Any) -> "RoundProblem":
         changed = object.__new__(RoundProblem)
         vars(changed).update({name: getattr(self, name) for name in FIELDS} | fields)

@@ -55,6 +55,7 @@ class State(NamedTuple):
     availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
+    learnt: Any = ()  # sfl_env.learning.surrogate.Learnt; nothing without a surrogate of learning
 
 
 class Simulator:
@@ -129,6 +130,7 @@ class Simulator:
         self.outage = parts.outage(scenario, self.resources.uplink_curve, self.downlink)
         self.has_batteries = scenario.battery_share is not None
         self._last_fading = SmallScaleFading(np.empty((0, 0)))
+        self.surrogate = parts.surrogate(scenario, self.profile)
 
     @cached_property
     def nominal_round_s(self) -> float:
@@ -177,6 +179,7 @@ class Simulator:
             availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
+            learnt=() if self.surrogate is None else self.surrogate.initial(rng, n),
         )
 
     def _charge_per_j(self, devices: DeviceBatch) -> Array:
@@ -280,7 +283,8 @@ class Simulator:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
             worked = broken_off(phases, self.scenario.deadline_s)
         energy, charge = self._drained(state, worked, latency[:, None])
-        return Outcome(phases, device_latency, latency, energy, charge, takes_part, true.samples)
+        learnt = None if self.surrogate is None else self.surrogate.progress(decision.cut, takes_part)
+        return Outcome(phases, device_latency, latency, energy, charge, takes_part, true.samples, learnt)
 
     def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
         """Return the energy of a round, and the charge that it leaves.
@@ -318,7 +322,7 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        setup, channel, past, availability, _, rounds_over = state
+        setup, channel, past, availability, _, rounds_over, learnt = state
         elapsed_s = outcome.latency_s
         if self.scenario.csi_delay_rounds:
             past = aged(past, channel)
@@ -329,4 +333,5 @@ class Simulator:
             self._availability.step(availability, elapsed_s, rng),
             outcome.charge,
             rounds_over + _ONE_ROUND,
+            learnt if outcome.learnt is None else learnt._replace(done=learnt.done + outcome.learnt),
         )

@@ -67,6 +67,17 @@ class Batteries(NamedTuple):
     progress: Array  # (N,) share of the episode's rounds that are over, 0 to 1
 
 
+def scaled_learnt(learnt: Array) -> Array:
+    """Return what a surrogate has learnt, from 0, as the column of an observation has it: -1 to 1 for 0 to 2.
+
+    Examples
+    --------
+    >>> scaled_learnt(np.array([0.0, 0.5, 2.5]))
+    array([-1. , -0.5,  1. ])
+    """
+    return np.minimum(learnt - 1.0, 1.0)
+
+
 @dataclass(frozen=True)
 class DeviceRows:
     """The default encoder: physical quantities on logarithmic scales.
@@ -81,6 +92,8 @@ class DeviceRows:
             Whether the columns on the training are there; they are the last three.
         with_large_scale : bool
             Whether the columns on links without small-scale fading are there, as where the channel is an old one.
+        with_surrogate : bool
+            Whether the column of the surrogate of learning is there; it comes before these.
 
     Notes
     -----
@@ -107,6 +120,8 @@ class DeviceRows:
                                    or 15 with batteries
     B+1  large_scale_sinr          logarithmic, 1e-9 to 1e15: ratio of signal to noise in the downlink without
                                    small-scale fading (old channels only)
+    S    learnt                    linear, 0 to 2, of what the target typically takes (with a surrogate of learning
+                                   only, behind all of these; same in every row)
     -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
@@ -117,11 +132,16 @@ class DeviceRows:
     with_battery: bool
     with_learning: bool = False
     with_large_scale: bool = False
+    with_surrogate: bool = False
 
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return self._large_scale_from + 2 * self.with_large_scale + 3 * self.with_learning
+        return self._learnt_column + self.with_surrogate + 3 * self.with_learning
+
+    @property
+    def _learnt_column(self) -> int:
+        return self._large_scale_from + 2 * self.with_large_scale
 
     @property
     def _large_scale_from(self) -> int:
@@ -167,6 +187,8 @@ class DeviceRows:
         if self.with_battery:
             rows[..., 10] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
             rows[..., 11] = view.charge * 2.0 - 1.0
+        if view.learnt is not None:
+            rows[..., self._learnt_column] = scaled_learnt(view.learnt)[:, None]
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0

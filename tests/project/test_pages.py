@@ -8,10 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sfl_agents
 import sfl_baselines
+from sfl_env.learning import surrogate
 from sfl_env.presets import PRESETS
 from sfl_env.storage import runs
 from sfl_lab.compare.contest import Contest, compare
@@ -148,6 +150,39 @@ def test_the_page_on_accuracy_shows_the_measured_figures() -> None:
     assert page == script("accuracy").filled(page, measured), (
         "docs/accuracy.md is behind docs/data/accuracy.json: run `python docs/build/accuracy.py --tables`."
     )
+
+
+def test_the_page_on_time_to_accuracy_shows_the_measured_figures() -> None:
+    told = script("time_to_accuracy")
+    found, constants = (json.loads(path.read_text(encoding="utf-8")) for path in (told.FIGURES, surrogate.STORED))
+    assert told.PAGE.read_text(encoding="utf-8") == told.page(found, constants), (
+        "docs/tiers/time-to-accuracy.md is behind: run `python docs/build/time_to_accuracy.py --page`."
+    )
+    assert found["fields"] == json.loads(json.dumps(dict(PRESETS[told.ENV_ID].fields))), (
+        "docs/data/time-to-accuracy.json is behind the preset: run `python docs/build/time_to_accuracy.py`."
+    )
+
+
+def test_the_constants_of_learning_are_fitted_to_the_stored_runs() -> None:
+    build = script("surrogate")
+    found = json.loads(build.DATA.read_text(encoding="utf-8"))
+    wanted = [surrogate.circumstances(build.BASE.replace(**fields)) for fields in build.SETTINGS]
+    assert [each["scenario"] for each in found["measured"]] == wanted
+    again = json.loads(json.dumps(runs.to_plain(build.fit(found))))
+    for fitted, stored in zip(again["measured"], surrogate.measured(), strict=True):
+        assert fitted["scenario"] == stored["scenario"]
+        for name in ("least_rounds", "rounds_per_block", "spread"):
+            assert fitted[name] == pytest.approx(stored[name], rel=1e-6, abs=1e-9), name
+
+
+def test_the_fit_finds_the_constants_that_runs_were_made_with() -> None:
+    build, rng = script("surrogate"), np.random.default_rng(0)
+    cut = np.array([rng.choice(4, 10, p=rng.dirichlet(np.ones(4))) for _ in range(2000)])
+    true = surrogate.Surrogate(6.0, (0.0, 4.0, 0.0, 9.0), spread=0.1)
+    rounds = true.rounds(cut) * np.exp(0.1 * rng.standard_normal(2000))
+    constants = build.fitted(build.terms_of(cut, 4), rounds)
+    np.testing.assert_allclose(constants, [6.0, 4.0, 0.0, 9.0], atol=0.6)
+    np.testing.assert_allclose(build.terms_of(cut, 4) @ [6.0, 4.0, 0.0, 9.0], true.rounds(cut))
 
 
 def test_the_page_on_statistics_shows_the_measured_coverage() -> None:

@@ -31,6 +31,7 @@ LATENCY_IDS = (
     "SFL-Battery-v0",
     "SFL-Barrier-v0",
     "SFL-Deadline-v0",
+    "SFL-TimeToAccuracy-v0",
 )
 POLICIES = (
     "oracle",
