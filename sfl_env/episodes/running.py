@@ -13,6 +13,7 @@ from sfl_env.episodes.seeing import progress_of, see
 from sfl_env.episodes.values import Now, Place, Transition
 from sfl_env.errors import DecisionError, StateError
 from sfl_env.learning.protocol import Progress
+from sfl_env.learning.surrogate import Learnt
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
@@ -169,7 +170,7 @@ class Episodes:
         """Return what infos hold of the learning so far, before a round as well as after it."""
         learning, learnt = self.now.learning, self.now.state.learnt
         infos = {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
-        return infos | {"learnt": learnt.done.copy()} if learnt else infos
+        return infos | {"learnt": learnt.done.copy()} if isinstance(learnt, Learnt) else infos
 
     def _names_of_terms(self) -> tuple[str, ...]:
         """Return the names of the reward's terms, as a round of the shallowest cuts at equal shares shows them."""
@@ -226,7 +227,7 @@ class Episodes:
 
     def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
         """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""
-        if state.learnt:
+        if isinstance(state.learnt, Learnt):
             return np.asarray(state.learnt.done >= state.learnt.needed)
         if learning is None or self.scenario.target_accuracy is None:
             return np.zeros(self.n, dtype=np.bool_)

@@ -57,6 +57,10 @@ class Learnt(NamedTuple):
     needed: Array  # (N,) what this episode takes, around 1; agents do not see it
 
 
+class NothingLearnt(NamedTuple):
+    """In the place of :class:`Learnt` where there is no surrogate."""
+
+
 @dataclass(frozen=True)
 class Surrogate:
     """The fitted constants of one way to train.

@@ -11,6 +11,7 @@ from sfl_env.channel.model import ChannelModel
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 from sfl_env.dnn.profile import DNNProfile
+from sfl_env.learning.surrogate import Learnt, NothingLearnt
 from sfl_env.rounds.conditions import Conditions, LargeScale
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
@@ -55,7 +56,7 @@ class State(NamedTuple):
     availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
-    learnt: Any = ()  # sfl_env.learning.surrogate.Learnt; nothing without a surrogate of learning
+    learnt: Learnt | NothingLearnt = NothingLearnt()  # how far a surrogate of learning has come, if there is one
 
 
 class Simulator:
@@ -179,7 +180,7 @@ class Simulator:
             availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
-            learnt=() if self.surrogate is None else self.surrogate.initial(rng, n),
+            learnt=NothingLearnt() if self.surrogate is None else self.surrogate.initial(rng, n),
         )
 
     def _charge_per_j(self, devices: DeviceBatch) -> Array:
@@ -333,5 +334,12 @@ class Simulator:
             self._availability.step(availability, elapsed_s, rng),
             outcome.charge,
             rounds_over + _ONE_ROUND,
-            learnt if outcome.learnt is None else learnt._replace(done=learnt.done + outcome.learnt),
+            _later(learnt, outcome.learnt),
         )
+
+
+def _later(learnt: Learnt | NothingLearnt, more: Array | None) -> Learnt | NothingLearnt:
+    """Return how far a surrogate of learning has come after a round."""
+    return (
+        learnt if isinstance(learnt, NothingLearnt) or more is None else learnt._replace(done=learnt.done + more)
+    )

@@ -18,7 +18,7 @@ from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, Population
 from sfl_env.errors import StateError
 from sfl_env.learning.protocol import Progress
-from sfl_env.learning.surrogate import Learnt
+from sfl_env.learning.surrogate import Learnt, NothingLearnt
 from sfl_env.simulation.past import Past
 from sfl_env.simulation.probing import FREE, GAIN
 from sfl_env.simulation.simulator import Setup, Simulator, State
@@ -59,6 +59,7 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
     WaypointState: {"speed_m_per_s": POSITIVE},
     StaticState: {},
     DriftState: {},
+    NothingLearnt: {},
     Learnt: {"done": NOT_NEGATIVE, "needed": POSITIVE},
     Progress: {"accuracy": FRACTION, "loss": NOT_NEGATIVE, "elapsed_s": NOT_NEGATIVE},
 }

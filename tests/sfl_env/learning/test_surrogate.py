@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sfl_env import Scenario, SFLEnv, SFLVectorEnv
 from sfl_env.errors import ScenarioError
 from sfl_env.learning import surrogate
-from sfl_env.learning.surrogate import Surrogate, circumstances, find, measured
+from sfl_env.learning.surrogate import Learnt, Surrogate, circumstances, find, measured
 from sfl_env.presets import PRESETS
 
 ENV_ID = "SFL-TimeToAccuracy-v0"
@@ -147,7 +147,9 @@ def test_a_batch_starts_each_episode_of_its_own_at_nothing_learnt() -> None:
         learnt = infos[-1]["learnt"]
         np.testing.assert_array_equal(learnt[ended], 0.0)
         length = np.where(ended, 0.0, length + 1.0)
-        np.testing.assert_array_equal(learnt >= envs.episodes.now.state.learnt.needed, infos[2])
+        now = envs.episodes.now.state.learnt
+        assert isinstance(now, Learnt)
+        np.testing.assert_array_equal(learnt >= now.needed, infos[2])
         ended = infos[2]
         lengths += length[ended].tolist()
     # With 8 typical rounds or more and a spread of 0.3 some episodes take longer than others, and all end.

@@ -13,11 +13,13 @@ import torch
 from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import SFLError, StateError
 from sfl_env.simulation.stored import require_same_scenario, restored_generator
+from tests.ids import with_constants
 
 MAY_BE_INFINITE = frozenset({"memory_bytes", "forward_bytes_per_s", "backward_bytes_per_s", "battery_j"})
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 6, "local_iterations": 1}
 SIGNED = {"position_m", "waypoint_m", "velocity_m_per_s", "latent", "scatter"}
+SURROGATE = "SFL-TimeToAccuracy-v0"
 Env = SFLEnv | SFLVectorEnv
 
 MAKE: dict[str, Callable[[], Any]] = {
@@ -27,6 +29,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "walking, no fading": lambda: SFLEnv(fading="none", mobility="random-waypoint", speed_m_per_s=2.0, **SMALL),
     "staying, block fading": lambda: SFLEnv(fading="block", mobility="static", path_loss="macro", **SMALL),
     "batch": lambda: gym.make_vec("SFL-v0", 2, **SMALL).unwrapped,
+    "surrogate of learning": lambda: gym.make(SURROGATE, **with_constants(SURROGATE, SMALL)).unwrapped,
     "accuracy": lambda: gym.make("SFL-Accuracy-v0", **SMALL).unwrapped,
 }
 
