@@ -27,7 +27,7 @@ from sfl_env.storage.runs import versions, write_json
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "carry-over.json"
 RUNS = DOCS.parent / "runs" / "carry-over"
-EPISODES = 20
+EPISODES = 64
 ROUNDS = 20
 SEED = 0
 CLOSE = 1.05
@@ -61,7 +61,9 @@ the round's length over its optimum. All have the same policy, `CutPointerPolicy
 What the policy class contains from the start: the time of a device whose rate is proportional to its share of the
 band, fixed seconds plus air seconds, and that shares sum to one. So it aims at a length of the round, gives every
 cut the share that it needs for that, and points at the cut that needs least. What it does not contain and learns:
-that a narrower band carries more for each hertz, the curve of the link's rate, fading. The column "{UNTRAINED}" is
+that a narrower band carries more for each hertz, the curve of the link's rate, fading. What it is shown are, for
+every cut, the seconds of computing and, at an equal share of the band, of both links, as the environment computes
+them from what is observed, all over the round of a sensible decision. The column "{UNTRAINED}" is
 what the structure alone reaches; only what is below it was learnt.
 
 Agents are of three kinds, which say different things:
@@ -70,7 +72,9 @@ Agents are of three kinds, which say different things:
 - **imitation of the solver**: told the optimum's cuts and shares in training;
 - **gradients through the known physics**: told in training how the round's length changes with each share.
 
-The last two are not results of reinforcement learning. The numbers are of one training seed each.
+The last two are not results of reinforcement learning. The numbers are of one training seed each. Agents trained
+in `SFL-v0` alone carry over because their policy reads nothing else than what is relative to the round and because
+of the structure above, not because they have seen anything else.
 """
 
 
@@ -81,6 +85,8 @@ def trained() -> Iterator[tuple[str, Path]]:
         folder = RUNS / name.replace(" ", "-")
         if not (folder / "agent.zip").is_file():
             train(job, job.open_run(folder, resume=folder.exists()))
+        if sfl_agents.describe(folder) != job:
+            raise SystemExit(f"{folder} is of other settings than {name}'s; delete it, to train anew.")
         yield name, folder
 
 

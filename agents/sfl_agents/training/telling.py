@@ -79,4 +79,5 @@ def _distribution(algo: str, settings: Settings) -> str:
 
 def _environment(job: Job) -> str:
     fields = "".join(f", {name}={value!r}" for name, value in job.fields.items())
-    return f"`{job.env_id}`{fields}"
+    others = len(job.settings.scenarios)
+    return f"`{job.env_id}`{fields}" + (f" and {others} other scenarios by turns" if others else "")
