@@ -86,9 +86,14 @@ CHEAP = {
     "benchmark": ("--episodes", "2", "--rounds", "1", "--policies", "random", "--fields", "num_devices=2"),
     "evaluate": ("folder",),
     "profile": ("lenet5",),
+    "publish": ("folder",),
     "solve": ("--fields", "num_devices=2"),
     "train": ("--settings", "settings.yml", "--fields", "num_devices=2", "max_rounds=1"),
-}
+    "tune": (
+        "--settings", "settings.yml", "--fields", "num_devices=2", "max_rounds=1", "--trials", "1",
+        "--total-steps", "8", "--evaluations", "1",
+    ),
+}  # fmt: skip
 """What makes a command short work; nasty words come on top."""
 
 OPTIONS = {
@@ -98,9 +103,13 @@ OPTIONS = {
     ),
     "evaluate": ("env-id", "episodes", "seed", "fields", "out"),
     "profile": ("input-shape", "out"),
+    "publish": ("as", "home", "episodes"),
     "solve": ("problem", "env-id", "fields", "seed", "save-problem", "out"),
     "train": (
         "algo", "env-id", "num-envs", "total-steps", "action-mode", "fields", "settings", "seed", "out", "threads"
+    ),
+    "tune": (
+        "algo", "env-id", "trials", "total-steps", "evaluations", "fields", "settings", "seed", "out", "threads"
     ),
 }  # fmt: skip
 SWITCHES = (
