@@ -44,6 +44,9 @@ class ProblemColumns(NamedTuple):
 DEVICE_FEATURES = 10
 """Width of :attr:`ProblemColumns.device`."""
 
+SPREAD = 4
+"""Place of the fading's spread among them."""
+
 
 def num_absolute(columns: int, num_cuts: int) -> int:
     """Return how many absolute columns rows of the problem begin with.
