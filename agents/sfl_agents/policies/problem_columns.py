@@ -1,5 +1,6 @@
 """The columns of :class:`~sfl_env.spaces.problem_rows.ProblemRows` that carry over, as named tensors."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -16,7 +17,10 @@ _LOG_SECONDS = math.log(1e3)
 
 _ROWS = {
     rows.num_features: rows
-    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
+    for rows in (
+        DeviceRows(1, with_battery=battery, with_learning=learning)
+        for battery, learning in itertools.product((False, True), repeat=2)
+    )
 }
 """The kinds of absolute columns, by their number."""
 

@@ -22,7 +22,7 @@ from sfl_agents.training.train import train
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_baselines.environments import make_batch
 from sfl_env import Decision
-from sfl_env.errors import TrainingError
+from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.storage.json_text import read_json
 from tests.sfl_agents import tiny
@@ -142,6 +142,12 @@ def test_only_lengths_of_rounds_are_taught(algo: str) -> None:
         else:
             with pytest.raises(TrainingError, match="learns from reward"):
                 Lesson(SFLVecEnv(batch))
+
+
+def test_a_field_that_no_scenario_has_is_told_before_anything_is_made() -> None:
+    wrong = load("physics", "SFL-v0").replace(scenarios=({"env_id": "SFL-IoT-v0", "num_device": 3},))
+    with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
+        Job("physics", "SFL-v0", wrong)
 
 
 @pytest.mark.parametrize(
