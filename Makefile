@@ -128,6 +128,7 @@ docs: install
 	$(BIN)/python docs/build/channel.py
 	$(BIN)/python docs/build/measurement.py --page
 	$(BIN)/python docs/build/difficulty.py
+	$(BIN)/python docs/build/deadline.py
 	$(BIN)/python docs/build/figures.py
 	$(BIN)/python docs/build/results.py
 	$(BIN)/python docs/build/coverage.py

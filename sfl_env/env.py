@@ -33,6 +33,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | mode | space | meaning |
     |---|---|---|
     | ``"continuous"`` | ``Box(-1, 1, (K, 2), float32)`` | column 0 falls into one of C equal bins: the cut; column 1 times 5 is the logarithm of the device's weight, and shares are weights over their sum (softmax), so one share can be e^10 times another |
+    | ``"residual"`` | ``Box(-5, 5, (K, 2), float32)`` | both columns relative to a sensible decision, which the zero action is: every device's own best cut, and shares in proportion to air time. Column 0 within [-2, 2] keeps the cut, beyond it goes cuts deeper (positive) or shallower; column 1 times 0.2 is the logarithm of what the share is multiplied with, beyond 3.5 on a steeper line up to 8 |
     | ``"cut"`` | ``MultiDiscrete([C] * K)`` | the cuts; the band is split optimally for what is observed |
     | ``"discrete"`` | ``MultiDiscrete([C] * K + [32] * K)`` | the cuts, then a level of each device's log-weight, -3 to 3 |
 
@@ -41,8 +42,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Observation Space
 
-    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 6 more with batteries, 3 more in accuracy
-    mode:
+    ``Box(-1, 1, (K, F), float32)``, one row for each device; F = 10, and 5 more with batteries, 2 more with an old
+    channel, 1 more with ``learning_surrogate``, 3 more in accuracy mode:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
@@ -58,19 +59,45 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | 9 | deepest cut that fits the memory | linear, first to last cut |
     | 10 | takes part (with batteries) | -1 or 1 |
     | 11 | battery left of what training may use (with batteries) | linear, empty to full |
-    | 12 | part of that battery that a second of waiting takes (with batteries) | logarithmic, 1e-9 to 1e3 |
-    | 13, 14, 15 | the same of computing, sending and receiving (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 12, 13, 14 | part of that battery that a second of computing, sending, receiving takes more than waiting (with batteries) | logarithmic, 1e-9 to 1e3 |
+    | 10 and 11, or 15 and 16 with batteries | uplink power over noise density, as column 0, and downlink ratio of signal to noise, both without small-scale fading (with ``csi_delay_rounds``) | logarithmic, 1 to 1e15 Hz and 1e-9 to 1e15 |
+    | after these | what the surrogate has learnt of what the target typically takes (``learning_surrogate``, same in every row) | linear, 0 to 2 |
     | -3 | test accuracy of the global model (accuracy mode, same in every row) | linear, 0 to 1 |
     | -2 | its test loss (accuracy mode, same in every row) | logarithmic, 1e-4 to 1e4 |
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
 
-    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round.
+    ``observation_mode="problem"`` adds what carries over between bands, networks, mini-batches, cells and numbers of
+    devices: columns relative to the round of the sensible decision that residual actions start from. With A columns as
+    above and C cuts they are
+
+    | column | feature | scale from -1 to 1 |
+    |---|---|---|
+    | A | uplink signal-to-noise ratio at an equal share of the band | logarithmic, 1e-6 to 1e6 |
+    | A + 1 | share in the sensible decision times K | logarithmic, 1e-3 to 1e3 |
+    | A + 2 | length of that decision's round over the nominal round | logarithmic, 1e-3 to 1e3 |
+    | A + 3, A + 4 | the device's seconds in that round over the round's; of these, what no band shortens | linear, 0 to 1 |
+    | A + 5 | its cut there | linear, first to last cut |
+    | C each | for every cut: seconds that no band shortens, of the uplink and of the downlink at an equal share, over that round's | logarithmic, 1e-3 to 1e3 |
+    | C | for every cut: whether it fits the memory | -1 or 1 |
+
+    Where the channel is observed late, one more column stands before A: the same ratio without small-scale fading.
+
+    Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, which is ``SFL-v0`` one round at
+    a time with problem rows and residual actions. In ``SFL-v0`` itself their value function has to learn sums over a
+    hundred rounds that no decision has an effect on, and with continuous actions their noise starts a thousand times
+    from the optimum. Policies of one's own that are to act elsewhere, too, read the columns from A on.
+
+    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round. What a base station knows by
+    averaging, the same links without small-scale fading, is told beside them, of the same round.
 
     ## Rewards
 
     The sum of named terms, listed in ``info["reward_terms"]``. By default there is one: minus the round's
     seconds over a fixed reference of the scenario, ``reference_latency_s``, so the undiscounted return is
-    minus the total time in units of the reference. ``energy_weight`` and ``dropout_weight`` add terms.
+    minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
+    part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms.
+    With ``battery_share``, training takes from a device's battery what it draws more than waiting; a device that has
+    used its share up has left, and costs ``dropout_weight / K`` in that round and in every one up to the last.
 
     ## Starting State
 
@@ -79,8 +106,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination when every battery is empty (with ``battery_share``), and in
-    accuracy mode when the test accuracy reaches ``target_accuracy``: the return is then minus the time to it.
+    Truncation after ``max_rounds`` rounds. Termination in accuracy mode when the test accuracy reaches
+    ``target_accuracy``: the return is then minus the time to it. Empty batteries (with ``battery_share``) end
+    nothing: rounds go on, without anybody for ``outage_wait_s`` each, and who has left is paid for to the last. It is so, too,
+    with ``learning_surrogate``, where fitted constants stand for the learning (``docs/tiers/time-to-accuracy.md``).
 
     ## Accuracy mode
 
@@ -102,6 +131,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``energy_j`` | (K,) | each device's energy | NaN |
     | ``takes_part`` | (K,) | whether the device is in the round's average: reached, charged and in time | False |
     | ``accuracy``, ``loss``, ``elapsed_s`` | | in accuracy mode: of the global model on the test set after the round, and the time so far | of the fresh model, and 0 |
+    | ``learnt`` | | with ``learning_surrogate``: what has been learnt so far, of what the target typically takes | 0 |
     | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |
 
@@ -114,8 +144,10 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     ----------
     render_mode : {None, "rgb_array", "human"}
         How :meth:`render` shows the last round.
-    action_mode : {"continuous", "cut", "discrete"}
+    action_mode : {"continuous", "residual", "cut", "discrete"}
         The action space.
+    observation_mode : {"devices", "problem"}
+        What observations tell.
     info_optimum : bool
         Adds the optimum of every round to the infos, at the price of solving it. Not with
         ``barriers``, ``schedule="sequence"`` or ``deadline_s``, whose rounds have another optimum.

@@ -1,7 +1,7 @@
 """The registered ids: each a few scenario fields on top of the defaults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,16 @@ class Preset:
 
     about: str
     fields: Mapping[str, Any]
+    modes: Mapping[str, str] = field(default_factory=dict)  # of observations and actions, where not the default
 
 
 PRESETS: Mapping[str, Preset] = {
     "SFL-v0": Preset("perfect CSI, nothing runs out: the round-by-round optimum is the answer", {}),
+    "SFL-Bandit-v0": Preset(
+        "rounds of SFL-v0 one at a time, with the modes that stock agents learn best in",
+        {"max_rounds": 1},
+        {"observation_mode": "problem", "action_mode": "residual"},
+    ),
     "SFL-SmallCell-v0": Preset(
         "20 mixed devices whose users walk about close to a street-level station, VGG-16, a wide band",
         {
@@ -64,14 +70,42 @@ PRESETS: Mapping[str, Preset] = {
             "compute_spread": 2.0,
         },
     ),
-    "SFL-StaleCSI-v0": Preset("the observed channel is one round old", {"csi_delay_rounds": 1}),
+    "SFL-StaleCSI-v0": Preset(
+        "links fade in blocks of a round, and the observed channel is one round old",
+        {
+            "csi_delay_rounds": 1,
+            "fading": "block",
+            "rician_k_db": -40.0,
+            "fading_correlation": 0.5,
+            "blockage_fraction": 0.0,
+            "cell_radius_m": 80.0,
+            "narrowest_band_hz": 1.44e6,
+        },
+    ),
     "SFL-Battery-v0": Preset(
-        "rounds drain batteries; an empty device leaves the training",
-        {"battery_share": 0.3, "dropout_weight": 3.0},
+        "phones that have to ration their batteries; who has left is paid for to the last round",
+        {
+            "max_rounds": 30,
+            "cell_radius_m": 45.0,
+            "device_types": ("flagship-phone",),
+            "device_weights": (1.0,),
+            "compute_spread": 1.2,
+            # Drawn anew in every round, so that what comes does not depend on decisions, and a bound is known.
+            "availability_levels": (0.5, 1.0),
+            "availability_hold_s": 0.1,
+            "blockage_hold_s": 0.1,
+            "battery_share": 0.095,
+            # One that has left costs as much as four nominal rounds, more than rounds without it save.
+            "dropout_weight": 40.0,
+        },
     ),
     "SFL-Barrier-v0": Preset(
         "devices wait for each other between AdaptSFL's five stages, the server takes their jobs in turn",
         {"barriers": "adaptsfl"},
+    ),
+    "SFL-Deadline-v0": Preset(
+        "who is late for the deadline is left out: whose samples are worth their part of the band",
+        {"deadline_s": 90.0, "batch_size_spread": 2.0, "missed_weight": 1.5},
     ),
     "SFL-Accuracy-v0": Preset(
         "every step trains a small network on handwritten digits until its test accuracy is 95 %",
@@ -80,6 +114,24 @@ PRESETS: Mapping[str, Preset] = {
             "target_accuracy": 0.95,
             "batch_size": 16,
             "bandwidth_hz": 3e6,
+            "device_types": ("iot-gateway", "raspberry-pi-4", "laptop"),
+            "device_weights": (1.0, 1.0, 1.0),
+        },
+    ),
+    "SFL-TimeToAccuracy-v0": Preset(
+        "rounds advance a fitted surrogate of learning from skewed data, which deeper cuts slow down, until it "
+        "stands for 95 % accuracy; mode='accuracy' trains the network itself",
+        {
+            "learning_surrogate": True,
+            "model": "digits-cnn",
+            "target_accuracy": 0.95,
+            "partition": "dirichlet",
+            "partition_concentration": 0.1,
+            "learning_rate": 0.1,
+            "momentum": 0.0,
+            "batch_size": 16,
+            "local_iterations": 16,
+            "bandwidth_hz": 1e6,
             "device_types": ("iot-gateway", "raspberry-pi-4", "laptop"),
             "device_weights": (1.0, 1.0, 1.0),
         },
@@ -99,7 +151,7 @@ def register_all() -> None:
                 id=name,
                 entry_point="sfl_env.env:SFLEnv",
                 vector_entry_point="sfl_env.presets:make_batch",
-                kwargs={"preset": dict(preset.fields)} if preset.fields else {},
+                kwargs=({"preset": dict(preset.fields)} if preset.fields else {}) | dict(preset.modes),
             )
 
 

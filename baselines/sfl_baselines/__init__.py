@@ -13,21 +13,27 @@ True
 
 from sfl_baselines.alternating import AlternatingSolution, solve_alternating
 from sfl_baselines.catalogue import about, make, names
-from sfl_baselines.policies import ActionSpacePolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.policies import ActionSpacePolicy, ConditionsPolicy, OraclePolicy, Policy, RulePolicy
+from sfl_baselines.selection import Selection, select_fedcs, solve_selection
 from sfl_env.optimum import Solution, allocate_bandwidth, solve_exact, solve_in_turn
 
 __all__ = [
     "ActionSpacePolicy",
     "AlternatingSolution",
+    "ConditionsPolicy",
     "OraclePolicy",
     "Policy",
     "RulePolicy",
+    "Selection",
     "Solution",
     "about",
     "allocate_bandwidth",
+    "everywhere",
     "make",
     "names",
+    "select_fedcs",
     "solve_alternating",
     "solve_exact",
     "solve_in_turn",
+    "solve_selection",
 ]

@@ -1,6 +1,7 @@
 """Policies: rules that see what an agent sees and act through the action space that an agent acts through."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 
 from sfl_baselines.rules import Rule
 from sfl_baselines.wrappers import unchanged_episodes_of
+from sfl_env.episodes import Episodes
 from sfl_env.errors import DecisionError, PolicyError
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.rounds.problem import RoundProblem
+from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.spaces.incoming import as_array
 
 PolicyState = tuple[NDArray[Any], ...] | None
+
+ConditionsRule = Callable[[Conditions], Decision]
+"""Maps N rounds' observed conditions to N rounds' decisions."""
 
 
 class Policy(Protocol):
@@ -30,7 +35,69 @@ class Policy(Protocol):
         """Return the action (or actions) for an observation (or a batch of them), and the next state."""
 
 
-class RulePolicy:
+class ObservingPolicy(ABC):
+    """Decide by what observations tell, and encode the decision as an action; the way to do so is a subclass's.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        One of this package's, wrapped or not, as long as no wrapper changes observations or actions; its encoders
+        are used, none of its state.
+
+    Raises
+    ------
+    PolicyError
+        If the environment is not one of this package's, a wrapper changes its observations or actions, or its
+        encoders lack a way back.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self.episodes = unchanged_episodes_of(env)
+        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
+        self._single_ndim = len(space.shape)
+
+    @abstractmethod
+    def decide(self, rows: NDArray[Any], seen: Conditions) -> Decision:
+        """Return the decisions (N, K) on observations (N, K, F), which tell of the conditions."""
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: PolicyState = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[Any], PolicyState]:
+        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
+
+        Parameters
+        ----------
+        observation : (K, F) or (N, K, F) array
+            As the environment gives it.
+        state, episode_start, deterministic
+            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
+
+        Returns
+        -------
+        action : array
+            One action, or N of them.
+        state
+            As given.
+        """
+        rows = _rows(observation, self._single_ndim)
+        single = rows.ndim == self._single_ndim
+        rows = rows[None] if single else rows
+        seen = self._seen(rows)
+        decision = self.decide(rows, seen)
+        with way_back(self.episodes.action_encoder, "encode"):
+            action = self.episodes.action_encoder.encode(decision, seen)
+        return (action[0] if single else action), state
+
+    def _seen(self, rows: NDArray[Any]) -> Conditions:
+        with way_back(self.episodes.observation_encoder, "decode"):
+            return self.episodes.conditions_of(rows)
+
+
+class RulePolicy(ObservingPolicy):
     """Decode the observation into a round's problem, decide by a rule, encode the decision as an action.
 
     Parameters
@@ -63,45 +130,40 @@ class RulePolicy:
     """
 
     def __init__(self, env: Any, rule: Rule) -> None:
-        self.episodes = unchanged_episodes_of(env)
+        super().__init__(env)
         self.rule = rule
-        space = self.episodes.observation_encoder.space(self.episodes.scenario.num_devices)
-        self._single_ndim = len(space.shape)
 
-    def predict(
-        self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
-        state: PolicyState = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[Any], PolicyState]:
-        """Return the action for an observation (K, F), or the actions for a batch (N, K, F).
-
-        Parameters
-        ----------
-        observation : (K, F) or (N, K, F) array
-            As the environment gives it.
-        state, episode_start, deterministic
-            Stable-Baselines3's; rules remember nothing between rounds, and ``state`` is handed back.
-
-        Returns
-        -------
-        action : array
-            One action, or N of them.
-        state
-            As given.
-        """
-        rows = _rows(observation, self._single_ndim)
-        single = rows.ndim == self._single_ndim
-        with _way_back(self.episodes.observation_encoder, "decode"):
-            seen = self.episodes.conditions_of(rows[None] if single else rows)
-        decision = self.rule(self._problem(seen))
-        with _way_back(self.episodes.action_encoder, "encode"):
-            action = self.episodes.action_encoder.encode(decision, seen)
-        return (action[0] if single else action), state
+    def decide(self, rows: NDArray[Any], seen: Conditions) -> Decision:
+        """Return the rule's decisions (N, K) on the problems that observations tell of."""
+        return self.rule(self._problem(seen))
 
     def _problem(self, seen: Conditions) -> RoundProblem:
         return self.episodes.problem_under(seen)
+
+
+class ConditionsPolicy(ObservingPolicy):
+    """Decode the observation into conditions, decide by a rule that asks for more than the round's problem.
+
+    Parameters
+    ----------
+    env : Gymnasium environment or vector environment
+        As for :class:`RulePolicy`.
+    make_rule : callable
+        Returns the rule, from the environment's episodes.
+
+    Raises
+    ------
+    PolicyError
+        As for :class:`RulePolicy`, or from ``make_rule`` where the rule is not for such an environment.
+    """
+
+    def __init__(self, env: Any, make_rule: Callable[[Episodes], ConditionsRule]) -> None:
+        super().__init__(env)
+        self._decide = make_rule(self.episodes)
+
+    def decide(self, rows: NDArray[Any], seen: Conditions) -> Decision:
+        """Return the rule's decisions (N, K)."""
+        return self._decide(seen)
 
 
 class OraclePolicy(RulePolicy):
@@ -110,14 +172,17 @@ class OraclePolicy(RulePolicy):
     It can only be used on the environment that it was made for, all of whose episodes it decides at once.
     """
 
-    def _problem(self, seen: Conditions) -> RoundProblem:
-        problem, number = self.episodes.true_problem(), len(seen.samples)
-        if number != problem.shape[0]:
+    def _seen(self, rows: NDArray[Any]) -> Conditions:
+        observed = self.episodes.now.observed
+        if len(rows) != len(observed.samples):
             raise PolicyError(
-                f"The oracle was given {number} observations and its environment runs {problem.shape[0]} "
+                f"The oracle was given {len(rows)} observations and its environment runs {len(observed.samples)} "
                 "episodes; it reads the environment's state and has to decide all of its episodes at once."
             )
-        return problem
+        return observed
+
+    def _problem(self, seen: Conditions) -> RoundProblem:
+        return self.episodes.true_problem()
 
 
 class ActionSpacePolicy:
@@ -176,7 +241,7 @@ def _rows(observation: NDArray[Any] | dict[str, NDArray[Any]], single_ndim: int)
 
 
 @contextmanager
-def _way_back(encoder: object, method: str) -> Iterator[None]:
+def way_back(encoder: object, method: str) -> Iterator[None]:
     """Name an encoder that lacks a method that solvers alone need, or says in it that there is no way back."""
     if not hasattr(encoder, method):
         raise _no_way_back(encoder, method)
@@ -189,6 +254,7 @@ def _way_back(encoder: object, method: str) -> Iterator[None]:
 def _no_way_back(encoder: object, method: str) -> PolicyError:
     kind, meaning = {
         "decode": ("observation", "what an observation tells of"),
+        "decode_batteries": ("observation", "what an observation tells of the batteries"),
         "encode": ("action", "the action for a decision"),
     }[method]
     return PolicyError(

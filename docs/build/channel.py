@@ -26,7 +26,7 @@ ROUNDS = 15
 SEED = 1_000_000
 LAGS = (1, 2, 3, 4, 5)
 PERCENT = (5, 25, 50, 75, 95)
-TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
+TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0", "SFL-Deadline-v0")
 
 WAYS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -43,7 +43,8 @@ This page is written by `docs/build/channel.py`, and all of its figures are meas
 what the channel is made of. Rounds move it by as long as they last: what takes its time, such as blockage, by the
 seconds, and what depends on the place by the metres that a device walks in them. Within a round, small-scale
 fading is averaged over: at 3.5 GHz a walker, at 0.83 m/s, takes 0.1 s for a wavelength. Of devices that stay it is
-an assumption (`docs/model.md` has what hangs on it).
+an assumption (`docs/model.md` has what hangs on it). `SFL-StaleCSI-v0`, which is not shown, makes the other one:
+there fading stays through a round ([its page](tiers/stale-csi.md)).
 
 ## Whose figures these are
 
@@ -127,9 +128,9 @@ def measure(fields: dict[str, Any]) -> Change:
 
 def latency_fields(env_id: str) -> dict[str, Any]:
     """Return a preset's fields without its training, which takes no part in a round's length."""
-    fields = dict(PRESETS[env_id].fields)
-    fields["model"] = Scenario(**fields).network
-    return {name: value for name, value in fields.items() if name not in ("mode", "target_accuracy")}
+    fields = {**PRESETS[env_id].fields, "model": Scenario(**PRESETS[env_id].fields).network}
+    learning = ("mode", "target_accuracy", "learning_surrogate")
+    return {name: value for name, value in fields.items() if name not in learning}
 
 
 def measure_all() -> dict[str, Any]:

@@ -46,10 +46,10 @@ STRONGEST_HZ = 1e20
 NR_BEST = 7.4063
 """Bit/s/Hz of NR's best channel quality indicator, 3GPP TS 38.214, Table 5.2.2.1-3."""
 
-TIERS = ("SFL-StaleCSI-v0", "SFL-Battery-v0", "SFL-Barrier-v0")
+TIERS = ("SFL-Bandit-v0", "SFL-Battery-v0", "SFL-Barrier-v0", "SFL-Deadline-v0")
 TIERS_ABOUT = (
-    f"The tiers ({', '.join(f'`{name}`' for name in TIERS)}) share the default scenario's system and change what "
-    "is known or what counts."
+    f"Not shown are {', '.join(f'`{name}`' for name in TIERS)}, whose rounds are those of others or have another "
+    "measure. Of `SFL-StaleCSI-v0` these are the figures for who knows the present channel."
 )
 
 
@@ -160,10 +160,10 @@ def problems(env_id: str) -> list[RoundProblem]:
 
 
 def latency_fields(env_id: str) -> dict[str, Any]:
-    """Return a preset's fields without its training, which takes no part in a round's length."""
-    fields = dict(PRESETS[env_id].fields)
-    fields["model"] = Scenario(**fields).network
-    return {name: value for name, value in fields.items() if name not in ("mode", "target_accuracy")}
+    """Return a preset's fields without its training and what is known late: rounds are the same without."""
+    fields = {**PRESETS[env_id].fields, "model": Scenario(**PRESETS[env_id].fields).network}
+    left_out = ("mode", "target_accuracy", "csi_delay_rounds", "learning_surrogate")
+    return {name: value for name, value in fields.items() if name not in left_out}
 
 
 def measure(env_id: str) -> Difficulty:
@@ -203,7 +203,7 @@ def measure(env_id: str) -> Difficulty:
 
 
 def measured_ids() -> list[str]:
-    """Return the ids whose rounds differ from the default's; the tiers change what is known or what counts."""
+    """Return the ids whose rounds differ from the default's; other tiers change what counts."""
     return [name for name in PRESETS if name not in TIERS]
 
 

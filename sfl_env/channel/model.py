@@ -41,6 +41,8 @@ class ChannelModel(Protocol[State]):
     device this round, positive and finite, the mean over whatever fades within the round. It may have an array
     ``.rician_k`` (N, K): the Rician factor of that fading, linear, at least 0, infinite where nothing fades within
     the round, as is taken for a channel without it; it may be a property, since stored states hold finite numbers.
+    It may have an array ``.large_scale_gain`` (N, K): the gain without small-scale fading, which observations of
+    old channels tell of as well; a channel without it has none but ``.gain``.
     Both methods take all randomness from ``rng``, and ``step`` leaves the state that it is given as it is.
 
     Examples
@@ -100,6 +102,7 @@ class ChannelState(NamedTuple):
     blockage: Any
     fading: Any
     gain: Array  # (N, K), linear, the mean over what fades within the coming round
+    large_scale_gain: Array  # (N, K), the same without small-scale fading: path loss, shadowing and blockage
 
     @property
     def rician_k(self) -> Array:
@@ -229,10 +232,12 @@ class Channel:
 
     def _together(self, mobility: Any, place: Place, blockage: Any, fading: Any) -> ChannelState:
         """Return the state of which these are the parts."""
-        gain, k_factor = place.large_scale_gain, place.k_factor
-        for factor in (self.blockage.factor(blockage), self.fading.power(fading, k_factor)):
-            gain = gain if factor is None else gain * factor
-        return ChannelState(mobility, place, blockage, fading, gain)
+        large_scale_gain = place.large_scale_gain
+        factor, power = self.blockage.factor(blockage), self.fading.power(fading, place.k_factor)
+        if factor is not None:
+            large_scale_gain = large_scale_gain * factor
+        gain = large_scale_gain if power is None else large_scale_gain * power
+        return ChannelState(mobility, place, blockage, fading, gain, large_scale_gain)
 
 
 def _times(elapsed_s: Array, n: int) -> Array:

@@ -91,7 +91,8 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
         raise ScenarioError(
             "info_optimum is not available with barriers, schedule='sequence', deadline_s or the queue of "
             "server='splitfed-v2': the optimum that infos tell of is that of devices "
-            "which all work at once and are waited for."
+            "which all work at once and are waited for. For barriers, sfl_baselines.staged has solvers and a "
+            "bound."
         )
     made = _with_what_agents_touch(scenario, learner, simulator, info_optimum, given)
     if given.keys() & AGENT_PARTS:
@@ -107,7 +108,13 @@ def _with_what_agents_touch(
     given: Mapping[str, Any],
 ) -> Made:
     num_cuts = simulator.workload.num_cuts
-    rows = DeviceRows(num_cuts, with_battery=simulator.has_batteries, with_learning=learner is not None)
+    rows = DeviceRows(
+        num_cuts,
+        with_battery=simulator.has_batteries,
+        with_learning=learner is not None,
+        with_large_scale=scenario.csi_delay_rounds > 0,
+        with_surrogate=simulator.surrogate is not None,
+    )
     sensible = SensibleDecisions(simulator.workload, simulator.resources)
     mode = given.get("action_mode", "continuous")
     encoder = action_encoder(mode, num_cuts, _OptimalShares(simulator), sensible)

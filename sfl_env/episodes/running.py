@@ -13,6 +13,7 @@ from sfl_env.episodes.seeing import progress_of, see
 from sfl_env.episodes.values import Now, Place, Transition
 from sfl_env.errors import DecisionError, StateError
 from sfl_env.learning.protocol import Progress
+from sfl_env.learning.surrogate import Learnt
 from sfl_env.optimum.joint import solve_exact
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.latency import round_problem
@@ -28,8 +29,8 @@ from sfl_env.simulation.stored import (
 from sfl_env.simulation.watched import returning
 from sfl_env.spaces.action import Actions
 from sfl_env.spaces.infos import no_round_infos, optimum_infos, round_infos
-from sfl_env.spaces.observation import Rows
 from sfl_env.spaces.probing import check_possible
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View, progress_steps
 from sfl_env.spaces.watched import WatchedDecoder, WatchedReward, WatchedRows
 
@@ -167,8 +168,9 @@ class Episodes:
 
     def learning_infos(self) -> dict[str, Any]:
         """Return what infos hold of the learning so far, before a round as well as after it."""
-        learning = self.now.learning
-        return {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
+        learning, learnt = self.now.learning, self.now.state.learnt
+        infos = {} if learning is None else {name: values.copy() for name, values in learning._asdict().items()}
+        return infos | {"learnt": learnt.done.copy()} if isinstance(learnt, Learnt) else infos
 
     def _names_of_terms(self) -> tuple[str, ...]:
         """Return the names of the reward's terms, as a round of the shallowest cuts at equal shares shows them."""
@@ -218,20 +220,18 @@ class Episodes:
         true, observed, view = self._seen(state, learning)
         observation = self._rows.per_round(view, now.episode_rows)
         self._now = Now(state, true, observed, now.episode_rows, learning)
-        if learning is not None:
-            infos |= self.learning_infos()
+        infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
         truncated = state.round >= self._max_rounds
         return Transition(observation, reward, self._terminated(state, learning), truncated, infos)
 
     def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
-        if learning is not None and self.scenario.target_accuracy is not None:
-            reached: NDArray[np.bool_] = learning.accuracy >= self.scenario.target_accuracy
-            if reached.any():
-                return reached
-        if not self.simulator.has_batteries:
+        """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""
+        if isinstance(state.learnt, Learnt):
+            return np.asarray(state.learnt.done >= state.learnt.needed)
+        if learning is None or self.scenario.target_accuracy is None:
             return np.zeros(self.n, dtype=np.bool_)
-        return np.asarray(~(state.charge > 0.0).any(axis=-1))
+        return learning.accuracy >= self.scenario.target_accuracy
 
     def weights(self) -> Any:
         """Return the weights of the network that is trained.

@@ -4,9 +4,10 @@ import numpy as np
 
 from sfl_env.arrays import Array
 from sfl_env.learning.protocol import Progress, Score
+from sfl_env.learning.surrogate import Learnt
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.simulation.simulator import Simulator, State
-from sfl_env.spaces.observation import Rows
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View
 
 
@@ -20,7 +21,10 @@ def see(
     # A single environment may be stepped past its last round, where the progress stays 1.
     progress = progress_steps.take(state.round, mode="clip")
     setup = state.setup
-    return true, observed, View(observed, setup.devices, state.charge, setup.charge_per_j, progress, learning)
+    learnt = state.learnt.done if isinstance(state.learnt, Learnt) else None
+    charge_per_j = setup.charge_per_j
+    view = View(observed, setup.devices, state.charge, charge_per_j, progress, learning, learnt)
+    return true, observed, view
 
 
 def asked(present: Conditions, observed: Conditions) -> Conditions:

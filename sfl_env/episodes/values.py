@@ -9,7 +9,7 @@ from sfl_env.arrays import Array
 from sfl_env.learning.protocol import Progress
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.simulation.simulator import State
-from sfl_env.spaces.observation import Rows
+from sfl_env.spaces.scales import Rows
 
 
 class Now(NamedTuple):

@@ -69,6 +69,7 @@ class ScenarioLearner:
         if data is not None:
             check_data(data)
         stands_in = _stands_in(scenario, network, data)
+        is_as_fields_say = network is None and data is None
         data = data or load(scenario.dataset, scenario.dataset_path)
         if network is None and scenario.network.endswith(".json"):
             raise ScenarioError(
@@ -89,6 +90,8 @@ class ScenarioLearner:
             )
         name = scenario.network if network is None else None
         self._profile = self._training.profile if name is None else replace(self._training.profile, name=name)
+        self.is_as_fields_say = is_as_fields_say
+        """Whether network and data are those that the scenario names, and not the user's."""
 
     @property
     def profile(self) -> DNNProfile:

@@ -10,6 +10,13 @@ from sfl_env.rounds.curves import RateCurve
 from sfl_env.rounds.fading_levels import SmallScaleFading
 
 
+class LargeScale(NamedTuple):
+    """Links without small-scale fading, as a base station knows them by averaging."""
+
+    uplink_snr_hz: Array  # (N, K) received power over the noise density
+    downlink_sinr: Array  # (N, K) ratio of signal to noise and interference
+
+
 class Conditions(NamedTuple):
     """Everything about the devices that a round's length depends on, besides the decision."""
 
@@ -23,11 +30,20 @@ class Conditions(NamedTuple):
     deepest_cut: NDArray[np.intp]  # (N, K) index of the deepest cut that fits the device's memory
     takes_part: NDArray[np.bool_] | None  # (N, K) who can be reached and has charge left; None: all
     fading: SmallScaleFading  # that the round's rates are averaged over
+    large_scale: LargeScale | None = None  # of a channel that is observed late; None of one that is known
+
+    def rows(self, index: slice | NDArray[np.intp] | NDArray[np.bool_]) -> "Conditions":
+        """Return those of some of the N environments."""
+        *arrays, fading, large_scale = self
+        part = [values if values is None else values[index] for values in arrays]
+        links = None if large_scale is None else LargeScale(*(values[index] for values in large_scale))
+        return Conditions._make([*part, SmallScaleFading(fading.rician_k[index]), links])
 
     def at_every_cut(self) -> "Conditions":
-        """Return the arrays as (N, K, 1), to be broadcast against the cuts; the fading stays as it is."""
-        *arrays, fading = self
-        return Conditions._make([*(values if values is None else values[..., None] for values in arrays), fading])
+        """Return the arrays as (N, K, 1), to be broadcast against the cuts; what tells of the fading stays."""
+        *arrays, fading, large_scale = self
+        wide = [values if values is None else values[..., None] for values in arrays]
+        return Conditions._make([*wide, fading, large_scale])
 
 
 class Resources(NamedTuple):

@@ -31,6 +31,13 @@ SYSTEMS: dict[System, str] = {
 """The systems that a round can be of, in words."""
 
 
+_OWN_SOLVERS: dict[System, str] = {
+    "sequence": " sfl_baselines.solve_in_turn has the optimum.",
+    "staged": " sfl_baselines.staged has solvers of such rounds and a bound below all decisions, staged_bound.",
+}
+"""What messages add of systems with solvers elsewhere."""
+
+
 class Decision(NamedTuple):
     """A cut and a share of the band for every device.
 
@@ -182,6 +189,27 @@ class RoundProblem:
         """Return the problem with the same bits to send and nothing to compute."""
         return self._changed(fixed_s=np.zeros_like(self.fixed_s))
 
+    def without_cuts(self, left_out: NDArray[np.bool_]) -> "RoundProblem":
+        """Return the problem as if the cuts (N, K, C) that are left out did not fit; each device has to keep one.
+
+        Raises
+        ------
+        ProblemError
+            If all cuts of a device are left out.
+        """
+        fixed_s = np.where(left_out, np.inf, self.fixed_s)
+        bare = ~np.isfinite(fixed_s).any(axis=-1)
+        if bare.any():
+            env, device = (int(i) for i in np.argwhere(bare)[0])
+            raise ProblemError(
+                f"All cuts of device {device} (environment {env}) are left out; leave it one that fits."
+            )
+        return self._changed(fixed_s=fixed_s)
+
+    def longer_by(self, extra_s: Array) -> "RoundProblem":
+        """Return the problem with seconds on top, (N, K, C), such as what a cut costs in rounds to come."""
+        return self._changed(fixed_s=self.fixed_s + extra_s)
+
     def _changed(self, **fields: Any) -> "RoundProblem":
         changed = object.__new__(RoundProblem)
         vars(changed).update({name: getattr(self, name) for name in FIELDS} | fields)
@@ -200,6 +228,7 @@ class RoundProblem:
                 f"{solver} solves rounds in which all devices work at once, and this one's system is "
                 f"{self.system!r} ({SYSTEMS[self.system]}), where its decision need not be the best and its bound "
                 "does not hold. Solve problem.as_parallel() if a surrogate will do."
+                f"{_OWN_SOLVERS.get(self.system, '')}"
             )
 
     def at_cut(self, cut: NDArray[np.intp]) -> tuple[Array, Array, Array, NDArray[np.bool_]]:

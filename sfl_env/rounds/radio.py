@@ -148,7 +148,15 @@ class Downlink:
         (N, K) array
             Bit/s; 0 where nothing can be decoded.
         """
-        sinr = gain * self._snr_per_gain
+        return self.rate_at(self.sinr(gain), levels)
+
+    def sinr(self, gain: Array) -> Array:
+        """Ratio of signal to noise and interference, whatever the band, of links with gains of any shape."""
+        ratio: Array = gain * self._snr_per_gain
+        return ratio
+
+    def rate_at(self, sinr: Array, levels: Array | None = None) -> Array:
+        """Bit/s of a device that is given the whole band, as :meth:`full_rate_bps`, at a mean ratio."""
         rate = self.curve.efficiency(sinr)
         if levels is not None:
             rate = np.where(rate > 0.0, mean_over_levels(self.curve.held_efficiency(levels * sinr)), 0.0)

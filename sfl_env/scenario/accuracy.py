@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sfl_env.checks import Range
 from sfl_env.scenario.declaring import number, plain
 
 Mode = Literal["latency", "accuracy"]
@@ -41,4 +42,18 @@ class AccuracyFields:
     momentum: float = number(0.9, 0.0, 0.999999, "", "of sgd")
     target_accuracy: float | None = number(
         None, 0.0, 1.0, "", "the episode terminates once the test accuracy is this high; None: never"
+    )
+    learning_surrogate: bool = plain(
+        False,
+        "latency mode: whether rounds advance a fitted surrogate of learning, at whose target_accuracy the "
+        "episode terminates",
+    )
+    surrogate_rounds: tuple[float, ...] = plain(
+        (),
+        "constants of your own for the surrogate: rounds that the target takes if devices hold the first block "
+        "alone, then how many more for each further block that all hold; none: those that were measured",
+        each=Range(0.0, 1e6),
+    )
+    surrogate_spread: float = number(
+        0.0, 0.0, 2.0, "", "beside surrogate_rounds: deviation of the logarithm of the rounds that episodes take"
     )

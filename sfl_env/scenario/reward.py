@@ -16,3 +16,11 @@ class RewardFields:
     latency_weight: float = number(1.0, 0.0, 1e6, "", "weight of the round's latency")
     energy_weight: float = number(0.0, 0.0, 1e6, "", "weight of the devices' mean energy")
     dropout_weight: float = number(0.0, 0.0, 1e6, "", "weight of the fraction of devices with empty batteries")
+    missed_weight: float = number(
+        0.0,
+        0.0,
+        1e6,
+        "",
+        "weight of the part of a round's samples that is not in its average: of devices late for deadline_s, out "
+        "of reach or with empty batteries",
+    )

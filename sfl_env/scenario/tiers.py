@@ -39,5 +39,10 @@ class TierFields:
         "learning",
     )
     deadline_s: float | None = number(
-        None, 1e-9, 1e12, "s", "a device that takes longer is left out of the round; None: the round waits for all"
+        None,
+        1e-9,
+        1e12,
+        "s",
+        "a device that takes longer is left out of the round, which ends when all have finished, and at the "
+        "deadline at the latest; None: the round waits for all",
     )

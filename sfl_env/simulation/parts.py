@@ -18,6 +18,7 @@ from sfl_env.dnn import catalogue
 from sfl_env.dnn.profile import DNNProfile
 from sfl_env.errors import ScenarioError
 from sfl_env.learning.protocol import Learner
+from sfl_env.learning.surrogate import Surrogate, find
 from sfl_env.rounds.conditions import Resources
 from sfl_env.rounds.curves import RateCurve, Shannon, TruncatedShannon
 from sfl_env.rounds.outage import Outage, require_reach
@@ -203,6 +204,32 @@ def learner(scenario: Scenario, given: Mapping[str, Any]) -> Learner | None:
     from sfl_env.learning.scenario import ScenarioLearner
 
     return ScenarioLearner(scenario, **training)
+
+
+def surrogate(scenario: Scenario, profile: DNNProfile) -> Surrogate | None:
+    """Return what stands for learning in latency mode; ``None`` where a network is trained, or nothing learns.
+
+    Raises
+    ------
+    ScenarioError
+        If no constants have been measured for such learning.
+    """
+    if not scenario.learning_surrogate or scenario.mode == "accuracy":
+        return None
+    for name in ("deadline_s", "battery_share"):
+        if getattr(scenario, name) is not None:
+            raise ScenarioError(
+                f"{name} is given beside learning_surrogate, whose constants are those of rounds in which all "
+                "devices take part; leave one of the two out, or train in mode='accuracy'."
+            )
+    found = find(scenario)
+    if not scenario.surrogate_rounds and profile.name != scenario.network:
+        raise ScenarioError(
+            f"profile is that of {profile.name!r}, and learning_surrogate has the constants of "
+            f"{scenario.network!r}; give those of yours as surrogate_rounds."
+        )
+    found.require_blocks(profile)
+    return found
 
 
 def _rate_curve(scenario: Scenario, attenuation: float, max_sinr_db: float) -> RateCurve:

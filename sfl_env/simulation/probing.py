@@ -27,6 +27,10 @@ _RICIAN_K = (
     Range(0.0),
     "each link's Rician factor, linear, infinite where nothing fades within the round; a figure in dB is none",
 )
+_LARGE_SCALE_GAIN = (
+    Range(1e-50, 1.0),
+    "each device's linear power gain without small-scale fading; a loss in dB is none",
+)
 FREE = ("fraction", Range(1e-9, 1.0), "the share of its speed that each device has free")
 
 _SPEED, _POWER = Range(1.0, 1e30), Range(1e-12, 1e12)
@@ -239,8 +243,11 @@ def check_state(where: str, state: Any, shape: tuple[int, int], told: tuple[str,
     if not hasattr(state, name):
         raise ScenarioError(f"{where} has no {name}; the state has to have it, {shape}: {meaning}.")
     require_array(f"{where}.{name}", getattr(state, name), shape, allowed, meaning)
-    if name == GAIN[0] and hasattr(state, "rician_k"):
-        _check_rician_k(f"{where}.rician_k", state.rician_k, shape)
+    if name == GAIN[0]:
+        if hasattr(state, "rician_k"):
+            _check_rician_k(f"{where}.rician_k", state.rician_k, shape)
+        if hasattr(state, "large_scale_gain"):
+            require_array(f"{where}.large_scale_gain", state.large_scale_gain, shape, *_LARGE_SCALE_GAIN)
 
 
 def _check_rician_k(where: str, values: Any, shape: tuple[int, int]) -> None:

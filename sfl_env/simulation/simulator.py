@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfl_env.arrays import Array, constant, row_maxima
-from sfl_env.channel.fading import nothing_fades
 from sfl_env.channel.model import ChannelModel
 from sfl_env.devices.availability import Availability
 from sfl_env.devices.population import DeviceBatch, DeviceSampler, Population
 from sfl_env.dnn.profile import DNNProfile
-from sfl_env.rounds.conditions import Conditions
+from sfl_env.learning.surrogate import Learnt, NothingLearnt
+from sfl_env.rounds.conditions import Conditions, LargeScale
 from sfl_env.rounds.curve_checks import check_curve
 from sfl_env.rounds.curves import RateCurve
-from sfl_env.rounds.energy import Power, energy_j
+from sfl_env.rounds.energy import Power, broken_off, energy_j, training_j
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE, phase_latency_s
 from sfl_env.rounds.outage import LEAST_RATE_BPS, LEAST_SNR_HZ
@@ -27,6 +27,7 @@ from sfl_env.scenario import Scenario
 from sfl_env.simulation import parts
 from sfl_env.simulation.batches import batch_sizes, check_memory, check_types_memory
 from sfl_env.simulation.nominal import SAMPLE_SEED, average_round_s, sample_size
+from sfl_env.simulation.past import Past, aged, empty_past, remember, rician_k_of
 from sfl_env.simulation.probing import probe_availability, probe_channel, probe_population, probe_profile
 from sfl_env.simulation.watched import WatchedPopulation, watched_availability, watched_channel
 
@@ -50,12 +51,12 @@ class State(NamedTuple):
     """N simulated systems between two rounds; every array has the environment axis first."""
 
     setup: Setup
-    channel: Any  # with gain (N, K) and, unless it is a user's own, rician_k (N, K)
-    past_gain: Array  # (N, csi_delay_rounds, K), the oldest first
-    past_scattered: Array  # (N, csi_delay_rounds, K), likewise, 1 / (1 + Rician factor): always finite
+    channel: Any  # with gain (N, K) and, unless it is a user's own, rician_k and large_scale_gain (N, K)
+    past: Past  # of csi_delay_rounds rounds
     availability: Any  # with fraction (N, K)
     charge: Array  # (N, K) of the battery left, 0 to 1; always 1 on mains power
     round: NDArray[np.int64]  # (N,) rounds that are over
+    learnt: Learnt | NothingLearnt = NothingLearnt()  # how far a surrogate of learning has come, if there is one
 
 
 class Simulator:
@@ -126,9 +127,11 @@ class Simulator:
             check_types_memory(self.population, scenario, self.workload, self.profile.name)
         self.resources = parts.resources(scenario, uplink_curve)
         self.uplink_noise_w_per_hz = parts.uplink_noise_w_per_hz(scenario)
-        self._downlink = parts.downlink(scenario, downlink_curve)
-        self._outage = parts.outage(scenario, self.resources.uplink_curve, self._downlink)
+        self.downlink = parts.downlink(scenario, downlink_curve)
+        self.outage = parts.outage(scenario, self.resources.uplink_curve, self.downlink)
         self.has_batteries = scenario.battery_share is not None
+        self._last_fading = SmallScaleFading(np.empty((0, 0)))
+        self.surrogate = parts.surrogate(scenario, self.profile)
 
     @cached_property
     def nominal_round_s(self) -> float:
@@ -161,7 +164,7 @@ class Simulator:
         batch_size = batch_sizes(scenario, rng, shape)
         deepest_cut = self.workload.deepest_cut(batch_size, devices.memory_bytes)
         check_memory(deepest_cut, devices, batch_size, self.profile.name)
-        channel, past_gain, past_scattered = self._channel_with_past(rng, shape, rounds_before)
+        channel, past = self._channel_with_past(rng, shape, rounds_before)
         availability = self._availability.initial(rng, *shape)
         samples = np.multiply(batch_size, scenario.local_iterations, dtype=np.float64)
         return State(
@@ -173,11 +176,11 @@ class Simulator:
                 charge_per_j=self._charge_per_j(devices),
             ),
             channel=channel,
-            past_gain=past_gain,
-            past_scattered=past_scattered,
+            past=past,
             availability=availability,
             charge=np.ones(shape),
             round=np.zeros(n, dtype=np.int64),
+            learnt=NothingLearnt() if self.surrogate is None else self.surrogate.initial(rng, n),
         )
 
     def _charge_per_j(self, devices: DeviceBatch) -> Array:
@@ -186,16 +189,16 @@ class Simulator:
 
     def _channel_with_past(
         self, rng: np.random.Generator, shape: tuple[int, int], rounds_before: int
-    ) -> tuple[Any, Array, Array]:
-        """Draw channels (N, K), and gains and scattered shares (N, rounds_before, K) of the rounds before."""
+    ) -> tuple[Any, Past]:
+        """Draw channels (N, K) and those of so many rounds before."""
         channel = self._channel.initial(rng, *shape)
-        past_gain, past_scattered = np.empty((2, shape[0], rounds_before, shape[1]))
+        past = empty_past(shape[0], rounds_before, shape[1])
         if rounds_before:
             elapsed_s = np.full(shape[0], self.nominal_round_s)
         for age in range(rounds_before):
-            past_gain[:, age], past_scattered[:, age] = channel.gain, scattered_of(channel)
+            remember(past, age, channel)
             channel = self._channel.step(channel, elapsed_s, rng)
-        return channel, past_gain, past_scattered
+        return channel, past
 
     def conditions(self, state: State) -> Conditions:
         """Return the true conditions of the round that comes next."""
@@ -205,15 +208,20 @@ class Simulator:
         """Return the conditions as observed: with delayed CSI, those of an old channel."""
         if not self.scenario.csi_delay_rounds:
             return true
-        return self._conditions(state, state.past_gain[:, 0], rician_k_from(state.past_scattered[:, 0]))
+        past = state.past
+        seen = self._conditions(state, past.gain[:, 0], past.oldest_rician_k)
+        return seen._replace(large_scale=self._large_scale(state, past.large_scale_gain[:, 0]))
+
+    def _large_scale(self, state: State, gain: Array) -> LargeScale:
+        return LargeScale(state.setup.snr_per_gain_hz * gain, self.downlink.sinr(gain))
 
     def _conditions(self, state: State, gain: Array, rician_k: Array) -> Conditions:
         devices, samples, deepest_cut, snr_per_gain_hz, _ = state.setup
         fraction = state.availability.fraction
-        fading = SmallScaleFading(rician_k)
+        fading = self._fading_of(rician_k)
         snr_hz = snr_per_gain_hz * gain
-        downlink_bps = self._downlink.full_rate_bps(gain, fading.levels)
-        takes_part = self._outage.reached(snr_hz, downlink_bps)
+        downlink_bps = self.downlink.full_rate_bps(gain, fading.levels)
+        takes_part = self.outage.reached(snr_hz, downlink_bps)
         if takes_part is not None:
             # The lowest rate is how observations tell of an outage.
             downlink_bps = np.where(takes_part, downlink_bps, LEAST_RATE_BPS)
@@ -233,6 +241,12 @@ class Simulator:
             takes_part,
             fading,
         )
+
+    def _fading_of(self, rician_k: Array) -> SmallScaleFading:
+        """Return the fading of given factors, whose levels devices that stay need but once."""
+        if rician_k is not self._last_fading.rician_k:
+            self._last_fading = SmallScaleFading(rician_k)
+        return self._last_fading
 
     def carried_out(self, state: State, asked: Decision) -> tuple[Decision, NDArray[np.bool_]]:
         """Return the decision that a round is carried out with, and (N, K) whether a cut had to give way.
@@ -265,24 +279,26 @@ class Simulator:
         takes_part = true.takes_part
         if takes_part is not None:
             latency = np.where(takes_part.any(axis=-1), latency, self.resources.outage_wait_s)
-        end = latency[:, None]
+        worked = phases
         if self.scenario.deadline_s is not None:
             takes_part, latency = self._by_deadline(self.scenario.deadline_s, true, device_latency, latency)
-            end = np.maximum(latency[:, None], device_latency)  # a late device carries on to its own end
-        energy, charge = self._drained(state, phases, end)
-        return Outcome(phases, device_latency, latency, energy, charge, takes_part)
+            worked = broken_off(phases, self.scenario.deadline_s)
+        energy, charge = self._drained(state, worked, latency[:, None])
+        learnt = None if self.surrogate is None else self.surrogate.progress(decision.cut, takes_part)
+        return Outcome(phases, device_latency, latency, energy, charge, takes_part, true.samples, learnt)
 
     def _drained(self, state: State, phases: Array, end: Array) -> tuple[Array, Array]:
         """Return the energy of a round, and the charge that it leaves.
 
-        A device that cannot be reached waits for the round's end; an empty one is off.
+        A device that cannot be reached waits for the round's end; an empty one is off. The battery is charged with
+        what training adds to the power of waiting: that is drawn with and without training.
         """
         devices, charge = state.setup.devices, state.charge
         power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
         energy = energy_j(power, phases, end)
         if self.has_batteries:
             energy *= charge > _ZERO
-            charge = charge - energy * state.setup.charge_per_j
+            charge = charge - training_j(power.above_idle(), phases) * state.setup.charge_per_j
             np.maximum(charge, _ZERO, out=charge)
         return energy, charge
 
@@ -291,13 +307,15 @@ class Simulator:
     ) -> tuple[NDArray[np.bool_], Array]:
         """Who is in time, and how long the round lasts for those and for the waiting.
 
-        A round that waits for nobody any more ends: at the deadline, or before it where all are in time.
+        The round ends when everybody who was asked has finished, and at the deadline at the latest. So leaving a
+        device out, by giving it next to no band, never makes a round shorter.
         """
         in_time = device_latency <= deadline_s
         ended: Array = np.minimum(latency, deadline_s)
         if self._in_turn:
             in_turn = np.minimum(device_latency, deadline_s).sum(axis=-1)
-            ended = np.where(in_turn > 0.0, in_turn, ended)  # nobody's turn: all that passes is the server's wait
+            # Where it is nobody's turn, all that passes is the server's wait.
+            ended = in_turn if true.takes_part is None else np.where(true.takes_part.any(axis=-1), in_turn, ended)
         return (in_time if true.takes_part is None else in_time & true.takes_part), ended
 
     def step(self, state: State, outcome: Outcome, rng: np.random.Generator) -> State:
@@ -305,41 +323,23 @@ class Simulator:
 
         A device whose battery runs out in a round still finishes that round.
         """
-        setup, channel, past_gain, past_scattered, availability, _, rounds_over = state
+        setup, channel, past, availability, _, rounds_over, learnt = state
         elapsed_s = outcome.latency_s
         if self.scenario.csi_delay_rounds:
-            past_gain = np.concatenate([past_gain[:, 1:], channel.gain[:, None]], axis=1)
-            past_scattered = np.concatenate([past_scattered[:, 1:], scattered_of(channel)[:, None]], axis=1)
+            past = aged(past, channel)
         return State(
             setup,
             self._channel.step(channel, elapsed_s, rng),
-            past_gain,
-            past_scattered,
+            past,
             self._availability.step(availability, elapsed_s, rng),
             outcome.charge,
             rounds_over + _ONE_ROUND,
+            _later(learnt, outcome.learnt),
         )
 
 
-def rician_k_of(channel: Any) -> Array:
-    """Return the Rician factors (N, K) of what fades within a channel's round; infinite where it does not say."""
-    told = getattr(channel, "rician_k", None)
-    return nothing_fades(channel.gain.shape) if told is None else np.asarray(told, np.float64)
-
-
-def scattered_of(channel: Any) -> Array:
-    """Return the share (N, K) of the power that fades within a channel's round, 1 / (1 + Rician factor)."""
-    shares: Array = 1.0 / (1.0 + rician_k_of(channel))
-    return shares
-
-
-def rician_k_from(scattered: Array) -> Array:
-    """Return the Rician factors that shares of scattered power come from.
-
-    Examples
-    --------
-    >>> rician_k_from(np.array([1.0, 0.5, 0.0]))
-    array([ 0.,  1., inf])
-    """
-    inverse = np.divide(1.0, scattered, out=np.full_like(scattered, np.inf), where=scattered > 0.0)
-    return inverse - 1.0
+def _later(learnt: Learnt | NothingLearnt, more: Array | None) -> Learnt | NothingLearnt:
+    """Return how far a surrogate of learning has come after a round."""
+    return (
+        learnt if isinstance(learnt, NothingLearnt) or more is None else learnt._replace(done=learnt.done + more)
+    )

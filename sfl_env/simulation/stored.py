@@ -18,6 +18,8 @@ from sfl_env.devices.availability import AvailabilityState
 from sfl_env.devices.population import DeviceBatch, Population
 from sfl_env.errors import StateError
 from sfl_env.learning.protocol import Progress
+from sfl_env.learning.surrogate import Learnt, NothingLearnt
+from sfl_env.simulation.past import Past
 from sfl_env.simulation.probing import FREE, GAIN
 from sfl_env.simulation.simulator import Setup, Simulator, State
 from sfl_env.simulation.states import from_nested
@@ -36,7 +38,8 @@ FINITE, NOT_NEGATIVE, POSITIVE = Bounds(-LARGEST, LARGEST), Bounds(0.0, LARGEST)
 FRACTION, ABOVE_ZERO = Bounds(0.0, 1.0), Bounds(SMALLEST, math.inf)
 
 _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
-    State: {"past_gain": POSITIVE, "past_scattered": FRACTION, "charge": FRACTION},
+    State: {"charge": FRACTION},
+    Past: {"gain": POSITIVE, "scattered": FRACTION, "large_scale_gain": POSITIVE},
     Setup: {"samples": POSITIVE, "snr_per_gain_hz": NOT_NEGATIVE, "charge_per_j": NOT_NEGATIVE},
     DeviceBatch: {
         **dict.fromkeys(("forward_flops_per_s", "backward_flops_per_s"), POSITIVE),
@@ -46,7 +49,7 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
         "memory_bytes": Bounds(0.0, math.inf),
     },
     AvailabilityState: {"fraction": Bounds(SMALLEST, 1.0)},
-    ChannelState: {"gain": POSITIVE},
+    ChannelState: {"gain": POSITIVE, "large_scale_gain": POSITIVE},
     Place: {"large_scale_gain": POSITIVE, "k_factor": NOT_NEGATIVE},
     BlockageState: {},
     FreeState: {},
@@ -56,6 +59,8 @@ _BOUNDS: Mapping[type, Mapping[str, Bounds]] = {
     WaypointState: {"speed_m_per_s": POSITIVE},
     StaticState: {},
     DriftState: {},
+    NothingLearnt: {},
+    Learnt: {"done": NOT_NEGATIVE, "needed": POSITIVE},
     Progress: {"accuracy": FRACTION, "loss": NOT_NEGATIVE, "elapsed_s": NOT_NEGATIVE},
 }
 """What the package's own states hold; entries that are not named have to be finite, other parts' are theirs."""

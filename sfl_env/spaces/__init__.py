@@ -2,6 +2,8 @@
 
 from sfl_env.spaces.action import ActionEncoder, ContinuousAction, CutAction, DiscreteAction
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
+from sfl_env.spaces.problem_rows import ProblemRows
+from sfl_env.spaces.residual_action import ResidualAction
 from sfl_env.spaces.reward import Reward, WeightedReward
 from sfl_env.spaces.view import View
 
@@ -12,6 +14,8 @@ __all__ = [
     "DeviceRows",
     "DiscreteAction",
     "ObservationEncoder",
+    "ProblemRows",
+    "ResidualAction",
     "Reward",
     "View",
     "WeightedReward",

@@ -77,6 +77,7 @@ def no_round_infos(shape: tuple[int, int], term_names: Iterable[str], *, with_op
         energy_j=np.full(shape, np.nan),
         charge=np.ones(shape),
         takes_part=np.zeros(shape, np.bool_),
+        samples=np.full(shape, np.nan),
     )
     nothing = Decision(np.full(shape, _NO_CUT, np.intp), np.full(shape, np.nan))
     infos = round_infos(

@@ -1,9 +1,7 @@
 """What an agent sees: one row of scaled features for each device, and the way back to physical values."""
 
-import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -11,13 +9,13 @@ from numpy.typing import NDArray
 
 from sfl_env.arrays import Array
 from sfl_env.errors import DecisionError
-from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.conditions import Conditions, LargeScale
+from sfl_env.rounds.energy import Power, TrainingPower
 from sfl_env.rounds.fading_levels import SmallScaleFading
 from sfl_env.rounds.outage import LEAST_RATE_BPS
 from sfl_env.spaces.incoming import as_array, floats
+from sfl_env.spaces.scales import LogScale, LogScales, Rows
 from sfl_env.spaces.view import View
-
-Rows = NDArray[np.float32]
 
 
 class ObservationEncoder(Protocol):
@@ -43,66 +41,6 @@ class ObservationEncoder(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class LogScale:
-    """A positive quantity on a logarithmic scale from -1 (``low``) to 1 (``high``), clipped there.
-
-    The logarithm is taken in single precision of the quantity over the middle of its scale: rounding is least
-    there, and a value comes back to about 1e-6.
-    """
-
-    low: float
-    high: float
-
-    @cached_property
-    def unit(self) -> np.float32:
-        """One over the quantity in the middle, at 0."""
-        return np.float32(1.0 / math.sqrt(self.low * self.high))
-
-    @cached_property
-    def highest(self) -> np.float32:
-        """The quantity at 1, over that in the middle."""
-        return np.float32(math.sqrt(self.high / self.low))
-
-    @cached_property
-    def half_length(self) -> np.float32:
-        """Natural logarithm of :attr:`highest`: how far the scale goes up, and down, from its middle."""
-        return np.float32(np.log(self.highest))
-
-    @cached_property
-    def lowest(self) -> np.float32:
-        """The quantity at -1, over that in the middle: the smallest number that rounding takes no further."""
-        lowest = 1.0 / self.highest
-        while np.log(lowest) < -self.half_length:
-            lowest = np.nextafter(lowest, np.float32(1.0))
-        return lowest
-
-    def encode(self, values: Array) -> Rows:
-        """Scale values, whatever their shape; :class:`LogScales` is faster for columns of several scales.
-
-        Examples
-        --------
-        >>> LogScale(1e-3, 1e3).encode(np.array([0.0, 1.0, 1e3, np.inf])).round(6)
-        array([-1.,  0.,  1.,  1.], dtype=float32)
-        """
-        scaled = np.asarray(values, np.float32) * self.unit
-        np.maximum(scaled, self.lowest, out=scaled)
-        np.minimum(scaled, self.highest, out=scaled)
-        np.log(scaled, out=scaled)
-        scaled /= self.half_length
-        return scaled
-
-    def decode(self, scaled: NDArray[np.floating]) -> Array:
-        """Undo the scaling.
-
-        Examples
-        --------
-        >>> float(LogScale(1e3, 1e9).decode(np.array(0.0)).round())
-        1000000.0
-        """
-        return np.exp(scaled * np.float64(self.half_length)) / np.float64(self.unit)
-
-
 _UPLINK_SNR_HZ = LogScale(1.0, 1e15)
 _DOWNLINK_FULL_RATE_BPS = LogScale(LEAST_RATE_BPS, 1e13)
 _FORWARD_FLOPS_PER_S = LogScale(1e6, 1e15)
@@ -110,50 +48,34 @@ _BACKWARD_OVER_FORWARD = LogScale(1e-3, 1e3)
 _BYTES_PER_FLOP = LogScale(1e-6, 1e6)
 SAMPLES = LogScale(1.0, 1e9)
 _DRAIN_PER_S = LogScale(1e-9, 1e3)
+_DOWNLINK_SINR = LogScale(1e-9, 1e15)
 _LOSS = LogScale(1e-4, 1e4)
 _ELAPSED_S = LogScale(1e-3, 1e9)
-
-
-class LogScales:
-    """Several quantities scaled in one pass, each to a column of its own.
-
-    Examples
-    --------
-    >>> rows = np.empty((1, 2, 2), np.float32)
-    >>> scales = LogScales(LogScale(1e3, 1e9), LogScale(1.0, 100.0))
-    >>> scales.encode(np.array([[1e6, 1e12]]), np.array([[10.0, 1.0]]), out=rows)
-    >>> rows.round(6) + 0.0
-    array([[[ 0.,  0.],
-            [ 1., -1.]]], dtype=float32)
-    """
-
-    def __init__(self, *scales: LogScale) -> None:
-        self._scales = scales
-        self._constants = lru_cache(maxsize=32)(self._repeated)
-
-    def encode(self, *quantities: Array, out: Rows) -> None:
-        """Write the scaled (N, K) quantities, within [-1, 1], along the last axis of ``out``."""
-        scaled = np.array(quantities, np.float32)
-        unit, lowest, highest, half_length = self._constants(scaled.shape)
-        scaled *= unit
-        np.maximum(scaled, lowest, out=scaled)
-        np.minimum(scaled, highest, out=scaled)
-        np.log(scaled, out=scaled)
-        # Seen this way round, NumPy walks along whole columns of `out` and not through three numbers at a time.
-        np.divide(scaled, half_length, out=out.transpose(2, 0, 1))
-
-    def _repeated(self, shape: tuple[int, ...]) -> list[Rows]:
-        """Repeat each scale's constants over (N, K): NumPy takes longer to broadcast than to read them."""
-        return [
-            np.stack([np.full(shape[1:], getattr(scale, name)) for scale in self._scales])
-            for name in ("unit", "lowest", "highest", "half_length")
-        ]
-
 
 _LEARNING_SCALES = LogScales(_LOSS, _ELAPSED_S)
 _ROUND_SCALES = LogScales(_UPLINK_SNR_HZ, _FORWARD_FLOPS_PER_S, _DOWNLINK_FULL_RATE_BPS)
 _EPISODE_SCALES = LogScales(_BACKWARD_OVER_FORWARD, _BYTES_PER_FLOP, _BYTES_PER_FLOP, SAMPLES)
-_DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 4)
+_DRAIN_SCALES = LogScales(*[_DRAIN_PER_S] * 3)
+_LARGE_SCALES = LogScales(_UPLINK_SNR_HZ, _DOWNLINK_SINR)
+
+
+class Batteries(NamedTuple):
+    """What an observation tells of the batteries, in shares of what training may use."""
+
+    charge: Array  # (N, K) left, 0 to 1
+    drain_per_s: TrainingPower  # of each state of training; 0 for a device that never runs empty
+    progress: Array  # (N,) share of the episode's rounds that are over, 0 to 1
+
+
+def scaled_learnt(learnt: Array) -> Array:
+    """Return what a surrogate has learnt, from 0, as the column of an observation has it: -1 to 1 for 0 to 2.
+
+    Examples
+    --------
+    >>> scaled_learnt(np.array([0.0, 0.5, 2.5]))
+    array([-1. , -0.5,  1. ])
+    """
+    return np.minimum(learnt - 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -168,6 +90,10 @@ class DeviceRows:
             Whether the energy columns are there.
         with_learning : bool
             Whether the columns on the training are there; they are the last three.
+        with_large_scale : bool
+            Whether the columns on links without small-scale fading are there, as where the channel is an old one.
+        with_surrogate : bool
+            Whether the column of the surrogate of learning is there; it comes before these.
 
     Notes
     -----
@@ -186,11 +112,16 @@ class DeviceRows:
     9    deepest_cut               linear, index 0 to C - 1: deepest cut that fits the memory
     10   takes_part                1 if the device takes part, else -1 (with batteries only)
     11   battery_fraction          linear, empty to full, of what training may use (with batteries only)
-    12   idle_drain_per_s          logarithmic, 1e-9 to 1e3: of that battery in a second of waiting; at the low
-                                   end, a device that never runs empty (with batteries only)
-    13   computing_drain_per_s     the same of computing
-    14   transmitting_drain_per_s  the same of sending
-    15   receiving_drain_per_s     the same of receiving
+    12   computing_drain_per_s     logarithmic, 1e-9 to 1e3: of that battery, what a second of computing takes more
+                                   than waiting; at the low end, nothing (with batteries only)
+    13   transmitting_drain_per_s  the same of sending
+    14   receiving_drain_per_s     the same of receiving
+    B    large_scale_snr_hz        column 0 without small-scale fading, on its scale (old channels only); B is 10,
+                                   or 15 with batteries
+    B+1  large_scale_sinr          logarithmic, 1e-9 to 1e15: ratio of signal to noise in the downlink without
+                                   small-scale fading (old channels only)
+    S    learnt                    linear, 0 to 2, of what the target typically takes (with a surrogate of learning
+                                   only, behind all of these; same in every row)
     -3   accuracy                  linear, 0 to 1, of the global model (accuracy mode only; same in every row)
     -2   loss                      logarithmic, 1e-4 to 1e4 (accuracy mode only; same in every row)
     -1   elapsed_s                 logarithmic, 1e-3 to 1e9 since the start (accuracy mode only, same in all rows)
@@ -200,11 +131,25 @@ class DeviceRows:
     num_cuts: int
     with_battery: bool
     with_learning: bool = False
+    with_large_scale: bool = False
+    with_surrogate: bool = False
 
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return 10 + 6 * self.with_battery + 3 * self.with_learning
+        return self._learnt_column + self.with_surrogate + 3 * self.with_learning
+
+    @property
+    def _learnt_column(self) -> int:
+        return self._large_scale_from + 2 * self.with_large_scale
+
+    @property
+    def _large_scale_from(self) -> int:
+        return 10 + 5 * self.with_battery
+
+    @property
+    def _large_scale_columns(self) -> slice:
+        return slice(self._large_scale_from, self._large_scale_from + 2)
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -224,8 +169,8 @@ class DeviceRows:
         rows[..., 9] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
             devices, per_j = view.devices, view.charge_per_j
-            powers = (devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
-            _DRAIN_SCALES.encode(*(power * per_j for power in powers), out=rows[..., 12:16])
+            power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+            _DRAIN_SCALES.encode(*(watts * per_j for watts in power.above_idle()), out=rows[..., 12:15])
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
@@ -237,9 +182,13 @@ class DeviceRows:
         )
         rows[..., 3] = now.fading.spread * 2.0 - 1.0
         rows.T[4] = view.progress
+        if self.with_large_scale and now.large_scale is not None:
+            _LARGE_SCALES.encode(*now.large_scale, out=rows[..., self._large_scale_columns])
         if self.with_battery:
             rows[..., 10] = 1.0 if now.takes_part is None else now.takes_part * 2.0 - 1.0
             rows[..., 11] = view.charge * 2.0 - 1.0
+        if view.learnt is not None:
+            rows[..., self._learnt_column] = scaled_learnt(view.learnt)[:, None]
         if view.learning is not None:
             accuracy, loss, elapsed_s = (values[:, None] for values in view.learning)
             rows[..., -3] = accuracy * 2.0 - 1.0
@@ -255,13 +204,7 @@ class DeviceRows:
         DecisionError
             If the rows do not have this encoder's number of columns, or hold what is no number from -1 to 1.
         """
-        rows = as_array(observation, "observation")
-        if rows.ndim != 3 or rows.shape[-1] != self.num_features:
-            raise DecisionError(
-                f"The observation has shape {rows.shape}; it has to be (N, K, {self.num_features})."
-            )
-        rows = floats(rows, "observation", "a row of scaled features for every device")
-        _check_scaled(rows)
+        rows = self._checked(observation)
         forward = _FORWARD_FLOPS_PER_S.decode(rows[..., 1])
         backward = forward * _BACKWARD_OVER_FORWARD.decode(rows[..., 5])
         deepest = np.rint((rows[..., 9].astype(np.float64) + 1.0) * (max(self.num_cuts - 1, 1) / 2.0))
@@ -276,7 +219,47 @@ class DeviceRows:
             deepest_cut=np.minimum(deepest, self.num_cuts - 1).astype(np.intp),
             takes_part=self._takes_part(rows),
             fading=SmallScaleFading.from_spread((rows[..., 3].astype(np.float64) + 1.0) * 0.5),
+            large_scale=self._large_scale(rows),
         )
+
+    def _large_scale(self, rows: NDArray[np.floating]) -> LargeScale | None:
+        if not self.with_large_scale:
+            return None
+        uplink, downlink = np.moveaxis(rows[..., self._large_scale_columns], -1, 0)
+        return LargeScale(_UPLINK_SNR_HZ.decode(uplink), _DOWNLINK_SINR.decode(downlink))
+
+    def decode_batteries(self, observation: Rows) -> Batteries:
+        """Return what (N, K, F) rows tell of the batteries.
+
+        Raises
+        ------
+        DecisionError
+            As :meth:`decode`, or if the rows tell nothing of batteries.
+        """
+        if not self.with_battery:
+            raise DecisionError(
+                "The observation tells nothing of batteries, as this environment has none: make it with the field "
+                "battery_share, or by the id SFL-Battery-v0."
+            )
+        rows = self._checked(observation).astype(np.float64)
+        drains = rows[..., 12:15]
+        per_s = np.where(drains <= -1.0, 0.0, _DRAIN_PER_S.decode(drains))
+        return Batteries(
+            charge=(rows[..., 11] + 1.0) * 0.5,
+            drain_per_s=TrainingPower(*np.moveaxis(per_s, -1, 0)),
+            progress=(rows[:, 0, 4] + 1.0) * 0.5,
+        )
+
+    def _checked(self, observation: Rows) -> NDArray[np.floating]:
+        """Return rows of this encoder's, or refuse what are none."""
+        rows = as_array(observation, "observation")
+        if rows.ndim != 3 or rows.shape[-1] != self.num_features:
+            raise DecisionError(
+                f"The observation has shape {rows.shape}; it has to be (N, K, {self.num_features})."
+            )
+        rows = floats(rows, "observation", "a row of scaled features for every device")
+        _check_scaled(rows)
+        return rows
 
     def _takes_part(self, rows: Rows) -> NDArray[np.bool_] | None:
         """(N, K): who can be reached and has charge left; None if all."""

@@ -23,7 +23,14 @@ OBSERVATION_MODES: tuple[str, ...] = choices_of(ObservationMode)
 REPLACED: Mapping[str, tuple[str, ...]] = {
     "observation": ("observation_mode",),
     "action": ("action_mode",),
-    "reward": ("reference_latency_s", "reference_energy_j", "latency_weight", "energy_weight", "dropout_weight"),
+    "reward": (
+        "reference_latency_s",
+        "reference_energy_j",
+        "latency_weight",
+        "energy_weight",
+        "dropout_weight",
+        "missed_weight",
+    ),
 }
 """Keyword of each part that a user may bring, and the fields or keywords that it replaces."""
 

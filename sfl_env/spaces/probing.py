@@ -14,7 +14,7 @@ from sfl_env.errors import DecisionError, ScenarioError
 from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision, RoundProblem
-from sfl_env.spaces.observation import Rows
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View
 
 _POSITIVE_CONDITIONS = (

@@ -8,7 +8,8 @@ from gymnasium import spaces
 from sfl_env.optimum.by_air_time import ByAirTime
 from sfl_env.optimum.joint import OwnCuts, first_entries
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.spaces.observation import DeviceRows, LogScale, LogScales, Rows
+from sfl_env.spaces.observation import Batteries, DeviceRows
+from sfl_env.spaces.scales import LogScale, LogScales, Rows
 from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import View
 
@@ -46,7 +47,8 @@ class ProblemRows:
 
     Notes
     -----
-    With A columns of ``absolute`` and C cuts a device's row has A + 6 + 4 C columns, each in [-1, 1]:
+    With A columns of ``absolute`` and C cuts a device's row has A + 6 + 4 C columns, each in [-1, 1]. Where the
+    channel is observed late there is one more before these six: the ratio of A without small-scale fading.
 
     ======================  =================================================================================
     0 to A - 1              those of :class:`~sfl_env.spaces.observation.DeviceRows`
@@ -70,7 +72,12 @@ class ProblemRows:
     @property
     def num_features(self) -> int:
         """F, the number of columns."""
-        return self.absolute.num_features + ROUND_COLUMNS + CUT_COLUMNS * self.absolute.num_cuts
+        return self._first + ROUND_COLUMNS + CUT_COLUMNS * self.absolute.num_cuts
+
+    @property
+    def _first(self) -> int:
+        """The first column that is relative to the round."""
+        return self.absolute.num_features + self.absolute.with_large_scale
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -95,7 +102,7 @@ class ProblemRows:
         return rows
 
     def _fill(self, rows: Rows, now: Conditions, devices: OwnCuts, base: ByAirTime) -> None:
-        first, num_cuts, k = self.absolute.num_features, self.absolute.num_cuts, rows.shape[1]
+        first, num_cuts, k = self._first, self.absolute.num_cuts, rows.shape[1]
         toll = devices.link.toll(base.share)
         entry = first_entries(devices.fixed_s.shape) + base.cut
         fixed_s = devices.fixed_s.take(entry)
@@ -104,6 +111,8 @@ class ProblemRows:
         )
         round_s = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
         ratio = now.uplink_snr_hz * k / devices.link.bandwidth_hz
+        if now.large_scale is not None:
+            rows[..., first - 1] = _RATIO.encode(now.large_scale.uplink_snr_hz * k / devices.link.bandwidth_hz)
         length = np.broadcast_to(round_s / self.reference_s, device_s.shape)
         _ROUND_SCALES.encode(ratio, base.share * k, length, out=rows[..., first : first + 3])
         rows[..., first + 3] = device_s / round_s * 2.0 - 1.0
@@ -130,3 +139,13 @@ class ProblemRows:
             As :meth:`~sfl_env.spaces.observation.DeviceRows.decode`.
         """
         return self.absolute.decode(observation[..., : self.absolute.num_features])
+
+    def decode_batteries(self, observation: Rows) -> Batteries:
+        """Return what the absolute columns tell of the batteries.
+
+        Raises
+        ------
+        DecisionError
+            As :meth:`~sfl_env.spaces.observation.DeviceRows.decode_batteries`.
+        """
+        return self.absolute.decode_batteries(observation[..., : self.absolute.num_features])

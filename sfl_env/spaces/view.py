@@ -12,7 +12,10 @@ from sfl_env.rounds.conditions import Conditions
 
 
 class View(NamedTuple):
-    """What may be known before a round is decided; the channel may be an old one."""
+    """What may be known before a round is decided; the channel may be an old one.
+
+    Then ``conditions.large_scale`` tells of its links without small-scale fading.
+    """
 
     conditions: Conditions
     devices: DeviceBatch
@@ -20,6 +23,7 @@ class View(NamedTuple):
     charge_per_j: Array  # (N, K) how much of it a joule is; 0 on mains power
     progress: NDArray[np.floating]  # (N,) of the episode, -1 before its first round to 1 after its last
     learning: Progress | None = None  # in accuracy mode
+    learnt: Array | None = None  # (N,) of what the target accuracy typically takes; with a surrogate of learning
 
 
 def progress_steps(max_rounds: int) -> NDArray[np.float32]:

@@ -13,9 +13,10 @@ from sfl_env.rounds.conditions import Conditions
 from sfl_env.rounds.outcome import Outcome
 from sfl_env.rounds.problem import Decision
 from sfl_env.spaces.action import ActionEncoder, Actions
-from sfl_env.spaces.observation import ObservationEncoder, Rows
+from sfl_env.spaces.observation import ObservationEncoder
 from sfl_env.spaces.probing import check_asked, check_rows, check_terms, in_full_precision, kept_rows
 from sfl_env.spaces.reward import Reward
+from sfl_env.spaces.scales import Rows
 from sfl_env.spaces.view import View
 
 

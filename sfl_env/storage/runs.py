@@ -36,7 +36,7 @@ SUMMARY = "summary.json"
 _LARGEST_CONFIG = 2**20
 """Bytes of a ``config.json``; a run that was resumed a hundred times has a twentieth of it."""
 
-PACKAGES = ("sfl-env", "numpy", "scipy", "gymnasium", "torch", "stable-baselines3")
+PACKAGES = ("sfl-env", "numpy", "scipy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib")
 """Packages whose versions a run's results depend on."""
 
 

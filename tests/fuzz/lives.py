@@ -15,7 +15,7 @@ from sfl_env.errors import SFLError
 from tests.fuzz.cases import Kind, require
 from tests.fuzz.numbers import require_finite, require_finite_infos
 
-MODES = ("continuous", "cut", "discrete")
+MODES = ("continuous", "residual", "cut", "discrete")
 SYSTEMS: tuple[dict[str, Any], ...] = (
     {},
     {"battery_share": 0.005},

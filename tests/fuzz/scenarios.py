@@ -23,7 +23,9 @@ RANGES = {name: text for name, _, _, text, _ in describe_fields()}
 """Every field's range as documented."""
 
 HINTS = typing.get_type_hints(Scenario)
-NOT_OF_A_RANGE = ("model", "dataset_path", "device_types", "device_weights", "availability_levels")
+NOT_OF_A_RANGE = (
+    *("model", "dataset_path", "device_types", "device_weights", "availability_levels", "surrogate_rounds"),
+)
 
 MOST_DELAYED = 200_000
 """Devices times rounds of delay; more is memory, not a case of its own."""
@@ -40,6 +42,9 @@ CONTRADICTIONS = (
     r"device_types needs a type whose entry in device_weights is above 0",
     r"network cannot be trained on '.*', whose samples have shape",
     r"folder .* given for the data set .* is not there",
+    r"Nobody has measured how many rounds this learning takes",
+    r"beside learning_surrogate, whose constants are those of rounds in which all devices take part",
+    r"surrogate_rounds has .* entries",
 )
 """What may be wrong with values that are each in their documented range."""
 
@@ -57,6 +62,7 @@ TUPLES: dict[str, tuple[Any, ...]] = {
         (), 1.0, (0.0,), (1.0 + 1e-9,), (-0.5,), (float("nan"),), (0.5, float("inf")), ("1",), None, ((0.5,),),
         (1j,), (1e-7,), (10**400,), {0.5: 1.0},
     ),
+    "surrogate_rounds": (1.0, (-1.0,), (float("nan"),), (2e6,), ("1",), None, ((0.5,),), (1j,)),
     "dataset_path": (5, b"x", ("a",), 1.5, [], {}),
 }  # fmt: skip
 """Of the fields whose ranges are no interval, values that are wrong whatever the other fields are."""
@@ -91,7 +97,7 @@ def draw(rng: np.random.Generator) -> Drawn:
     if is_wrong:
         name = str(rng.choice(list(RANGES)))
         fields[name] = _wrong(name, rng)
-    modes = ("continuous", "cut", "discrete")
+    modes = ("continuous", "residual", "cut", "discrete")
     learns = str(fields.get("mode", PRESETS[env_id].fields.get("mode"))) == "accuracy"
     num_envs = 0 if learns else int(rng.integers(0, 4))
     return Drawn(env_id, num_envs, str(rng.choice(modes)), fields, is_wrong, int(rng.integers(2**31)))
@@ -196,6 +202,11 @@ def _others(rng: np.random.Generator, names: list[str]) -> dict[str, Any]:
         fields["availability_levels"] = tuple(
             rng.choice([1e-6, 1e-3, 0.5, 0.75, 1.0], rng.integers(1, 4)).tolist()
         )
+    if "surrogate_rounds" in names or rng.random() < 0.05:
+        network = fields.get("model", "auto").replace("auto", "resnet18")
+        more = rng.choice([0.0, 1.0, 1e6], catalogue.load(network).num_cuts - 1)
+        fields["surrogate_rounds"] = (float(rng.choice([1e-3, 8.0, 1e6])), *more.tolist())
+        fields["learning_surrogate"] = True
     if "dataset_path" in names:
         fields["dataset_path"] = "nothing"
     return fields

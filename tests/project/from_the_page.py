@@ -253,10 +253,8 @@ def play(
     late = [sum(row) > limit for row in phases]
     latency = round_s(scenario, [row for row, there in zip(phases, reached, strict=True) if there], limit)
     energy = []
-    for device, row, is_late in zip(devices, phases, late, strict=True):
-        energy.append(
-            energy_j(device, row, max(sum(row), latency) if is_late else latency) if device.charge > 0.0 else 0.0
-        )
+    for device, row in zip(devices, phases, strict=True):
+        energy.append(energy_j(device, until(row, limit), latency) if device.charge > 0.0 else 0.0)
     return Round(
         cut=taken,
         cut_limited=[asked > fits for asked, fits in zip(cuts, deepest, strict=True)],
@@ -264,8 +262,16 @@ def play(
         takes_part=[there and not is_late for there, is_late in zip(reached, late, strict=True)],
         latency_s=latency,
         energy_j=energy,
-        charge=[charge_left(scenario, device, spent) for device, spent in zip(devices, energy, strict=True)],
+        charge=[charge_left(scenario, device, row) for device, row in zip(devices, phases, strict=True)],
     )
+
+
+def until(phases: Sequence[float], limit: float) -> list[float]:
+    """Return the seconds of a device's phases up to the limit."""
+    worked: list[float] = []
+    for seconds in phases:
+        worked.append(max(min(seconds, limit - sum(worked)), 0.0))
+    return worked
 
 
 def round_s(scenario: Any, phases: Sequence[Sequence[float]], limit: float) -> float:
@@ -299,10 +305,15 @@ def energy_j(device: Device, phases: Sequence[float], until_s: float) -> float:
     )
 
 
-def charge_left(scenario: Any, device: Device, spent_j: float) -> float:
+def charge_left(scenario: Any, device: Device, phases: Sequence[float]) -> float:
     if scenario.battery_share is None:
         return device.charge
-    return max(device.charge - float(spent_j / (scenario.battery_share * device.battery_j)), 0.0)
+    added_j = (
+        (phases[1] + phases[5]) * max(device.computing_w - device.idle_w, 0.0)
+        + (phases[2] + phases[6]) * max(device.transmitting_w - device.idle_w, 0.0)
+        + (phases[0] + phases[4]) * max(device.receiving_w - device.idle_w, 0.0)
+    )
+    return max(device.charge - float(added_j / (scenario.battery_share * device.battery_j)), 0.0)
 
 
 # ------------------------------------------------------------------------------------------------ the least round

@@ -8,10 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sfl_agents
 import sfl_baselines
+from sfl_env.learning import surrogate
+from sfl_env.presets import PRESETS
 from sfl_env.storage import runs
 from sfl_lab.compare.contest import Contest, compare
 from sfl_lab.compare.curves.contest import CurveContest
@@ -19,7 +22,8 @@ from sfl_lab.compare.lineup import Lineup
 from sfl_lab.compare.rounds.contest import RoundContest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+OF_DOCS = sorted(str(page.relative_to(DOCS.parent)) for page in DOCS.rglob("*.md"))
 
 
 def script(name: str) -> ModuleType:
@@ -57,6 +61,15 @@ def test_the_page_on_channels_shows_the_measured_figures() -> None:
     )
 
 
+def test_the_page_on_the_battery_tier_shows_the_figures_measured_with_its_fields() -> None:
+    measured = json.loads((DOCS / "data" / "battery.json").read_text(encoding="utf-8"))
+    assert (DOCS / "tiers" / "battery.md").read_text(encoding="utf-8") == script("battery").page(measured), (
+        "docs/tiers/battery.md is behind docs/data/battery.json: run `python docs/build/battery.py --page`."
+    )
+    fields = json.loads(json.dumps(dict(PRESETS["SFL-Battery-v0"].fields)))
+    assert measured["fields"] == fields, "docs/data/battery.json is behind: run `python docs/build/battery.py`."
+
+
 def test_the_page_on_agents_shows_the_measured_figures() -> None:
     measured = json.loads((DOCS / "data" / "carry-over.json").read_text(encoding="utf-8"))
     carry_over = script("carry_over")
@@ -80,6 +93,17 @@ def test_the_page_on_presets_shows_the_measured_figures() -> None:
     )
 
 
+def test_the_page_on_the_deadline_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "deadline.json").read_text(encoding="utf-8"))
+    deadline = script("deadline")
+    assert (DOCS / "tiers" / "deadline.md").read_text(encoding="utf-8") == deadline.page(measured), (
+        "docs/tiers/deadline.md is behind docs/data/deadline.json: run `python docs/build/deadline.py --page`."
+    )
+    assert measured["fields"] == PRESETS[deadline.ENV_ID].fields, (
+        "docs/data/deadline.json is behind the preset: run `python docs/build/deadline.py`."
+    )
+
+
 def test_the_presets_that_were_measured_are_those_that_are_registered() -> None:
     measured = json.loads((DOCS / "data" / "presets.json").read_text(encoding="utf-8"))
     difficulty = script("difficulty")
@@ -89,14 +113,23 @@ def test_the_presets_that_were_measured_are_those_that_are_registered() -> None:
     )
 
 
+def test_the_page_on_old_channels_shows_the_measured_figures() -> None:
+    measured = json.loads((DOCS / "data" / "stale-csi.json").read_text(encoding="utf-8"))
+    stale_csi = script("stale_csi")
+    assert (DOCS / "tiers" / "stale-csi.md").read_text(encoding="utf-8") == stale_csi.page(measured), (
+        "docs/tiers/stale-csi.md is behind docs/data/stale-csi.json: run `python docs/build/stale_csi.py --page`."
+    )
+    assert measured["fields"] == json.loads(json.dumps(dict(PRESETS[stale_csi.ENV_ID].fields))), (
+        "docs/data/stale-csi.json is behind the preset: run `python docs/build/stale_csi.py`."
+    )
+
+
 def test_the_picture_of_the_layers_names_every_module_of_the_contract() -> None:
     architecture = script("architecture")
     assert {name for names in architecture.layers() for name in names} == set(architecture.ABOUT)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
-)
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *OF_DOCS])
 def test_links_lead_somewhere(page: str) -> None:
     path = DOCS.parent / page
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
@@ -104,9 +137,7 @@ def test_links_lead_somewhere(page: str) -> None:
             assert (path.parent / link).exists(), f"{page} links to {link}, which is not there."
 
 
-@pytest.mark.parametrize(
-    "page", ["CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
-)
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", *OF_DOCS])
 def test_modules_that_a_page_names_are_there(page: str) -> None:
     text = (DOCS.parent / page).read_text(encoding="utf-8")
     for name in re.findall(r"`((?:sfl_env|baselines|agents|lab|docs|speed|tests)/[\w/.-]+\.\w+)`", text):
@@ -119,6 +150,39 @@ def test_the_page_on_accuracy_shows_the_measured_figures() -> None:
     assert page == script("accuracy").filled(page, measured), (
         "docs/accuracy.md is behind docs/data/accuracy.json: run `python docs/build/accuracy.py --tables`."
     )
+
+
+def test_the_page_on_time_to_accuracy_shows_the_measured_figures() -> None:
+    told = script("time_to_accuracy")
+    found, constants = (json.loads(path.read_text(encoding="utf-8")) for path in (told.FIGURES, surrogate.STORED))
+    assert told.PAGE.read_text(encoding="utf-8") == told.page(found, constants), (
+        "docs/tiers/time-to-accuracy.md is behind: run `python docs/build/time_to_accuracy.py --page`."
+    )
+    assert found["fields"] == json.loads(json.dumps(dict(PRESETS[told.ENV_ID].fields))), (
+        "docs/data/time-to-accuracy.json is behind the preset: run `python docs/build/time_to_accuracy.py`."
+    )
+
+
+def test_the_constants_of_learning_are_fitted_to_the_stored_runs() -> None:
+    build = script("surrogate")
+    found = json.loads(build.DATA.read_text(encoding="utf-8"))
+    wanted = [surrogate.circumstances(build.BASE.replace(**fields)) for fields in build.SETTINGS]
+    assert [each["scenario"] for each in found["measured"]] == wanted
+    again = json.loads(json.dumps(runs.to_plain(build.fit(found))))
+    for fitted, stored in zip(again["measured"], surrogate.measured(), strict=True):
+        assert fitted["scenario"] == stored["scenario"]
+        for name in ("least_rounds", "rounds_per_block", "spread"):
+            assert fitted[name] == pytest.approx(stored[name], rel=1e-6, abs=1e-9), name
+
+
+def test_the_fit_finds_the_constants_that_runs_were_made_with() -> None:
+    build, rng = script("surrogate"), np.random.default_rng(0)
+    cut = np.array([rng.choice(4, 10, p=rng.dirichlet(np.ones(4))) for _ in range(2000)])
+    true = surrogate.Surrogate(6.0, (0.0, 4.0, 0.0, 9.0), spread=0.1)
+    rounds = true.rounds(cut) * np.exp(0.1 * rng.standard_normal(2000))
+    constants = build.fitted(build.terms_of(cut, 4), rounds)
+    np.testing.assert_allclose(constants, [6.0, 4.0, 0.0, 9.0], atol=0.6)
+    np.testing.assert_allclose(build.terms_of(cut, 4) @ [6.0, 4.0, 0.0, 9.0], true.rounds(cut))
 
 
 def test_the_page_on_statistics_shows_the_measured_coverage() -> None:
@@ -135,6 +199,15 @@ def test_what_comparisons_take_covers_nearly_95_per_cent_where_it_was_measured()
         for n, shares in about["covered"].items():
             # 4000 intervals tell their coverage to 0.4 points.
             assert shares[about["chosen"]] >= 0.925, (name, n)
+
+
+def test_the_leaderboard_is_made_of_its_entries() -> None:
+    told = script("leaderboard")
+    assert (DOCS / "leaderboard.md").read_text(encoding="utf-8") == told.page(told.read()), (
+        "docs/leaderboard.md is behind its entries: run `python docs/build/leaderboard.py`."
+    )
+    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    assert page == told.filled(page), "docs/protocol.md is behind: run `python docs/build/leaderboard.py`."
 
 
 def test_the_readme_shows_the_measured_figures() -> None:

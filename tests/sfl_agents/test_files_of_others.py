@@ -311,3 +311,47 @@ def foreign(run: Path, folder: Path, without: str) -> Path:
         for name, content in members.items():
             stored.writestr(name, content)
     return folder
+
+
+HUGE: list[dict[str, Any]] = [
+    {"net_arch": [4096] * 32},
+    {"net_arch": {"pi": [8], "vf": [4096, 4096]}},
+    {"net_arch": {"pi": [8], "qf": [512, 512]}, "n_critics": 100},
+    {"net_arch": [8], "lstm_hidden_size": 4096, "n_lstm_layers": 32},
+]
+"""Arguments of networks: a few bytes are enough to ask for gigabytes, and for minutes of drawing weights."""
+
+
+@pytest.mark.parametrize(("algo", "kwargs"), list(zip(["ppo", "a2c", "sac", "recurrent-ppo"], HUGE, strict=True)))
+def test_settings_in_a_file_do_not_make_networks_that_the_file_has_no_weights_for(
+    tmp_path: Path, algo: str, kwargs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if algo == "recurrent-ppo":
+        pytest.importorskip("sb3_contrib")
+    file = tiny.finished(tiny.job(algo), tmp_path / "run") / "agent.zip"
+    stored = archive.read(file)
+    stored.header["job"]["settings"] |= {"policy_kwargs": kwargs}
+    if isinstance(kwargs["net_arch"], dict):
+        stored.header["job"]["settings"]["policy"] = "MlpPolicy"
+    archive.write(tmp_path / "agent.zip", stored.header, stored.arrays)
+    built: list[str] = []
+    monkeypatch.setattr("sfl_agents.files.agent_file.build_to_act", lambda *_: built.append("a network"))
+    with pytest.raises(PolicyError, match=r"its settings ask for networks of \d+ numbers or more"):
+        sfl_agents.load(tmp_path / "agent.zip", make_batch("SFL-v0", 1, tiny.FIELDS))
+    assert not built
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "sac", "td3", "maskable-ppo", "recurrent-ppo"])
+def test_the_least_size_of_networks_is_no_more_than_their_size(tmp_path: Path, algo: str) -> None:
+    from sfl_agents.files.size import least_numbers
+
+    if "-" in algo:
+        pytest.importorskip("sb3_contrib")
+    kwargs: dict[str, Any] = {"net_arch": [16, 16, 4]}
+    if algo == "recurrent-ppo":
+        kwargs |= {"lstm_hidden_size": 8, "n_lstm_layers": 2}
+    if algo in ("sac", "td3"):
+        kwargs |= {"n_critics": 3}
+    file = tiny.finished(tiny.job(algo, tiny.settings_of(algo).replace(policy_kwargs=kwargs)), tmp_path / "run")
+    weights = [array for name, array in archive.read(file / "agent.zip").arrays.items() if "optimizer" not in name]
+    assert 0 < least_numbers(kwargs) <= sum(array.size for array in weights)

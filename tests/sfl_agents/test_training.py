@@ -31,7 +31,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
 from tests.sfl_agents.contrib import algorithms
-from tests.sfl_env.boards import ON_BATTERY
+from tests.sfl_env.boards import ON_BATTERY, end_when_all_are_empty
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 5, "model": "lenet5"}
 FIELDS = ["--fields", *(f"{name}={value}" for name, value in SMALL.items())]
@@ -209,7 +209,9 @@ def test_the_optimum_scores_one_and_a_poor_policy_more() -> None:
     assert evaluate(Middle(), batch) == poor
 
 
-def test_evaluation_counts_an_episode_that_terminates_once() -> None:
+def test_evaluation_counts_an_episode_that_terminates_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_when_all_are_empty(monkeypatch)
+
     class Middle:
         def predict(
             self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False

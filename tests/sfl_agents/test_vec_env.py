@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 import sfl_env
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_env.errors import ScenarioError, StateError
-from tests.sfl_env.boards import ON_BATTERY
+from tests.sfl_env.boards import ON_BATTERY, end_when_all_are_empty
 
 FIELDS: dict[str, Any] = {"num_devices": 3, "max_rounds": 4}
 
@@ -71,7 +71,8 @@ def test_only_ended_episodes_have_infos_and_the_next_starts_at_once() -> None:
         rewards[:] = 0.0
 
 
-def test_a_termination_is_no_time_limit() -> None:
+def test_a_termination_is_no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_when_all_are_empty(monkeypatch)
     env = batch(2, battery_share=1e-12, max_rounds=50, **ON_BATTERY)
     env.seed(0)
     env.reset()

@@ -3,8 +3,11 @@
 from typing import Any
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from sfl_env.devices import DeviceBatch
+from sfl_env.episodes import Episodes
 
 PLAIN: dict[str, float] = {
     "forward_flops_per_s": 1e10,
@@ -26,6 +29,15 @@ def boards(n: int, num_devices: int, **changed: float) -> DeviceBatch:
     shape = (n, num_devices)
     fields: dict[str, Any] = {name: np.full(shape, value) for name, value in (PLAIN | changed).items()}
     return DeviceBatch(type_index=np.zeros(shape, np.intp), **fields)
+
+
+def end_when_all_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let episodes terminate when all batteries are empty: the package's own end by goal or by rounds alone."""
+
+    def terminated(episodes: Episodes, learning: object) -> NDArray[np.bool_]:
+        return np.asarray(~(episodes.now.state.charge > 0.0).any(axis=-1))
+
+    monkeypatch.setattr(Episodes, "_terminated", terminated)
 
 
 ON_BATTERY: dict[str, Any] = {

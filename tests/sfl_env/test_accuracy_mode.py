@@ -65,7 +65,7 @@ def with_dropout() -> nn.Module:
 # What an episode is
 
 
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_any_id_learns_with_a_field(action_mode: str) -> None:
     env = gym.make("SFL-v0", mode="accuracy", action_mode=action_mode, **SMALL)
     check_env(env.unwrapped, skip_render_check=True)

@@ -13,7 +13,7 @@ import sfl_baselines
 from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import SFLError, StateError
 from sfl_env.presets import PRESETS
-from tests.ids import BATCHED_IDS
+from tests.ids import BATCHED_IDS, with_constants
 from tests.sfl_env.shared import assert_same
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 4}
@@ -103,10 +103,13 @@ def goes_on(env: Any, rounds: int = 6) -> list[Any]:
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize(
     ("env_id", "action_mode"),
-    [*((env_id, "continuous") for env_id in BATCHED_IDS), ("SFL-v0", "cut"), ("SFL-v0", "discrete")],
+    [
+        *((env_id, "continuous") for env_id in BATCHED_IDS),
+        *(("SFL-v0", mode) for mode in ("residual", "cut", "discrete")),
+    ],
 )
 def test_a_copy_of_an_environment_goes_on_as_it_does(env_id: str, action_mode: str, copied: str) -> None:
-    env = gym.make(env_id, action_mode=action_mode, render_mode="rgb_array", **SMALL)
+    env = gym.make(env_id, action_mode=action_mode, render_mode="rgb_array", **with_constants(env_id, SMALL))
     env.action_space.seed(1)
     for started in (False, True):
         if started:
@@ -132,7 +135,7 @@ def test_a_copy_of_an_environment_in_accuracy_mode_trains_on_as_it_does(copied: 
 @pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_a_copy_of_a_batch_goes_on_as_it_does(env_id: str, copied: str) -> None:
-    envs: Any = gym.make_vec(env_id, 3, **SMALL)
+    envs: Any = gym.make_vec(env_id, 3, **with_constants(env_id, SMALL))
     envs.action_space.seed(1)
     for started in (False, True):
         if started:
@@ -162,7 +165,7 @@ def keys_of(infos: dict[str, Any]) -> dict[str, Any]:
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((env_id, {}) for env_id in PRESETS),
+    *((env_id, with_constants(env_id, {})) for env_id in PRESETS),
     ("SFL-v0", {"info_optimum": True}),
     ("SFL-v0", {"deadline_s": 20.0, "energy_weight": 1.0}),
     ("SFL-Battery-v0", {"energy_weight": 1.0, "info_optimum": True}),
@@ -178,7 +181,7 @@ def test_a_reset_has_the_infos_of_a_step_which_say_that_there_was_no_round(
     _, started = env.reset(seed=0)
     after = env.step(env.action_space.sample())[-1]
     assert keys_of(started) == keys_of(after)
-    told = {"accuracy", "loss", "elapsed_s"}
+    told = {"accuracy", "loss", "elapsed_s", "learnt"}
     for name, value in after.items():
         if name == "reward_terms":
             assert all(np.isnan(term) for term in started[name].values())
@@ -209,7 +212,8 @@ def test_a_batch_has_the_same_infos_at_its_reset_and_marks_them_as_not_there(
     assert keys_of(started) == keys_of(after)
     for name, value in after.items():
         if name.startswith("_"):
-            assert not started[name].any()
+            # How far the learning has come is known before the first round, too.
+            assert (started[name] == (name == "_learnt")).all()
         elif not isinstance(value, dict):
             assert (started[name].shape, started[name].dtype) == (value.shape, value.dtype)
 

@@ -633,7 +633,7 @@ def test_stored_states_of_own_parts_hold_what_they_may_give(part: str, value: fl
     env.reset(seed=0)
     stored = env.state_dict()
     episodes = stored["episodes"]["state"]
-    process = episodes[1] if part == "channel" else episodes[4]
+    process = episodes[1] if part == "channel" else episodes[3]
     for values in process[1:]:
         values[0][1] = wrong
     with pytest.raises(SFLError, match=rf"state\.{part}\.(gain|fraction)\[0, 1\] of the stored state is"):

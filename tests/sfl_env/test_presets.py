@@ -16,7 +16,7 @@ import sfl_env
 from sfl_env import SFLError
 from sfl_env.presets import PRESETS, register_all
 from sfl_env.spaces.parts import ACTION_MODES
-from tests.ids import BATCHED_IDS
+from tests.ids import BATCHED_IDS, with_constants
 
 IDS = tuple(PRESETS)
 
@@ -39,6 +39,8 @@ def test_stable_baselines_checker_passes(env_id: str, action_mode: str) -> None:
         warnings.filterwarnings(
             "ignore", message=r"Your observation\s+has an unconventional shape", category=UserWarning
         )
+        # Residual actions are in units of the noise that agents start with, which is to stay within the space.
+        warnings.filterwarnings("ignore", message="We recommend you to use a symmetric and normalized Box")
         sb3_check_env(cast(Any, gym.make(env_id, action_mode=action_mode)).unwrapped)
 
 
@@ -49,7 +51,7 @@ def test_pixels_pass_gymnasiums_checker() -> None:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_spec_survives_json(env_id: str) -> None:
-    fields: dict[str, Any] = {"num_devices": 3, "action_mode": "cut", "max_rounds": 7}
+    fields = with_constants(env_id, {"num_devices": 3, "action_mode": "cut", "max_rounds": 7})
     spec = gym.make(env_id, **fields).spec
     assert spec is not None
     again = gym.make(EnvSpec.from_json(spec.to_json()))

@@ -15,7 +15,7 @@ from sfl_env.episodes import Episodes
 from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import replace_rows
 from tests.ids import BATCHED_IDS
-from tests.sfl_env.boards import ON_BATTERY
+from tests.sfl_env.boards import ON_BATTERY, end_when_all_are_empty
 
 IDS = BATCHED_IDS
 
@@ -69,7 +69,7 @@ def only(state: Any, env: int) -> Any:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_a_step_from_the_same_state_with_the_same_draws_gives_the_same_numbers(
     env_id: str, action_mode: str
 ) -> None:
@@ -308,7 +308,10 @@ def test_every_id_runs_on_through_its_episodes_ends(env_id: str, mode: Autoreset
         assert terminated.dtype == truncated.dtype == np.bool_
 
 
-def test_an_optimum_is_known_in_the_step_that_starts_an_episode_whose_devices_had_all_left() -> None:
+def test_an_optimum_is_known_in_the_step_that_starts_an_episode_whose_devices_had_all_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end_when_all_are_empty(monkeypatch)
     envs = make("SFL-Battery-v0", num_envs=2, battery_share=1e-12, info_optimum=True, **ON_BATTERY)
     envs.reset(seed=1)
     *_, terminated, _, _ = envs.step(envs.action_space.sample())
@@ -344,7 +347,8 @@ def test_the_same_seed_gives_the_same_batch() -> None:
 
 def test_make_vec_passes_fields_and_options_on() -> None:
     envs = make("SFL-StaleCSI-v0", num_envs=2, num_devices=3, model="lenet5", action_mode="cut", info_optimum=True)
-    assert envs.scenario == Scenario(num_devices=3, model="lenet5", csi_delay_rounds=1)
+    preset = PRESETS["SFL-StaleCSI-v0"].fields
+    assert envs.scenario == Scenario(num_devices=3, model="lenet5", **preset)
     assert envs.action_space.shape == (2, 3)
     envs.reset(seed=0)
     assert "optimal_latency_s" in envs.step(envs.action_space.sample())[4]

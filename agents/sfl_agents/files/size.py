@@ -31,7 +31,7 @@ def require_room(policy_kwargs: Mapping[str, Any], arrays: Arrays) -> None:
     >>> require_room({"net_arch": [4096] * 8}, {})
     Traceback (most recent call last):
         ...
-    sfl_env.errors.PolicyError: its settings ask for networks of 117440512 numbers or more, and it holds 0
+    sfl_env.errors.PolicyError: its settings ask for networks of 117444608 numbers or more, and it holds 0
     """
     least = least_numbers(policy_kwargs)
     there = sum(array.size for array in arrays.values())

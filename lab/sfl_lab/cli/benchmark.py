@@ -32,8 +32,9 @@ class Benchmark:
     'parallel-sl' and 'adaptsfl', kinds of server that decide as 'alternating' does, and 'centralised', all data at
     one place."""
     agents: tuple[Path, ...] = ()
-    """Folders that `sfl train` wrote, or folders of such folders. Runs that differ by --seed alone are one row,
-    with the interval of its ratio over training seeds: train at least 5."""
+    """Folders that `sfl train` wrote, folders of such folders, or pretrained:ID for agents that come with the
+    package. Runs that differ by --seed alone are one row, with the interval of its ratio over training seeds:
+    train at least 5."""
     episodes: int | None = None
     """Held-out episodes; by default 20, in accuracy mode 5."""
     rounds: int | None = None

@@ -111,10 +111,18 @@ def _at_once(problem: "RoundProblem", cut_names: Sequence[str], envs: "SFLVector
     if not proven:
         console().print(
             f"This is a surrogate: in the system of this problem, {problem.system!r}, {SYSTEMS[problem.system]}, "
-            f"and here all devices were taken to work at once. Nothing is proven.{_carried_out(exact, envs)}",
+            f"and here all devices were taken to work at once. Nothing is proven."
+            f"{_carried_out(exact, envs)}{_elsewhere(problem)}",
             highlight=False,
         )
     return {"exact": _plain(exact, proven), "alternating": _plain(alternating, proven)}
+
+
+def _elsewhere(problem: "RoundProblem") -> str:
+    """Tell where the solvers of other systems are."""
+    if problem.system != "staged":
+        return ""
+    return " Rounds in stages have solvers and a bound of their own: see sfl_baselines.staged."
 
 
 def _carried_out(exact: "Solution", envs: "SFLVectorEnv | None") -> str:

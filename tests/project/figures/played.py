@@ -30,6 +30,8 @@ LATENCY_IDS = (
     "SFL-StaleCSI-v0",
     "SFL-Battery-v0",
     "SFL-Barrier-v0",
+    "SFL-Deadline-v0",
+    "SFL-TimeToAccuracy-v0",
 )
 POLICIES = (
     "oracle",
@@ -154,11 +156,13 @@ def latency_figures() -> dict[str, Any]:
         for policy in POLICIES:
             figures[f"{env_id}, {policy}"] = batched(env_id, policy, SEEDS[0])
         for seed in SEEDS:
-            for mode in ("continuous", "cut", "discrete"):
+            for mode in ("continuous", "residual", "cut", "discrete"):
                 figures[f"{env_id}, {mode}, seed {seed}"] = single(env_id, seed, mode)
     for name, fields in VARIANTS.items():
         figures[f"{name}, exact"] = batched("SFL-v0", "exact", SEEDS[1], **fields)
         figures[f"{name}, continuous"] = single("SFL-v0", SEEDS[2], "continuous", **fields)
+    for policy in ("selection", "fedcs"):
+        figures[f"SFL-Deadline-v0, {policy}"] = batched("SFL-Deadline-v0", policy, SEEDS[0])
     for policy in ("sequential", "federated"):
         figures[f"in sequence, {policy}"] = batched("SFL-v0", policy, SEEDS[0], schedule="sequence")
     return figures

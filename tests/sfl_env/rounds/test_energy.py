@@ -52,14 +52,29 @@ def test_all_of_the_round_is_paid_in_one_state_or_another(fields: dict[str, Any]
         assert info["energy_j"][k] == pytest.approx(joules(env, info, k, info["latency_s"]), rel=1e-9)
 
 
-def test_a_late_device_pays_to_its_own_end_and_the_others_to_the_deadline() -> None:
+def test_all_devices_pay_to_the_deadline_at_which_late_ones_stop() -> None:
     _, free = round_energy()
     deadline_s = float(np.median(free["device_latency_s"]))
     env, info = round_energy(deadline_s=deadline_s)
     assert 0 < info["takes_part"].sum() < 10
     for k in range(10):
-        end_s = max(deadline_s, float(info["device_latency_s"][k]))
-        assert info["energy_j"][k] == pytest.approx(joules(env, info, k, end_s), rel=1e-9)
+        left_s = deadline_s
+        for phase in range(7):
+            info["phase_latency_s"][k, phase] = min(info["phase_latency_s"][k, phase], left_s)
+            left_s -= info["phase_latency_s"][k, phase]
+        assert info["energy_j"][k] == pytest.approx(joules(env, info, k, deadline_s), rel=1e-9)
+
+
+def test_next_to_no_band_costs_no_more_energy_than_the_deadline_allows() -> None:
+    left_out = FLAT.copy()
+    left_out[:5, 1], left_out[5:, 1] = -1.0, 1.0
+    env = SFLEnv(deadline_s=90.0)
+    env.reset(seed=3)
+    info = env.step(left_out)[-1]
+    devices = env.episodes.now.state.setup.devices
+    assert (info["device_latency_s"][:5] > 1e4).all()
+    most_w = np.maximum(devices.transmitting_w, np.maximum(devices.computing_w, devices.receiving_w))[0]
+    assert (info["energy_j"] <= 90.0 * most_w).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,6 +120,7 @@ def test_a_battery_loses_what_the_round_took_of_the_share_that_training_may_use(
     env, info = round_energy(battery_share=share, batch_size=2)
     state = env.episodes.now.state
     battery_j = state.setup.devices.battery_j[0]
-    expected = np.maximum(1.0 - info["energy_j"] / (share * battery_j), 0.0)
+    added_j = info["energy_j"] - state.setup.devices.idle_w[0] * info["latency_s"]
+    expected = np.maximum(1.0 - added_j / (share * battery_j), 0.0)
     np.testing.assert_allclose(state.charge[0], expected, rtol=1e-12)
     assert (state.charge[0][np.isinf(battery_j)] == 1.0).all()

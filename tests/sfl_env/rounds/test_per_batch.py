@@ -177,13 +177,7 @@ def test_devices_in_a_batch_of_environments_pay_like_those_of_one() -> None:
     now = envs.episodes.now.true
     infos = envs.step(actions)[-1]
     for n in range(3):
-        *arrays, fading = now
-        alone = Conditions._make(
-            [
-                *(None if values is None else values[n : n + 1] for values in arrays),
-                SmallScaleFading(fading.rician_k[n : n + 1]),
-            ]
-        )
+        alone = now.rows(slice(n, n + 1))
         simulator = envs.episodes.simulator
         phases = phase_latency_s(
             simulator.workload,

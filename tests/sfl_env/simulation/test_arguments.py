@@ -22,7 +22,7 @@ from sfl_env.simulation.arguments import FIELDS, SHELL_OPTIONS, sort
 from sfl_env.spaces import parts as agent_parts
 from sfl_env.spaces.action import ContinuousAction
 from sfl_env.spaces.reward import WeightedReward
-from tests.ids import BATCHED_IDS
+from tests.ids import BATCHED_IDS, with_constants
 from tests.sfl_env.boards import boards
 
 OWN: dict[str, Any] = {
@@ -111,10 +111,11 @@ def test_the_table_of_what_parts_replace_names_what_they_replace(part: str, fiel
 @pytest.mark.parametrize("part", OWN)
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_a_part_replaces_what_an_id_stands_for(env_id: str, part: str) -> None:
-    env = gym.make(env_id, **{part: OWN[part], **({"profile": OWN["profile"]} if part == "action" else {})})
+    own = with_constants(env_id, {part: OWN[part]})
+    env = gym.make(env_id, **own, **({"profile": OWN["profile"]} if part == "action" else {}))
     env.reset(seed=0)
     env.step(env.action_space.sample())
-    assert isinstance(gym.make_vec(env_id, num_envs=2, **{part: OWN[part]}), SFLVectorEnv) or part == "action"
+    assert isinstance(gym.make_vec(env_id, num_envs=2, **own), SFLVectorEnv) or part == "action"
 
 
 class Watched:
@@ -211,7 +212,7 @@ def test_a_scenario_beside_an_id_of_another_is_an_error() -> None:
 
 @pytest.mark.parametrize("env_id", PRESETS)
 def test_a_spec_keeps_the_ids_fields_apart_and_survives_json(env_id: str) -> None:
-    spec = gym.make(env_id, num_devices=3).spec
+    spec = gym.make(env_id, **with_constants(env_id, {"num_devices": 3})).spec
     assert spec is not None
     stored = json.loads(spec.to_json())
     assert stored["kwargs"]["num_devices"] == 3
@@ -219,7 +220,8 @@ def test_a_spec_keeps_the_ids_fields_apart_and_survives_json(env_id: str) -> Non
     assert stored["kwargs"].get("preset", {}) == preset
     again = gym.make(EnvSpec.from_json(spec.to_json())).unwrapped
     assert isinstance(again, SFLEnv)
-    assert again.scenario == Scenario(**PRESETS[env_id].fields).replace(num_devices=3)
+    said = with_constants(env_id, {"num_devices": 3})
+    assert again.scenario == Scenario(**PRESETS[env_id].fields).replace(**said)
 
 
 def test_every_id_has_a_batch_also_where_networks_are_trained() -> None:

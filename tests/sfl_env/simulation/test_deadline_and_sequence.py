@@ -77,13 +77,34 @@ def test_a_round_ends_at_its_deadline_and_counts_who_is_in_time(mode: dict[str, 
     assert info["latency_s"] == deadline_s
     assert info["takes_part"].sum() == in_time
     np.testing.assert_array_equal(info["takes_part"], patient["device_latency_s"] <= deadline_s)
-    # What the devices do is the same, and they wait no longer than to the deadline.
+    # What the devices would do is the same, and those in time wait no longer than to the deadline.
     for key in ("device_latency_s", "phase_latency_s", "cut", "bandwidth_share"):
         np.testing.assert_array_equal(info[key], patient[key])
-    saved_s = patient["latency_s"] - np.maximum(deadline_s, patient["device_latency_s"])
-    idle_w = env.episodes.now.state.setup.devices.idle_w[0]
-    np.testing.assert_allclose(patient["energy_j"] - info["energy_j"], idle_w * saved_s, rtol=1e-9, atol=1e-9)
+    saved_s = patient["latency_s"] - deadline_s
+    kept, idle_w = info["takes_part"], env.episodes.now.state.setup.devices.idle_w[0]
+    saved_j = patient["energy_j"] - info["energy_j"]
+    np.testing.assert_allclose(saved_j[kept], idle_w[kept] * saved_s, rtol=1e-9, atol=1e-9)
+    assert (saved_j[~kept] > idle_w[~kept] * saved_s).all()  # late ones stop, and others wait
     assert reward == pytest.approx(-deadline_s / env.episodes.reference_latency_s, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["parallel", "sequence"])
+def test_what_is_not_in_the_average_is_missed_by_its_samples(schedule: str) -> None:
+    fields: dict[str, Any] = {"schedule": schedule, "batch_size_spread": 3.0}
+    _, _, patient = first_round(**fields)
+    missed = []
+    for in_time in range(1, K):
+        deadline_s = between_devices(patient["device_latency_s"], in_time)
+        env, reward, info = first_round(deadline_s=deadline_s, missed_weight=2.0, **fields)
+        samples = env.episodes.now.true.samples[0]
+        missed.append(info["reward_terms"]["missed"])
+        assert missed[-1] == pytest.approx(-2.0 * samples[~info["takes_part"]].sum() / samples.sum(), rel=1e-12)
+        assert reward == pytest.approx(info["reward_terms"]["latency"] + missed[-1], rel=1e-12)
+    assert missed == sorted(missed)
+    _, _, everyone = first_round(missed_weight=2.0, **fields)
+    _, _, nobody = first_round(deadline_s=1e-6, missed_weight=2.0, **fields)
+    assert everyone["reward_terms"]["missed"] == 0.0
+    assert nobody["reward_terms"]["missed"] == -2.0
 
 
 def test_a_deadline_that_all_keep_changes_nothing() -> None:
@@ -124,7 +145,8 @@ def test_a_round_that_nobody_finishes_in_time_costs_its_time_and_teaches_nothing
 
 def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_round() -> None:
     plugged, _, mains = first_round(**LEARNING)
-    used = mains["energy_j"] / plugged.episodes.now.state.setup.devices.battery_j[0]
+    devices = plugged.episodes.now.state.setup.devices
+    used = (mains["energy_j"] - devices.idle_w[0] * mains["latency_s"]) / devices.battery_j[0]
     env, alone = (make(battery_share=between_devices(used, 2), **LEARNING) for _ in range(2))
     for each in (env, alone):
         each.reset(seed=0)
@@ -141,25 +163,32 @@ def test_devices_with_empty_batteries_are_left_out_of_the_average_and_of_the_rou
     assert same_weights(training_of(env).weights(), training_of(alone).weights())
 
 
-def test_an_episode_of_learning_ends_when_all_batteries_are_empty() -> None:
+def test_an_episode_of_learning_goes_on_without_gain_when_all_batteries_are_empty() -> None:
     env = make(battery_share=1e-12, target_accuracy=1.0, **LEARNING, **ON_BATTERY)
     env.reset(seed=0)
-    *_, terminated, _, _ = env.step(ACTION)
-    assert terminated
+    *_, terminated, _, first = env.step(ACTION)
+    assert not terminated
+    *_, terminated, _, info = env.step(ACTION)
+    assert not terminated
+    assert not info["takes_part"].any()
+    assert (info["accuracy"], info["loss"]) == (first["accuracy"], first["loss"])
+    assert info["elapsed_s"] == first["elapsed_s"] + env.scenario.outage_wait_s
 
 
 def test_a_deadline_and_a_battery_both_leave_out() -> None:
     _, _, patient = first_round(**NEARBY)
     deadline_s = between_devices(patient["device_latency_s"], 2)
     plugged, _, mains = first_round(deadline_s=deadline_s, **NEARBY)
-    battery_j = plugged.episodes.now.state.setup.devices.battery_j[0]
-    share = between_devices(mains["energy_j"] / battery_j, 3)
+    devices = plugged.episodes.now.state.setup.devices
+    end_s = np.maximum(mains["latency_s"], mains["device_latency_s"])
+    used = (mains["energy_j"] - devices.idle_w[0] * end_s) / devices.battery_j[0]
+    share = between_devices(used, 3)
     env = make(battery_share=share, deadline_s=deadline_s, **NEARBY)
     env.reset(seed=0)
     *_, first = env.step(ACTION)
     np.testing.assert_array_equal(first["takes_part"], first["device_latency_s"] <= deadline_s)
     *_, info = env.step(ACTION)
-    empty = first["energy_j"] >= share * battery_j
+    empty = used >= share
     assert empty.sum() == 1
     assert not info["takes_part"][empty].any()
     assert (info["device_latency_s"][empty] == 0.0).all()
@@ -193,7 +222,9 @@ def test_a_device_that_cannot_be_reached_pays_for_waiting_alone() -> None:
     idle_w = env.episodes.now.state.setup.devices.idle_w[0]
     np.testing.assert_allclose(info["energy_j"][out], idle_w[out] * info["latency_s"], rtol=1e-12)
     assert (info["energy_j"][~out] > idle_w[~out] * info["latency_s"]).all()
-    spent = info["energy_j"] * env.episodes.now.state.setup.charge_per_j[0]
+    added_j = info["energy_j"] - idle_w * info["latency_s"]
+    added_j[out] = 0.0
+    spent = added_j * env.episodes.now.state.setup.charge_per_j[0]
     np.testing.assert_allclose(1.0 - env.episodes.now.state.charge[0], spent, rtol=1e-9)
 
 
@@ -228,7 +259,7 @@ def test_a_round_that_reaches_nobody_lasts_the_wait_or_until_the_deadline(
 # Devices in sequence
 
 
-@pytest.mark.parametrize("action_mode", ["continuous", "cut", "discrete"])
+@pytest.mark.parametrize("action_mode", ["continuous", "residual", "cut", "discrete"])
 def test_in_sequence_a_round_is_the_sum_over_devices_with_the_whole_band_and_server_each(action_mode: str) -> None:
     env = make(schedule="sequence", action_mode=action_mode)
     env.action_space.seed(0)

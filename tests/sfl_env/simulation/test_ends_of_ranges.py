@@ -58,7 +58,11 @@ SCENARIOS = st.tuples(
 
 
 @settings(deadline=None, max_examples=250)
-@given(fields=SCENARIOS, action_mode=st.sampled_from(["continuous", "cut", "discrete"]), seed=st.integers(0, 99))
+@given(
+    fields=SCENARIOS,
+    action_mode=st.sampled_from(["continuous", "residual", "cut", "discrete"]),
+    seed=st.integers(0, 99),
+)
 def test_a_scenario_runs_or_is_refused_by_its_fields(fields: dict[str, Any], action_mode: str, seed: int) -> None:
     try:
         envs = SFLVectorEnv(2, action_mode=action_mode, **fields)

@@ -69,6 +69,11 @@ class Fading(NamedTuple):
     rician_k: np.ndarray
 
 
+class Averages(NamedTuple):
+    gain: np.ndarray
+    large_scale_gain: np.ndarray
+
+
 class Failing(OwnChannel):
     def step(self, state: Any, elapsed_s: np.ndarray, rng: np.random.Generator) -> Any:
         raise IndexError("no such round in the trace")
@@ -128,6 +133,8 @@ CHANNELS: list[tuple[Any, str]] = [
     ),
     (OwnChannel(state=lambda gain: Fading(gain, gain[:, :3])), r"rician_k has shape \(2, 3\)"),
     (OwnChannel(state=lambda gain: Fading(gain, gain * np.nan)), "rician_k holds nan"),
+    (OwnChannel(state=lambda gain: Averages(gain, gain[:, :3])), r"large_scale_gain has shape \(2, 3\)"),
+    (OwnChannel(state=lambda gain: Averages(gain, -gain)), "large_scale_gain holds -.*without small-scale fading"),
     (OneForAll(), r"trace has shape \(7,\); the first axis of every array of a state has to be the environment"),
 ]
 

@@ -16,14 +16,14 @@ from sfl_env.channel.model import Channel
 from sfl_env.errors import StateError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.simulation.states import from_nested, to_nested
-from tests.ids import BATCHED_IDS
+from tests.ids import BATCHED_IDS, with_constants
 from tests.sfl_env.shared import assert_same
 
 SMALL: dict[str, Any] = {"num_devices": 3, "local_iterations": 1, "max_rounds": 6}
 
 # What is kept between rounds differs with these.
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in PRESETS),
+    *((name, with_constants(name, {})) for name in PRESETS),
     ("SFL-v0", {"csi_delay_rounds": 3, "mobility": "gauss-markov", "fading": "block"}),
     ("SFL-v0", {"schedule": "sequence", "deadline_s": 20.0, "action_mode": "cut"}),
     ("SFL-Accuracy-v0", {"optimizer": "adam", "partition": "dirichlet", "executor": "message-passing"}),
@@ -117,7 +117,7 @@ def test_a_time_limit_outside_counts_for_itself() -> None:
 
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_a_state_without_a_network_is_json(env_id: str) -> None:
-    env = unwrapped(gym.make(env_id, num_devices=3))
+    env = unwrapped(gym.make(env_id, **with_constants(env_id, {"num_devices": 3})))
     env.reset(seed=2)
     assert_same(json.loads(json.dumps(env.state_dict())), env.state_dict())
 
@@ -198,7 +198,7 @@ def test_there_is_no_state_before_the_first_episode() -> None:
 
 
 def batch(env_id: str, num_envs: int = 3, **fields: Any) -> SFLVectorEnv:
-    envs = gym.make_vec(env_id, num_envs=num_envs, num_devices=3, **fields)
+    envs = gym.make_vec(env_id, num_envs=num_envs, **with_constants(env_id, {"num_devices": 3, **fields}))
     assert isinstance(envs, SFLVectorEnv)
     return envs
 

@@ -13,11 +13,13 @@ import torch
 from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import SFLError, StateError
 from sfl_env.simulation.stored import require_same_scenario, restored_generator
+from tests.ids import with_constants
 
 MAY_BE_INFINITE = frozenset({"memory_bytes", "forward_bytes_per_s", "backward_bytes_per_s", "battery_j"})
 
 SMALL: dict[str, Any] = {"num_devices": 3, "max_rounds": 6, "local_iterations": 1}
 SIGNED = {"position_m", "waypoint_m", "velocity_m_per_s", "latent", "scatter"}
+SURROGATE = "SFL-TimeToAccuracy-v0"
 Env = SFLEnv | SFLVectorEnv
 
 MAKE: dict[str, Callable[[], Any]] = {
@@ -27,6 +29,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "walking, no fading": lambda: SFLEnv(fading="none", mobility="random-waypoint", speed_m_per_s=2.0, **SMALL),
     "staying, block fading": lambda: SFLEnv(fading="block", mobility="static", path_loss="macro", **SMALL),
     "batch": lambda: gym.make_vec("SFL-v0", 2, **SMALL).unwrapped,
+    "surrogate of learning": lambda: gym.make(SURROGATE, **with_constants(SURROGATE, SMALL)).unwrapped,
     "accuracy": lambda: gym.make("SFL-Accuracy-v0", **SMALL).unwrapped,
 }
 
@@ -106,10 +109,10 @@ def mutations(env: Env) -> Iterator[Mutation]:
         (("rng", "uinteger"), 2**32),
         (("episodes", "num_envs"), True),
         (("episodes", "num_envs"), env.episodes.n + 1),
-        (("episodes", "state", 6, 0), 7),
-        (("episodes", "state", 6, 0), 2**70),
-        (("episodes", "state", 5, 0, 0), 1.01),
-        (("episodes", "state", 4, 0, 0, 0), 0.0),
+        (("episodes", "state", 5, 0), 7),
+        (("episodes", "state", 5, 0), 2**70),
+        (("episodes", "state", 4, 0, 0), 1.01),
+        (("episodes", "state", 3, 0, 0, 0), 0.0),
         (("episodes", "state", 0, 2, 0, 0), 10**6),
         (("episodes", "state", 0, 0, 0, 0, 0), 99),
     ):
@@ -165,7 +168,7 @@ def test_a_state_with_one_wrong_entry_is_refused_and_the_environment_goes_on(kin
 def test_a_wrong_state_starts_no_episode(kind: str) -> None:
     env, source = MAKE[kind](), MAKE[kind]()
     source.reset(seed=2)
-    wrong = changed(source.state_dict(), ("episodes", "state", 6), None)
+    wrong = changed(source.state_dict(), ("episodes", "state", 5), None)
     with pytest.raises(StateError, match=r"state\.round of the stored state"):
         env.load_state_dict(wrong)
     with pytest.raises(StateError, match="call reset first"):
@@ -176,8 +179,8 @@ def test_a_wrong_state_starts_no_episode(kind: str) -> None:
     ("path", "value", "message"),
     [
         (("state", 1, 4, 0, 1), -1e-9, r"state.channel.gain\[0, 1\] of the stored state is -1e-09; .* above 0"),
-        (("state", 6, 0), 7, r"state.round\[0\] of the stored state is 7; it has to be from 0 to 6"),
-        (("state", 5, 0, 2), 1.5, r"state.charge\[0, 2\] .* is 1.5; it has to be from 0.0 to 1.0"),
+        (("state", 5, 0), 7, r"state.round\[0\] of the stored state is 7; it has to be from 0 to 6"),
+        (("state", 4, 0, 2), 1.5, r"state.charge\[0, 2\] .* is 1.5; it has to be from 0.0 to 1.0"),
         (("state", 1, 1, 0, 0, 0, 0), float("nan"), r"state.channel.place.latent\[0, 0, 0\] .* is nan; .* finite"),
         (("state", 0, 2, 0, 0), 1.5, r"state.setup.deepest_cut of the stored state is of type float64"),
         (("num_envs",), 2, "is of 2 environments, and here they are 1"),

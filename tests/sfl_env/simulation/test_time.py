@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sfl_env import Scenario, ScenarioError, SFLVectorEnv
-from sfl_env.simulation.simulator import Simulator, rician_k_from
+from sfl_env.simulation.past import rician_k_from
+from sfl_env.simulation.simulator import Simulator
 
 ACTIONS = np.zeros((2, 3, 2), np.float32)
 
@@ -67,6 +68,41 @@ def test_an_old_channel_is_seen_with_its_own_gain_and_rician_factor(fading: Any)
         envs.step(ACTIONS)
     fades = np.isfinite(np.stack([each.fading.rician_k for each in true]))
     assert fades.all() if fading == "averaged" else not fades.any()
+
+
+@pytest.mark.parametrize("fading", ["averaged", "block", "none"])
+def test_an_old_channel_is_seen_without_its_fading_too(fading: Any) -> None:
+    envs = SFLVectorEnv(2, num_devices=3, csi_delay_rounds=2, fading=fading, blockage_hold_s=20.0)
+    observed, _ = envs.reset(seed=0)
+    channels: list[Any] = []
+    for _ in range(5):
+        now, simulator = envs.episodes.now, envs.episodes.simulator
+        assert now.true.large_scale is None
+        if len(channels) >= 2:
+            seen, old = now.observed, channels[-2]
+            assert seen.large_scale is not None
+            blocked = np.where(old.blockage.blocked, 10.0 ** (-envs.scenario.blockage_loss_db / 10.0), 1.0)
+            gain = old.place.large_scale_gain * blocked
+            np.testing.assert_array_equal(old.large_scale_gain, gain)
+            uplink_snr_hz, downlink_sinr = seen.large_scale
+            np.testing.assert_allclose(seen.uplink_snr_hz / uplink_snr_hz, old.gain / gain, rtol=1e-12)
+            rate = simulator.downlink.rate_at(downlink_sinr * old.gain / gain, seen.fading.levels)
+            np.testing.assert_allclose(seen.downlink_full_rate_bps, rate, rtol=1e-12)
+            told = envs.episodes.conditions_of(observed).large_scale
+            assert told is not None
+            np.testing.assert_allclose(np.stack(told), np.stack(seen.large_scale), rtol=1e-5)
+        channels.append(now.state.channel)
+        observed = envs.step(ACTIONS)[0]
+    faded = [(channel.gain != channel.large_scale_gain).all() for channel in channels]
+    assert all(faded) if fading == "block" else not any(faded)
+
+
+def test_a_channel_that_tells_only_its_gain_is_seen_twice() -> None:
+    envs = SFLVectorEnv(2, num_devices=3, csi_delay_rounds=1, channel=Clock())
+    envs.reset(seed=0)
+    seen = envs.episodes.now.observed
+    assert seen.large_scale is not None
+    np.testing.assert_array_equal(seen.large_scale.uplink_snr_hz, seen.uplink_snr_hz)
 
 
 def test_shares_of_scattered_power_are_told_back_to_the_last_digits() -> None:

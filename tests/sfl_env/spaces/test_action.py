@@ -120,8 +120,8 @@ def test_a_share_of_nothing_is_encoded_inside_the_space() -> None:
 def bad(mode: str, device: int, value: float) -> np.ndarray:
     """An action that is right but for one device."""
     shape = {"continuous": (5, 2), "residual": (5, 2), "cut": (5,), "discrete": (10,)}[mode]
-    action = np.zeros(shape, np.float32 if mode == "continuous" else np.int64)
-    action[(device, 1) if mode == "continuous" else device] = value
+    action = np.zeros(shape, np.float32 if len(shape) == 2 else np.int64)
+    action[(device, 1) if len(shape) == 2 else device] = value
     return action
 
 

@@ -69,6 +69,10 @@ REFUSED: dict[str, Callable[[np.ndarray], Any]] = {
 }
 
 
+REAL = ("continuous", "residual")
+"""Modes whose actions are real numbers."""
+
+
 def env_of(mode: str) -> SFLEnv:
     env = SFLEnv(num_devices=K, action_mode=mode)
     env.reset(seed=0)
@@ -78,13 +82,13 @@ def env_of(mode: str) -> SFLEnv:
 def action_of(mode: str) -> np.ndarray:
     """An action of zeros and ones, which every type of number holds."""
     values = np.arange(2 * K).reshape(K, 2) % 2
-    return values.astype(np.float64) if mode == "continuous" else values.ravel()[: K if mode == "cut" else 2 * K]
+    return values.astype(np.float64) if mode in REAL else values.ravel()[: K if mode == "cut" else 2 * K]
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", SAME)
 def test_the_same_numbers_are_the_same_decision(mode: str, kind: str) -> None:
-    if mode != "continuous" and kind not in FOR_INDICES:
+    if mode not in REAL and kind not in FOR_INDICES:
         return
     expected = env_of(mode).step(action_of(mode))[-1]
     found = env_of(mode).step(SAME[kind](action_of(mode)))[-1]
@@ -95,7 +99,7 @@ def test_the_same_numbers_are_the_same_decision(mode: str, kind: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", SAME)
 def test_the_same_numbers_are_the_same_decisions_in_a_batch(mode: str, kind: str) -> None:
-    if mode != "continuous" and kind not in FOR_INDICES:
+    if mode not in REAL and kind not in FOR_INDICES:
         return
     actions = np.stack([action_of(mode), np.roll(action_of(mode), 1, axis=0)])
     infos = []

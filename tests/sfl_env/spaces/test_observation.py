@@ -13,7 +13,7 @@ from sfl_env import DecisionError, SFLEnv, SFLVectorEnv
 from sfl_env.devices import DeviceBatch
 from sfl_env.optimum import solve_exact
 from sfl_env.rounds.problem_values import ARRAYS
-from sfl_env.spaces.observation import LogScale, LogScales
+from sfl_env.spaces.scales import LogScale, LogScales
 from tests.ids import BATCHED_IDS
 from tests.sfl_env.boards import ON_BATTERY, boards
 
@@ -94,13 +94,35 @@ def test_columns_are_on_the_documented_scales() -> None:
         log(np.full(10, 2.0 * env.scenario.local_iterations), 1.0, 1e9),
         2.0 * (np.isfinite(problem.fixed_s[0]).sum(axis=-1) - 1) / (env.profile.num_cuts - 1) - 1.0,
         np.ones(10),
-        2.0 * (1.0 - info["energy_j"] / usable_j) - 1.0,
-        drain(devices.idle_w),
-        drain(devices.computing_w),
-        drain(devices.transmitting_w),
-        drain(devices.receiving_w),
+        2.0 * (1.0 - (info["energy_j"] - devices.idle_w[0] * info["latency_s"]) / usable_j) - 1.0,
+        drain(devices.computing_w - devices.idle_w),
+        drain(devices.transmitting_w - devices.idle_w),
+        drain(devices.receiving_w - devices.idle_w),
     ]
     np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("first", "fields"), [(10, {}), (16, {"battery_share": 0.5})])
+def test_an_old_channel_has_columns_for_its_links_without_fading(first: int, fields: dict[str, Any]) -> None:
+    env = SFLEnv(csi_delay_rounds=1, fading="block", num_devices=4, **fields)
+    env.reset(seed=0)
+    channel = env.episodes.now.state.channel
+    observation, *_ = env.step(np.tile(np.array([-1.0, 0.0], np.float32), (4, 1)))
+    assert observation.shape == env.observation_space.shape == (4, first + 2)
+    simulator, setup = env.episodes.simulator, env.episodes.now.state.setup
+    gain = channel.large_scale_gain[0]
+    snr_hz = setup.snr_per_gain_hz[0] * gain
+    np.testing.assert_allclose(
+        observation[:, first:],
+        2.0
+        * np.stack([np.log(snr_hz) / np.log(1e15), np.log(simulator.downlink.sinr(gain) / 1e-9) / np.log(1e24)]).T
+        - 1.0,
+        atol=1e-6,
+    )
+    faded = channel.gain[0] / gain
+    np.testing.assert_allclose(env.observed_problem().uplink_snr_hz[0], snr_hz * faded, rtol=1e-12)
+    without = SFLEnv(fading="block", num_devices=4, **fields).observation_space.shape
+    assert without == (4, first)
 
 
 def test_devices_that_have_left_are_seen_to_have_left() -> None:

@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+import sfl_agents
+from sfl_baselines.environments import make_single
 from sfl_env.errors import PolicyError
 from sfl_env.storage import runs
 from sfl_lab.cli import main
 from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
+from sfl_lab.compare.curves.schemes import RoundLengthAgent
 from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEDIAN
 from sfl_lab.compare.rounds.contest import RoundContest, RoundResults
 from tests.sfl_lab.compare.trained import barely_trained
@@ -139,3 +142,32 @@ def test_agents_train_on_the_rounds_lengths_and_are_compared_by_what_is_learnt(
     assert {entry.scheme: entry.kind for entry in results.scores} == {"exact": "baseline", "agent": "agent"}
     for ours, best in zip(results.curves["agent"], results.curves["exact"], strict=True):
         assert (ours.latency_s[1:] > best.latency_s[1:] * (1.0 - 1e-6)).all()  # a device may rule the round
+
+
+def test_agents_of_the_surrogate_of_learning_see_where_it_would_be_while_a_network_is_trained(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, one_thread: None
+) -> None:
+    constants = {"surrogate_rounds": (2.0, 1.0, 0.0, 0.0, 1.0)}
+    small = {"num_devices": 3, "max_rounds": 4, "local_iterations": 1, **constants}
+    fields = [f"{name}={value}" for name, value in small.items() if name != "surrogate_rounds"]
+    told = "surrogate_rounds=[2.0,1.0,0.0,0.0,1.0]"
+    train = ["train", "--env-id", "SFL-TimeToAccuracy-v0", "--total-steps", "128", "--num-envs", "4"]
+    assert main([*train, "--fields", *fields, told, "--out", str(tmp_path / "agent")]) == 0
+
+    env = make_single("SFL-TimeToAccuracy-v0", {"mode": "accuracy", **small})
+    agent = RoundLengthAgent(tmp_path / "agent", env)
+    alone = sfl_agents.load(tmp_path / "agent", make_single("SFL-TimeToAccuracy-v0", small))
+    observation, _ = env.reset(seed=1)
+    learnt, state = 0.0, None
+    for _ in range(3):
+        action, state = agent.predict(observation, state)
+        shown = np.concatenate([observation[:, :10], np.full((3, 1), min(learnt - 1.0, 1.0))], axis=1)
+        np.testing.assert_array_equal(action, alone.predict(shown.astype(np.float32), deterministic=True)[0])
+        observation, *_, info = env.step(action)
+        # Independently: 2 rounds, and one more for the second block and for the last where all devices hold them.
+        learnt += 1.0 / (2.0 + (info["cut"] >= 1).mean() + (info["cut"] >= 4).mean())
+        assert state is not None
+        assert state[-1] == pytest.approx([learnt])
+    afresh = agent.predict(observation, state, np.array([True]))[1]
+    assert afresh is not None
+    assert afresh[-1][0] < 0.51, "a new episode has learnt nothing"

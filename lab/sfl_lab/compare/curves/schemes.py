@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 import sfl_agents
 from sfl_baselines.policies import PolicyState
 from sfl_env import DNNProfile, Scenario, SFLEnv, SFLVectorEnv
-from sfl_env.learning.protocol import Learner, Score
-from sfl_env.spaces.observation import DeviceRows
+from sfl_env.learning.protocol import Learner, Progress, Score
+from sfl_env.learning.surrogate import constants_of, find
+from sfl_env.spaces.observation import DeviceRows, scaled_learnt
 from sfl_env.spaces.problem_rows import ProblemRows
 
 EnvMaker = Callable[..., SFLEnv]
@@ -70,7 +71,8 @@ class CentralisedLearner:
 class RoundLengthAgent:
     """An agent that was trained on round lengths alone, acting where a network is trained too.
 
-    It sees what it saw in training: the columns on the network's progress are left out.
+    It sees what it saw in training: the columns on the network's progress are left out. With a surrogate of
+    learning it sees in their place how far that would be after its decisions.
 
     Parameters
     ----------
@@ -89,13 +91,17 @@ class RoundLengthAgent:
 
     def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
         alone = env.scenario.replace(mode="latency", model=Scenario.model)
+        if alone.learning_surrogate:
+            alone = alone.replace(**constants_of(find(env.scenario)))
         modes: dict[str, Any] = {
             "action_mode": sfl_agents.action_mode_of(path),
             "observation_mode": sfl_agents.observation_mode_of(path),
         }
         twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, **modes)
         self._agent = sfl_agents.load(path, twin, trust=trust)
-        self._progress = slice(num_absolute(twin), num_absolute(env))
+        self._episodes = twin.episodes
+        after = num_absolute(env)
+        self._progress = slice(after - len(Progress._fields), after)
 
     def predict(
         self,
@@ -105,8 +111,20 @@ class RoundLengthAgent:
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], PolicyState]:
         """Return the action for an observation (K, F), or the actions for a batch (N, K, F)."""
-        known = np.delete(np.asarray(observation), self._progress, axis=-1)
-        return self._agent.predict(known, state, episode_start, deterministic)
+        rows, surrogate = np.asarray(observation), self._episodes.simulator.surrogate
+        known = np.delete(rows, self._progress, axis=-1)
+        if surrogate is None:
+            return self._agent.predict(known, state, episode_start, deterministic)
+        single = rows.ndim == 2
+        known = known[None] if single else known
+        *before, learnt = state or (np.zeros(len(known)),)
+        learnt = learnt if episode_start is None else np.where(episode_start, 0.0, learnt)
+        known = np.insert(known, self._progress.start, scaled_learnt(learnt)[:, None], axis=-1)
+        actions, after = self._agent.predict(known, tuple(before) or None, episode_start, deterministic)
+        seen = self._episodes.conditions_of(known)
+        asked = self._episodes.action_encoder.decode(actions, seen).cut
+        learnt = learnt + surrogate.progress(np.minimum(asked, seen.deepest_cut), seen.takes_part)
+        return (actions[0] if single else actions), (*(after or ()), learnt)
 
 
 def num_absolute(env: SFLEnv | SFLVectorEnv) -> int:

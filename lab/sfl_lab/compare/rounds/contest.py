@@ -16,7 +16,6 @@ from sfl_lab.compare.agents import labels_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
-    SEQUENTIAL,
     Contest,
     circumstances,
     described,
@@ -31,8 +30,8 @@ from sfl_lab.compare.writing import agent_notes, star_notes
 if TYPE_CHECKING:
     from sfl_agents import Job
 
-POLICIES = tuple(name for name in sfl_baselines.names() if name != SEQUENTIAL)
-"""Baselines that are compared by default; ``sequential`` plays in another system."""
+POLICIES = sfl_baselines.names(Scenario())
+"""Baselines that are compared by default: those for devices that work at once and are waited for."""
 
 
 @dataclass(frozen=True)

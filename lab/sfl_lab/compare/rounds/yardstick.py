@@ -66,7 +66,8 @@ def yardstick_of(episodes: Episodes) -> Yardstick:
     if scenario.deadline_s is not None:
         raise ScenarioError(
             f"deadline_s is {scenario.deadline_s}: where late devices are left out, a round's length says little. "
-            "Compare what is learnt, with mode='accuracy', or take deadline_s=None."
+            "Compare samples in time, as docs/build/deadline.py does, or what is learnt, with mode='accuracy', or "
+            "take deadline_s=None."
         )
     if scenario.system in ("staged", "queued"):
         return Yardstick(partial(_barrier_bound_s, episodes.simulator))

@@ -23,8 +23,8 @@ def benchmark(env_id: str = "SFL-v0", **options: Any) -> RoundResults:
     return compare(contest, contest.lineup())
 
 
-@pytest.mark.parametrize("env_id", sorted(BATCHED_IDS))
-def test_every_environment_can_be_benchmarked(env_id: str) -> None:
+@pytest.mark.parametrize("env_id", sorted(set(BATCHED_IDS) - {"SFL-Deadline-v0"}))
+def test_every_environment_whose_rounds_wait_can_be_benchmarked(env_id: str) -> None:
     results = benchmark(env_id, fields={"max_rounds": 3}, episodes=2)
     assert {entry.policy for entry in results.scores} == set(POLICIES)
     for entry in results.scores:

@@ -10,7 +10,7 @@ from sfl_baselines.environments import make_batch
 from sfl_lab.compare.records import ImpossibleResultError, check_paired
 from sfl_lab.compare.rounds.rollout import Rollout, roll_out
 from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_of
-from tests.sfl_env.boards import ON_BATTERY
+from tests.sfl_env.boards import ON_BATTERY, end_when_all_are_empty
 
 SMALL: dict[str, Any] = {"num_devices": 4, "max_rounds": 5}
 
@@ -26,7 +26,8 @@ def test_every_policy_starts_from_the_same_channels_and_devices(env_id: str) -> 
     check_paired({name: rolled_out(name, envs, seed=5) for name in ("exact", "federated", "random")})
 
 
-def test_an_episode_that_has_ended_is_not_counted_on() -> None:
+def test_an_episode_that_has_ended_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_when_all_are_empty(monkeypatch)
     envs = make_batch("SFL-Battery-v0", 6, {"battery_share": 0.005, "max_rounds": 200, **ON_BATTERY})
     rollout = rolled_out("federated", envs)
     assert (rollout.rounds < 200).all()
@@ -39,7 +40,8 @@ def test_an_episode_that_has_ended_is_not_counted_on() -> None:
     assert rollout.total(rollout.reward)[0] == pytest.approx(rollout.reward[first, 0].sum())
 
 
-def test_policies_are_paired_as_far_as_both_have_rounds() -> None:
+def test_policies_are_paired_as_far_as_both_have_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_when_all_are_empty(monkeypatch)
     envs = make_batch("SFL-Battery-v0", 6, {"battery_share": 0.005, "max_rounds": 30, **ON_BATTERY})
     short, long = rolled_out("federated", envs), rolled_out("shallow", envs)
     assert len(short.conditions) < len(long.conditions)
