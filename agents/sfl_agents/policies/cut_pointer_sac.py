@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sfl_agents.policies.cut_pointer import RowsAsTheyAre
 from sfl_agents.policies.pointer_distributions import PointedShare, pointed_for
 from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, features_of_share, zeroed
-from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, num_absolute, read
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, num_leading, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.action import ContinuousAction
@@ -192,7 +192,7 @@ class CutPointerSACPolicy(SACPolicy):
         **kwargs: Any,
     ) -> None:
         devices, columns = observation_space.shape
-        num_absolute(columns, num_cuts)
+        num_leading(columns, num_cuts)
         if not isinstance(pointed_for(action_space, devices, num_cuts), PointedShare):
             raise TrainingError(f"CutPointerSACPolicy needs action_mode continuous, not {action_space}.")
         self.pointed = {"num_cuts": num_cuts, "width": width}

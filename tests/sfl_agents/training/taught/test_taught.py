@@ -136,8 +136,9 @@ def test_only_lengths_of_rounds_are_taught(algo: str) -> None:
     for env_id in PRESETS:
         if "Accuracy" in env_id:  # needs the mode in which no network is trained
             continue
-        batch = make_batch(env_id, 1, observation_mode="problem", autoreset_mode="SameStep")
-        if env_id in known_ids(algo):
+        modes = {"observation_mode": "problem", "action_mode": "continuous", "autoreset_mode": "SameStep"}
+        batch = make_batch(env_id, 1, None, **modes)
+        if env_id in known_ids(algo) or env_id == "SFL-Bandit-v0":
             Lesson(SFLVecEnv(batch))
         else:
             with pytest.raises(TrainingError, match="learns from reward"):
