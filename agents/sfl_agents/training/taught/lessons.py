@@ -17,7 +17,6 @@ from sfl_env.errors import TrainingError
 from sfl_env.optimum.joint import OwnCuts, own_cuts, solve_exact
 from sfl_env.optimum.solution import Solution
 
-
 _ELSE_COUNTS = ("battery_share", "learning_surrogate", "energy_weight", "dropout_weight", "missed_weight")
 """Fields by which more counts than the length of the round."""
 
