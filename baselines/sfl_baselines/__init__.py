@@ -28,7 +28,6 @@ __all__ = [
     "Solution",
     "about",
     "allocate_bandwidth",
-    "everywhere",
     "make",
     "names",
     "select_fedcs",

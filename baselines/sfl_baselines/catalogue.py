@@ -16,7 +16,8 @@ from sfl_baselines.stale import SampleAverage, Statistics, is_known, require_kno
 from sfl_baselines.surrogates import surrogate_of
 from sfl_baselines.time_to_accuracy import solve_time_to_accuracy
 from sfl_env.checks import look_up
-from sfl_env.errors import PolicyError
+from sfl_env.errors import PolicyError, ScenarioError
+from sfl_env.learning.surrogate import find
 from sfl_env.rounds.problem import Decision, RoundProblem
 from sfl_env.scenario import Scenario
 
@@ -74,7 +75,11 @@ def _time_to_accuracy(env: Any, seed: int) -> Policy:
 
 
 def _learns(scenario: Scenario) -> bool:
-    return scenario.learning_surrogate is not None or scenario.mode == "accuracy"
+    try:
+        find(scenario)
+    except ScenarioError:
+        return False
+    return True
 
 
 def _random_decision(env: Any, seed: int) -> Policy:
