@@ -358,7 +358,7 @@ def test_a_killed_run_leaves_no_agent_and_can_go_on(tmp_path: Path) -> None:
 
 def test_the_command_trains_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    arguments = ["train", "--total-steps", "512", "--num-envs", "16", "--out", str(out), *FIELDS]
+    arguments = ["train", "--total-steps", "512", "--num-envs", "32", "--out", str(out), *FIELDS]
     assert cli.main(arguments) == 0
     captured = capsys.readouterr()
     assert "x the optimum" in captured.out

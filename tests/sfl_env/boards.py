@@ -34,7 +34,7 @@ def boards(n: int, num_devices: int, **changed: float) -> DeviceBatch:
 def end_when_all_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let episodes terminate when all batteries are empty: the package's own end by goal or by rounds alone."""
 
-    def terminated(episodes: Episodes, learning: object) -> NDArray[np.bool_]:
+    def terminated(episodes: Episodes, state: object, learning: object) -> NDArray[np.bool_]:
         return np.asarray(~(episodes.now.state.charge > 0.0).any(axis=-1))
 
     monkeypatch.setattr(Episodes, "_terminated", terminated)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
-from sfl_agents.policies.problem_columns import num_absolute, read
+from sfl_agents.policies.problem_columns import num_leading, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 
@@ -131,7 +131,7 @@ class CutPointerPolicy(ActorCriticPolicy):
     ) -> None:
         if len(observation_space.shape) != 2:
             raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
-        num_absolute(observation_space.shape[1], num_cuts)
+        num_leading(observation_space.shape[1], num_cuts)
         self.num_cuts, self.width = num_cuts, width
         super().__init__(
             observation_space,

@@ -1,5 +1,6 @@
 """The pointer as an actor of SAC, and critics that know what a cut and a share mean."""
 
+import math
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.cut_pointer import RowsAsTheyAre
 from sfl_agents.policies.pointer_distributions import PointedShare, pointed_for
-from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, zeroed
-from sfl_agents.policies.problem_columns import num_absolute, read
+from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, features_of_share, zeroed
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, num_leading, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.action import ContinuousAction
@@ -22,7 +23,7 @@ _LOG_STD = (-3.5, -4.0)
 """Logarithms of the deviations that both columns start with, before the tanh: cuts within their bins mostly."""
 
 _EDGE = 0.999
-_SHARPNESS = 30.0
+_SHARPNESS = 50.0
 
 
 class PointerActor(Actor):
@@ -70,15 +71,15 @@ class PointerValue(nn.Module):
     Notes
     -----
     Built in are the times of devices whose rate is proportional to their share, and that the slowest counts, on
-    the scale of a logarithmic reward. Learnt are a correction of the time for the share and the link, and another
-    of the value.
+    the scale of a logarithmic reward. Learnt are a correction of the time for the share and the link, and what
+    does not depend on the decision: values that were free to depend on it otherwise led the actor to their errors.
     """
 
     def __init__(self, num_cuts: int, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
         self.num_cuts = num_cuts
-        self.gain = nn.Sequential(nn.Linear(3, width), activation(), zeroed(nn.Linear(width, 1)))
-        self.device = nn.Sequential(nn.Linear(5, width), activation())
+        self.gain = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
+        self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation(), zeroed(nn.Linear(width, 1)))
         self.of_length = nn.Parameter(torch.tensor([-1.0, -1.0]))
 
@@ -89,16 +90,18 @@ class PointerValue(nn.Module):
         among = torch.stack([columns.log_fixed.exp(), columns.uplink, columns.downlink], dim=-1)
         fixed, uplink, downlink = _at_position(among, (position + 1.0) * (self.num_cuts / 2.0)).unbind(-1)
         log_weight = ContinuousAction.share_log_range * log_weight
-        log_share = log_weight.log_softmax(dim=-1) + torch.tensor(float(rows.shape[-2])).log()
-        spread = columns.device[..., 4]
-        gain = self.gain(torch.stack([log_share, columns.log_snr / 7.0, spread], dim=-1)).squeeze(-1)
-        air = (uplink * (log_share * gain).clamp(-5.0, 5.0).exp() + downlink) * (-log_share).exp()
+        log_share = log_weight.log_softmax(dim=-1) + math.log(rows.shape[-2])
+        # Seconds are those at an equal share, whose logarithm is 0: there the law needs no correction.
+        part = uplink / (uplink + downlink).clamp_min(LEAST_AIR)
+        seen = features_of_share(log_share, columns.log_snr, part, columns.device[..., SPREAD])
+        gain = log_share * self.gain(seen).squeeze(-1)
+        air = (uplink * gain.clamp(-5.0, 5.0).exp() + downlink) * (-log_share).exp()
         log_time = (fixed + air).clamp(LEAST_AIR, 1e6).log()
-        last = (_SHARPNESS * log_time).logsumexp(dim=-1) / _SHARPNESS
-        seen = [log_time - last.unsqueeze(-1), log_share, columns.log_snr / 7.0, spread, fixed.clamp_max(2.0)]
-        common = pooled(self.device(torch.stack(seen, dim=-1)))
+        smooth = (_SHARPNESS * log_time).logsumexp(dim=-1) / _SHARPNESS
+        # The slowest device counts; all that are nearly as slow have a gradient.
+        last = log_time.amax(dim=-1).detach() + smooth - smooth.detach()
         known = self.of_length * torch.stack([columns.log_length, last], dim=-1)
-        value: Tensor = self.value(common).squeeze(-1) + known.sum(dim=-1)
+        value: Tensor = self.value(pooled(self.device(columns.device))).squeeze(-1) + known.sum(dim=-1)
         return value.unsqueeze(-1)
 
 
@@ -189,7 +192,7 @@ class CutPointerSACPolicy(SACPolicy):
         **kwargs: Any,
     ) -> None:
         devices, columns = observation_space.shape
-        num_absolute(columns, num_cuts)
+        num_leading(columns, num_cuts)
         if not isinstance(pointed_for(action_space, devices, num_cuts), PointedShare):
             raise TrainingError(f"CutPointerSACPolicy needs action_mode continuous, not {action_space}.")
         self.pointed = {"num_cuts": num_cuts, "width": width}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sfl_agents.policies.problem_columns import DEVICE_FEATURES, ProblemColumns
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, ProblemColumns
 
 _FIRST_TARGET = 0.8
 """Length of the round that is aimed at first, over the sensible decision's."""
@@ -103,19 +103,32 @@ class PointerNetwork(nn.Module):
         """(B, K, C): logarithm of the share that each cut needs."""
         straight = _straight_need(log_air, fixed, log_target, columns.fits)
         log_snr, spread = (
-            part.unsqueeze(-1).expand_as(straight) for part in (columns.log_snr, columns.device[..., 4])
+            part.unsqueeze(-1).expand_as(straight) for part in (columns.log_snr, columns.device[..., SPREAD])
         )
         bounded = straight.clamp(-6.0, 6.0)
-        features = [
-            bounded / 3.0,
-            log_snr / 7.0,
-            ((log_snr - bounded) / 3.0).tanh(),
-            columns.uplink / log_air.exp(),
-            spread,
-        ]
+        seen = features_of_share(bounded, log_snr, columns.uplink / log_air.exp(), spread)
         # Seconds are those at an equal share, so for that one there is nothing to correct.
-        corrected: Tensor = straight + bounded * self.correction(torch.stack(features, dim=-1)).squeeze(-1)
+        corrected: Tensor = straight + bounded * self.correction(seen).squeeze(-1)
         return torch.where(columns.fits, corrected, _LARGEST_NEED)
+
+
+def features_of_share(log_share: Tensor, log_snr: Tensor, uplink_part: Tensor, spread: Tensor) -> Tensor:
+    """Return what a share's worth is learnt from, (..., 5).
+
+    Parameters
+    ----------
+    log_share : tensor (...)
+        Logarithm of the share over an equal one.
+    log_snr : tensor (...)
+        Logarithm of the signal-to-noise ratio at an equal share.
+    uplink_part : tensor (...)
+        Of the air seconds.
+    spread : tensor (...)
+        Of the fading, -1 to 1.
+    """
+    at_share = log_snr - log_share
+    features = [log_share / 3.0, log_snr / 7.0, (at_share / 3.0).tanh(), uplink_part, spread]
+    return torch.stack(features, dim=-1)
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:

@@ -7,18 +7,17 @@ import torch
 from torch import Tensor
 
 from sfl_env.errors import TrainingError
-from sfl_env.spaces.observation import DeviceRows
 from sfl_env.spaces.problem_rows import CUT_COLUMNS, ROUND_COLUMNS
 
 _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
-_ROWS = {
-    rows.num_features: rows
-    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
-}
-"""The kinds of absolute columns, by their number."""
+_WITHOUT_BATTERIES = frozenset({10, 11, 13, 14, 16})
+_WITH_BATTERIES = frozenset({15, 18, 21})
+"""How many columns rows may begin with: 10, then 5 on batteries or 1 of a surrogate of learning, which exclude
+each other, 3 on old channels (with their ratio's), and 3 on a network's progress. Their number tells of batteries,
+but not of which of the last two there are."""
 
 
 class ProblemColumns(NamedTuple):
@@ -32,7 +31,7 @@ class ProblemColumns(NamedTuple):
     downlink: Tensor  # (B, K, C)
     fits: Tensor  # (B, K, C) whether the cut fits into memory
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
-    device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
+    device: Tensor  # (B, K, 10) other columns in [-1, 1]; those that are not there, and the last two, as 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
 
     @property
@@ -44,9 +43,12 @@ class ProblemColumns(NamedTuple):
 DEVICE_FEATURES = 10
 """Width of :attr:`ProblemColumns.device`."""
 
+SPREAD = 4
+"""Place of the fading's spread among them."""
 
-def num_absolute(columns: int, num_cuts: int) -> int:
-    """Return how many absolute columns rows of the problem begin with.
+
+def num_leading(columns: int, num_cuts: int) -> int:
+    """Return how many columns rows of the problem begin with, before those that are relative to the round.
 
     Parameters
     ----------
@@ -62,21 +64,21 @@ def num_absolute(columns: int, num_cuts: int) -> int:
 
     Examples
     --------
-    >>> num_absolute(10 + 6 + 4 * 8, num_cuts=8)
+    >>> num_leading(10 + 6 + 4 * 8, num_cuts=8)
     10
-    >>> num_absolute(10, num_cuts=8)
+    >>> num_leading(10, num_cuts=8)
     Traceback (most recent call last):
         ...
     sfl_env.errors.TrainingError: Rows of 10 columns are not those of the problem with 8 cuts: make the environment
     with observation_mode='problem'.
     """
-    absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if absolute not in _ROWS:
+    leading = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
+    if leading not in _WITHOUT_BATTERIES | _WITH_BATTERIES:
         raise TrainingError(
             f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
             "with observation_mode='problem'."
         )
-    return absolute
+    return leading
 
 
 def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
@@ -85,10 +87,10 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
     Raises
     ------
     TrainingError
-        As :func:`num_absolute`.
+        As :func:`num_leading`.
     """
-    absolute = num_absolute(rows.shape[-1], num_cuts)
-    per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
+    leading = num_leading(rows.shape[-1], num_cuts)
+    per_round, per_cut = rows[..., leading : leading + ROUND_COLUMNS], rows[..., leading + ROUND_COLUMNS :]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
@@ -96,7 +98,7 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
         downlink=_seconds(downlink),
         fits=fits > 0.0,
         log_snr=per_round[..., 0] * _LOG_RATIO,
-        device=torch.stack(_device_features(rows, per_round, _ROWS[absolute]), dim=-1),
+        device=torch.stack(_device_features(rows, per_round, leading in _WITH_BATTERIES), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
     )
 
@@ -106,11 +108,9 @@ def _seconds(column: Tensor) -> Tensor:
     return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
 
 
-def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[Tensor]:
+def _device_features(rows: Tensor, per_round: Tensor, with_battery: bool) -> list[Tensor]:
     absent = torch.zeros_like(rows[..., 0])
-    battery = [rows[..., 10], rows[..., 11]] if kind.with_battery else [absent, absent]
-    first_learnt = kind.num_features - 3
-    learning = [rows[..., first_learnt], rows[..., first_learnt + 1]] if kind.with_learning else [absent, absent]
+    battery = [rows[..., 10], rows[..., 11]] if with_battery else [absent, absent]
     return [
         per_round[..., 0],  # signal-to-noise ratio at an equal share
         per_round[..., 1],  # the sensible share
@@ -119,5 +119,7 @@ def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[
         rows[..., 3],  # spread of the fading
         rows[..., 4],  # progress of the episode
         *battery,  # takes part, charge
-        *learning,  # accuracy, loss
+        # A network's progress has its place here, but rows of as many columns may tell of old channels instead.
+        absent,
+        absent,
     ]

@@ -71,6 +71,8 @@ class Job:
             raise TrainingError(f"fields is {shown(self.fields)}; it has to be a mapping of names to values.")
         for name in self.fields:
             require_known("scenario field", name, Scenario.__dataclass_fields__)
+        for name in (name for scenario in self.settings.scenarios for name in scenario):
+            require_known("entry of a scenario", name, ["env_id", *Scenario.__dataclass_fields__])
 
     def batch(self, num_envs: int, **options: Any) -> SFLVectorEnv:
         """Return a batch of the job's environment in its modes of action and observation."""

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from sfl_agents.policies.cut_pointer import CutPointerPolicy
 from sfl_agents.policies.problem_columns import read
-from sfl_baselines.environments import make_batch
+from sfl_baselines.environments import make_batch, make_single
 from sfl_env import SFLVectorEnv
 from sfl_env.errors import TrainingError
 from sfl_env.optimum.seen import own_cuts_under
 
 MODES = ("continuous", "cut", "discrete")
-COLUMNS = st.sampled_from([10, 13, 16, 19])
-"""Absolute columns: without and with those of batteries and of the network's progress."""
+COLUMNS = st.sampled_from([10, 11, 13, 14, 15, 16, 18, 21])
+"""Leading columns: without and with those of batteries, old channels, and what is learnt."""
 
 
 def policy_in(batch: Any, *, blank: bool = False) -> Any:
@@ -89,10 +89,10 @@ def test_likelihoods_of_drawn_and_stored_actions_agree(mode: str) -> None:
     st.sampled_from([-1.0, 0.0, 1.0, None]),
     st.integers(0, 2**32 - 1),
 )
-def test_no_rows_give_anything_but_numbers(k: int, c: int, absolute: int, fill: float | None, seed: int) -> None:
+def test_no_rows_give_anything_but_numbers(k: int, c: int, leading: int, fill: float | None, seed: int) -> None:
     """Rows all at an end of their scales, and rows whose every entry lies at one end or the other."""
     rng = np.random.default_rng(seed)
-    rows = np.full((3, k, absolute + 6 + 4 * c), 0.0 if fill is None else fill, np.float32)
+    rows = np.full((3, k, leading + 6 + 4 * c), 0.0 if fill is None else fill, np.float32)
     if fill is None:
         rows = rng.choice(np.array([-1.0, 0.0, 1.0], np.float32), size=rows.shape)
     policy = policy_in(batch_of())
@@ -160,6 +160,31 @@ def test_untrained_it_is_close_to_the_optimum_and_better_than_proportional_share
         observation, _, _, _, infos = batch.step(action)
         ratios.append(infos["latency_s"] / infos["optimal_latency_s"])
     assert 1.0 <= np.mean(ratios) < 1.06
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.parametrize(
+    ("env_id", "battery"), [("SFL-v0", None), ("SFL-v0", 0.3), ("SFL-TimeToAccuracy-v0", None)]
+)
+def test_whether_there_are_batteries_is_known_from_the_number_of_columns(
+    env_id: str, battery: float | None, delay: int
+) -> None:
+    fields = {"csi_delay_rounds": delay, "battery_share": battery}
+    batch = make_batch(env_id, 2, fields, observation_mode="problem")
+    rows = torch.as_tensor(batch.reset(seed=0)[0])
+    columns = read(rows, batch.episodes.simulator.workload.num_cuts)
+    assert bool((columns.device[..., 7] == (1.0 if battery else 0.0)).all())  # full at the start
+    # What is relative to the round is found behind whatever comes first: the last device sets its length.
+    torch.testing.assert_close(columns.device[..., 2].amax(dim=-1), torch.ones(2))
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_whether_there_are_batteries_is_known_where_a_network_is_trained(delay: int) -> None:
+    env = make_single("SFL-Accuracy-v0", {"csi_delay_rounds": delay}, observation_mode="problem")
+    rows = torch.as_tensor(env.reset(seed=0)[0])
+    columns = read(rows.unsqueeze(0), env.episodes.simulator.workload.num_cuts)
+    assert bool((columns.device[..., 6:8] == 0.0).all())
+    torch.testing.assert_close(columns.device[..., 2].amax(dim=-1), torch.ones(1))
 
 
 def test_rows_and_actions_of_other_modes_are_told() -> None:

@@ -17,6 +17,9 @@ from sfl_env.errors import TrainingError
 from sfl_env.optimum.joint import OwnCuts, own_cuts, solve_exact
 from sfl_env.optimum.solution import Solution
 
+_ELSE_COUNTS = ("battery_share", "learning_surrogate", "energy_weight", "dropout_weight", "missed_weight")
+"""Fields by which more counts than the length of the round."""
+
 
 class Lesson:
     """One scenario's environments side by side.
@@ -72,7 +75,7 @@ def _require_lengths_alone(scenario: Scenario) -> None:
             f"The shortest round is not known of the system {scenario.system!r}, so nobody can be taught it; take "
             "an algorithm that learns from reward."
         )
-    for name in ("battery_share", "energy_weight", "dropout_weight"):
+    for name in _ELSE_COUNTS:
         if getattr(scenario, name):
             raise TrainingError(
                 f"{name} is {getattr(scenario, name)}: more counts than the length of the round, which is all "

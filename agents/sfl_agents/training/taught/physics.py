@@ -57,7 +57,7 @@ def length_gradient(time_s: Array, slope_s: Array) -> Array:
     Two devices alike, one late: more of the band for that one, less for the other.
 
     >>> gradient = length_gradient(np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]))
-    >>> gradient[0, 1] < 0.0 < gradient[0, 0]
+    >>> bool(gradient[0, 1] < 0.0 < gradient[0, 0])
     True
     """
     round_s = np.maximum(time_s.max(axis=-1, keepdims=True), SMALLEST_SHARE)

@@ -22,7 +22,7 @@ from sfl_agents.training.train import train
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_baselines.environments import make_batch
 from sfl_env import Decision
-from sfl_env.errors import TrainingError
+from sfl_env.errors import ScenarioError, TrainingError
 from sfl_env.presets import PRESETS
 from sfl_env.storage.json_text import read_json
 from tests.sfl_agents import tiny
@@ -136,12 +136,19 @@ def test_only_lengths_of_rounds_are_taught(algo: str) -> None:
     for env_id in PRESETS:
         if "Accuracy" in env_id:  # needs the mode in which no network is trained
             continue
-        batch = make_batch(env_id, 1, observation_mode="problem", autoreset_mode="SameStep")
-        if env_id in known_ids(algo):
+        modes = {"observation_mode": "problem", "action_mode": "continuous", "autoreset_mode": "SameStep"}
+        batch = make_batch(env_id, 1, None, **modes)
+        if env_id in known_ids(algo) or env_id == "SFL-Bandit-v0":
             Lesson(SFLVecEnv(batch))
         else:
             with pytest.raises(TrainingError, match="learns from reward"):
                 Lesson(SFLVecEnv(batch))
+
+
+def test_a_field_that_no_scenario_has_is_told_before_anything_is_made() -> None:
+    wrong = load("physics", "SFL-v0").replace(scenarios=({"env_id": "SFL-IoT-v0", "num_device": 3},))
+    with pytest.raises(ScenarioError, match="did you mean 'num_devices'"):
+        Job("physics", "SFL-v0", wrong)
 
 
 @pytest.mark.parametrize(
