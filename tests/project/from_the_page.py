@@ -252,9 +252,10 @@ def play(
     limit = math.inf if scenario.deadline_s is None else scenario.deadline_s
     late = [sum(row) > limit for row in phases]
     latency = round_s(scenario, [row for row, there in zip(phases, reached, strict=True) if there], limit)
+    worked = [until(row, limit) for row in phases]
     energy = []
-    for device, row in zip(devices, phases, strict=True):
-        energy.append(energy_j(device, until(row, limit), latency) if device.charge > 0.0 else 0.0)
+    for device, row in zip(devices, worked, strict=True):
+        energy.append(energy_j(device, row, latency) if device.charge > 0.0 else 0.0)
     return Round(
         cut=taken,
         cut_limited=[asked > fits for asked, fits in zip(cuts, deepest, strict=True)],
@@ -262,7 +263,7 @@ def play(
         takes_part=[there and not is_late for there, is_late in zip(reached, late, strict=True)],
         latency_s=latency,
         energy_j=energy,
-        charge=[charge_left(scenario, device, row) for device, row in zip(devices, phases, strict=True)],
+        charge=[charge_left(scenario, device, row) for device, row in zip(devices, worked, strict=True)],
     )
 
 
