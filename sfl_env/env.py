@@ -84,8 +84,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     continuous actions. Policies of one's own that are to act elsewhere, too, read the columns from A on.
 
     With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round. What a base station knows by
-    averaging, the same links without small-scale fading, is told beside them, of the same round; in problem rows, too,
-    by one more column before A.
+    averaging, links without small-scale fading, is told beside them; in problem rows by one more column before A.
 
     ## Rewards
 
@@ -98,8 +97,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Starting State
 
-    Devices are drawn from the scenario's population and placed uniformly over the cell; shadowing, fading and free
-    speed start in their stationary distributions; batteries are full.
+    Devices are drawn from the scenario's population; channels and speeds start in their stationary distributions.
 
     ## Episode End
 
@@ -131,8 +129,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |
 
-    The infos of :meth:`reset` have the same keys, so that loggers and vector environments meet one layout. No round has
-    taken place, and they say so: NaN is no length of a round that could go into a mean unnoticed, as 0 would be.
+    The infos of :meth:`reset` have the same keys, so that loggers and vector environments meet one layout. NaN says
+    that no round has taken place: it goes into no mean unnoticed, as 0 would.
 
     ## Arguments
 
