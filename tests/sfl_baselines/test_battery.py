@@ -113,6 +113,18 @@ def test_where_batteries_never_end_the_bound_is_the_sum_of_the_optima() -> None:
     np.testing.assert_allclose(bound, optimum, rtol=5e-3)
 
 
+@pytest.mark.parametrize(("battery_share", "dropout_weight"), [(0.003, 2.0), (0.012, 0.3), (0.006, 40.0)])
+def test_the_bound_is_below_zero_where_batteries_are_next_to_nothing_or_cost_next_to_nothing(
+    battery_share: float, dropout_weight: float
+) -> None:
+    fields = {"num_devices": 2, "max_rounds": 3, "bandwidth_hz": 2e6, "dropout_weight": dropout_weight}
+    envs = make_batch(ENV_ID, EPISODES, {**fields, "battery_share": battery_share})
+    bound = return_bound(envs.episodes, SEED, shares=40).any_policy
+    greedy, _ = played(sfl_baselines.make("exact", envs), envs)
+    assert (greedy <= bound).all()
+    assert (bound < 0.0).all()
+
+
 def test_the_bound_lies_below_every_decision_of_a_round_and_near_the_best() -> None:
     problem, demand = first_round(num_devices=2)
     price_s = np.random.default_rng(0).uniform(0.0, 4000.0, problem.shape[:2])

@@ -78,7 +78,7 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     absent_s = scenario.dropout_weight / scenario.num_devices / reward_per_s
     share = grid(shares, scenario.num_devices)
     best: ReturnBound | None = None
-    for price_s in find_prices_s(problems, rounds):
+    for price_s in find_prices_s(problems, rounds, absent_s):
         total_s, losing_s = _least_total_s(rounds, price_s, absent_s, share)
         found = ReturnBound(-reward_per_s * total_s, -reward_per_s * losing_s, price_s)
         best = found if best is None else _tighter(best, found)
@@ -106,7 +106,7 @@ def _tighter(one: ReturnBound, other: ReturnBound) -> ReturnBound:
     )
 
 
-def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Array]:
+def find_prices_s(problems: list[RoundProblem], rounds: list[Demand], absent_s: float) -> list[Array]:
     """Return two prices (N, K) of whole batteries at which about as much is drained as is there.
 
     Projected subgradient ascent on the dual, over some of the rounds and with decisions that are near the optimum;
@@ -122,11 +122,26 @@ def find_prices_s(problems: list[RoundProblem], rounds: list[Demand]) -> list[Ar
         found = [
             solve_priced(problem, demand, Tariff(price_s, unlimited), shares=32) for problem, demand in looked_at
         ]
-        value = weight * np.sum([one.cost_s for one in found], axis=0) - price_s.sum(axis=1)
-        drained = weight * np.sum([one.drain for one in found], axis=0)
+        latency_s = np.stack([one.latency_s for one in found])
+        drains = np.stack([one.drain for one in found])
+        cost_s, drained = _with_absence(latency_s, drains, price_s, absent_s)
+        value = weight * cost_s.sum(axis=0) - price_s.sum(axis=1)
         best_s = np.where((value > best)[:, None], price_s, best_s)
         best = np.maximum(best, value)
         sum_s += price_s * (2 * step >= ASCENTS)
-        length_s = weight * np.sum([one.latency_s for one in found], axis=0)
-        price_s = np.maximum(price_s + FIRST_STEP / (1.0 + 0.3 * step) * length_s[:, None] * (drained - 1.0), 0.0)
+        rise = FIRST_STEP / (1.0 + 0.3 * step) * weight * latency_s.sum(axis=0)[:, None]
+        price_s = np.maximum(price_s + rise * (weight * drained.sum(axis=0) - 1.0), 0.0)
     return [best_s, sum_s / (ASCENTS // 2)]
+
+
+def _with_absence(latency_s: Array, drains: Array, price_s: Array, absent_s: float) -> tuple[Array, Array]:
+    """Return what M rounds (M, N) cost and drain, (M, N, K), where it is cheaper that some are absent, or all.
+
+    Absence is in the bound, so the prices have to be looked for with it: without, they rise beyond all measure
+    where batteries are too small to be spared.
+    """
+    priced = price_s * drains
+    cost_s = latency_s + np.minimum(priced, absent_s).sum(axis=-1)
+    nobody_s = absent_s * drains.shape[-1]
+    stays = (priced < absent_s) & (cost_s < nobody_s)[..., None]
+    return np.minimum(cost_s, nobody_s), np.where(stays, drains, 0.0)
