@@ -2,9 +2,9 @@
 
 T. Nishio, R. Yonetani, "Client Selection for Federated Learning with Heterogeneous Resources in Mobile Edge", IEEE
 ICC 2019, arXiv:1804.08333, select as many clients as possible for a deadline, greedily by the time that each adds
-to the round. There clients upload one after another, and what one adds is its upload, less what it computes
-meanwhile. Ours is the round's model: devices share the band at once and are cut where they are fastest, so what a
-device adds is by how much the shortest possible round of those selected grows.
+to the round. There clients upload one after another, and what one adds is its upload, and what is left of its
+computing when those before it have uploaded. Ours is the round's model: devices share the band at once and are cut
+where they are fastest, so what a device adds is by how much the shortest possible round of those selected grows.
 """
 
 import numpy as np
