@@ -1,6 +1,7 @@
 """The columns of :class:`~sfl_env.spaces.problem_rows.ProblemRows` that carry over, as named tensors."""
 
 import math
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -14,11 +15,14 @@ _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
-_ROWS = {
-    rows.num_features: rows
-    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
-}
-"""The kinds of absolute columns, by their number."""
+_KINDS = [
+    DeviceRows(1, *kind)
+    for kind in product((False, True), repeat=4)  # with battery, learning, large-scale links, surrogate
+    if not (kind[3] and (kind[0] or kind[1]))  # a surrogate goes with neither
+]
+_HAS_BATTERY = {kind.num_features + kind.with_large_scale: kind.with_battery for kind in _KINDS}
+"""Whether rows have a battery, by the number of columns before those of the round. No more can be told by it: rows
+of an old channel and of learning are as many."""
 
 
 class ProblemColumns(NamedTuple):
@@ -32,7 +36,7 @@ class ProblemColumns(NamedTuple):
     downlink: Tensor  # (B, K, C)
     fits: Tensor  # (B, K, C) whether the cut fits into memory
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
-    device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
+    device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0; the last two are 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
 
     @property
@@ -42,11 +46,13 @@ class ProblemColumns(NamedTuple):
 
 
 DEVICE_FEATURES = 10
-"""Width of :attr:`ProblemColumns.device`."""
+"""Width of :attr:`ProblemColumns.device`; agents in files have weights for so many."""
 
 
 def num_absolute(columns: int, num_cuts: int) -> int:
-    """Return how many absolute columns rows of the problem begin with.
+    """Return how many columns rows of the problem have before those of the round.
+
+    These are the absolute ones, and one more where the channel is observed late.
 
     Parameters
     ----------
@@ -71,7 +77,7 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     with observation_mode='problem'.
     """
     absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if absolute not in _ROWS:
+    if absolute not in _HAS_BATTERY:
         raise TrainingError(
             f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
             "with observation_mode='problem'."
@@ -96,7 +102,7 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
         downlink=_seconds(downlink),
         fits=fits > 0.0,
         log_snr=per_round[..., 0] * _LOG_RATIO,
-        device=torch.stack(_device_features(rows, per_round, _ROWS[absolute]), dim=-1),
+        device=torch.stack(_device_features(rows, per_round, _HAS_BATTERY[absolute]), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
     )
 
@@ -106,11 +112,9 @@ def _seconds(column: Tensor) -> Tensor:
     return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
 
 
-def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[Tensor]:
+def _device_features(rows: Tensor, per_round: Tensor, has_battery: bool) -> list[Tensor]:
     absent = torch.zeros_like(rows[..., 0])
-    battery = [rows[..., 10], rows[..., 11]] if kind.with_battery else [absent, absent]
-    first_learnt = kind.num_features - 3
-    learning = [rows[..., first_learnt], rows[..., first_learnt + 1]] if kind.with_learning else [absent, absent]
+    battery = [rows[..., 10], rows[..., 11]] if has_battery else [absent, absent]
     return [
         per_round[..., 0],  # signal-to-noise ratio at an equal share
         per_round[..., 1],  # the sensible share
@@ -119,5 +123,6 @@ def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[
         rows[..., 3],  # spread of the fading
         rows[..., 4],  # progress of the episode
         *battery,  # takes part, charge
-        *learning,  # accuracy, loss
+        absent,  # nothing of the learning: agents are trained on the lengths of rounds
+        absent,
     ]

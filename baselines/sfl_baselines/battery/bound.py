@@ -84,8 +84,8 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     absent_s = scenario.dropout_weight / scenario.num_devices / reward_per_s
     share = grid(shares, scenario.num_devices)
     best: ReturnBound | None = None
-    # Prices above what a device that is always absent is charged only loosen the bound. A price of 0 is tried, too,
-    # so that no bound on the return is above that of rounds without batteries.
+    # Prices above what a device that is always absent is charged only loosen the bound. A price of 0 is tried,
+    # too, so that no bound on the return is above that of rounds without batteries.
     found_s = [np.minimum(price_s, len(rounds) * absent_s) for price_s in find_prices_s(problems, rounds)]
     for price_s in [np.zeros_like(found_s[0]), *found_s]:
         total_s, losing_s = _least_total_s(rounds, price_s, absent_s, share)
