@@ -72,7 +72,7 @@ def _require_lengths_alone(scenario: Scenario) -> None:
             f"The shortest round is not known of the system {scenario.system!r}, so nobody can be taught it; take "
             "an algorithm that learns from reward."
         )
-    for name in ("battery_share", "energy_weight", "dropout_weight"):
+    for name in ("battery_share", "energy_weight", "dropout_weight", "learning_surrogate"):
         if getattr(scenario, name):
             raise TrainingError(
                 f"{name} is {getattr(scenario, name)}: more counts than the length of the round, which is all "
