@@ -15,7 +15,7 @@ from sfl_baselines.staged import StagedPolicy, StagedSolver, staged_alternating,
 from sfl_baselines.stale import SampleAverage, Statistics, is_known, require_known
 from sfl_baselines.surrogates import surrogate_of
 from sfl_baselines.time_to_accuracy import solve_time_to_accuracy
-from sfl_env.checks import look_up
+from sfl_env.checks import look_up, require_whole
 from sfl_env.errors import PolicyError, ScenarioError
 from sfl_env.learning.surrogate import find
 from sfl_env.rounds.problem import Decision, RoundProblem
@@ -238,8 +238,8 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     Raises
     ------
     PolicyError
-        For an unknown name, an environment that policies cannot act in, wrappers that change observations or
-        actions, or a scenario that the baseline is not for.
+        For an unknown name, a seed that is none, an environment that policies cannot act in, wrappers that change
+        observations or actions, or a scenario that the baseline is not for.
 
     Examples
     --------
@@ -253,6 +253,7 @@ def make(name: str, env: Any, seed: int = 0) -> Policy:
     1.0
     """
     entry, scenario = _entry(name), episodes_of(env).scenario
+    require_whole("seed", seed, 0, error=PolicyError)
     if entry.needs and not entry.suits(scenario):
         raise PolicyError(
             f"{name!r} is for {entry.needs}. Make the environment so; for it as it is there are "

@@ -48,6 +48,8 @@ _SOMETIMES = {
     "momentum": ("optimizer", ("sgd",)),
 }
 """Fields that matter where another one has one of some values."""
+_UNLESS = {"batch_size_spread": 1.0}
+"""Fields that matter unless they have a value, the one of all that was measured."""
 
 
 class Learnt(NamedTuple):
@@ -177,7 +179,11 @@ def circumstances(scenario: Scenario) -> dict[str, Any]:
     >>> sorted({*circumstances(Scenario(partition="dirichlet"))} - {*circumstances(Scenario())})
     ['partition_concentration']
     """
-    names = (*_ALWAYS, *(name for name, (by, values) in _SOMETIMES.items() if getattr(scenario, by) in values))
+    names = (
+        *_ALWAYS,
+        *(name for name, (by, values) in _SOMETIMES.items() if getattr(scenario, by) in values),
+        *(name for name, usual in _UNLESS.items() if getattr(scenario, name) != usual),
+    )
     return {name: getattr(scenario, name) for name in names}
 
 
@@ -225,7 +231,9 @@ def find(scenario: Scenario) -> Surrogate:
             return Surrogate.of(each)
     nearest = int(np.argmin([len(names) for names in unlike]))
     there = measured()[nearest]["scenario"]
-    told = ", ".join(f"{name}={here.get(name)!r} (measured: {there.get(name)!r})" for name in unlike[nearest])
+    told = ", ".join(
+        f"{name}={here.get(name)!r} (measured: {there.get(name, _UNLESS.get(name))!r})" for name in unlike[nearest]
+    )
     raise ScenarioError(
         f"Nobody has measured how many rounds this learning takes: {told}. Take the fields that were measured, "
         f"add yours to SETTINGS in docs/build/surrogate.py and run `{COMMAND}`, or give constants of your own as "

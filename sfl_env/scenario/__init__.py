@@ -102,6 +102,11 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
                 f"batch_size_spread is {self.batch_size_spread}; in accuracy mode it has to be 1, as every device "
                 "trains on mini-batches of batch_size."
             )
+        if self.surrogate_spread > 0.0 and not self.surrogate_rounds:
+            raise ScenarioError(
+                f"surrogate_spread is {self.surrogate_spread} and surrogate_rounds is empty; constants that were "
+                "measured have a spread of their own, so give both fields or neither."
+            )
         if self.barriers != "none" and (self.schedule == "sequence" or self.deadline_s is not None):
             raise ScenarioError(
                 f"barriers={self.barriers!r} goes with schedule='parallel' and no deadline_s: devices that "

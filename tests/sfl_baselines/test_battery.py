@@ -21,7 +21,7 @@ from sfl_baselines.environments import make_batch
 from sfl_baselines.rollouts import play_to_the_end
 from sfl_env import SFLVectorEnv
 from sfl_env.arrays import Array
-from sfl_env.errors import PolicyError
+from sfl_env.errors import PolicyError, SolverError
 from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import RoundProblem
 
@@ -231,6 +231,7 @@ def test_rationing_refuses_where_there_is_nothing_to_ration(name: str) -> None:
         ({"availability_hold_s": 200.0}, "availability_hold_s"),
         ({"blockage_hold_s": 60.0}, "blockage_hold_s"),
         ({"energy_weight": 1.0}, "energy_weight"),
+        ({"latency_weight": 0.0}, "latency_weight"),
         ({"battery_share": None}, "battery_share"),
         ({"barriers": "adaptsfl"}, "system"),
     ],
@@ -238,6 +239,32 @@ def test_rationing_refuses_where_there_is_nothing_to_ration(name: str) -> None:
 def test_no_bound_is_given_where_it_is_not_proven(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(PolicyError, match=named):
         return_bound(make_batch(ENV_ID, 2, {**SHORT, **fields}).episodes, 0)
+
+
+@pytest.mark.parametrize("shares", [1, 0, -3, 2.5, float("nan")])
+def test_a_grid_without_intervals_is_refused(envs: SFLVectorEnv, shares: Any) -> None:
+    with pytest.raises(SolverError, match="shares is"):
+        return_bound(envs.episodes, SEED, shares=shares)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_a_bound_is_of_the_episodes_of_a_seed(envs: SFLVectorEnv, seed: Any) -> None:
+    with pytest.raises(PolicyError, match="seed is"):
+        return_bound(envs.episodes, seed)
+    wrong: Any = envs
+    with pytest.raises(PolicyError, match=r"env\.unwrapped\.episodes"):
+        return_bound(wrong, SEED)
+
+
+@pytest.mark.parametrize("battery_share", [1e-9, 1e-4, 1e-2])
+@pytest.mark.parametrize("dropout_weight", [0.0, 16.0])
+def test_the_smallest_batteries_loosen_no_bound(battery_share: float, dropout_weight: float) -> None:
+    fields = {**SHORT, "max_rounds": 2, "dropout_weight": dropout_weight, "battery_share": battery_share}
+    bound = return_bound(make_batch(ENV_ID, EPISODES, fields).episodes, SEED, shares=20)
+    plenty = return_bound(make_batch(ENV_ID, EPISODES, {**fields, "battery_share": 1.0}).episodes, SEED, shares=20)
+    assert (bound.any_policy <= plenty.any_policy + 1e-9).all()
+    assert (bound.any_policy <= 0.0).all()
+    assert (bound.losing_a_device <= bound.any_policy).all()
 
 
 def test_the_default_price_is_the_best_of_the_stored_grid() -> None:

@@ -151,6 +151,21 @@ def test_the_same_cut_means_the_same_cut() -> None:
         np.testing.assert_allclose(infos["bandwidth_share"], 0.1)
 
 
+@pytest.mark.parametrize("env_id", [name for name in IDS if not PRESETS[name].fields.get("csi_delay_rounds")])
+def test_what_a_scenario_is_said_to_have_can_be_made_there(env_id: str) -> None:
+    env = gym.make(env_id)
+    named = sfl_baselines.names(Scenario(**PRESETS[env_id].fields))
+    for name in named:
+        sfl_baselines.make(name, env)
+    assert ("time-to-accuracy" in named) == (env_id == "SFL-TimeToAccuracy-v0")
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_that_is_none_is_named(seed: Any) -> None:
+    with pytest.raises(PolicyError, match="seed is"):
+        sfl_baselines.make("random-decision", gym.make("SFL-v0"), seed)
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(PolicyError, match=r"'exat' \(did you mean 'exact'\?\); known are oracle, "):
         sfl_baselines.make("exat", gym.make("SFL-v0"))

@@ -41,7 +41,7 @@ class ProblemColumns(NamedTuple):
 
 
 DEVICE_FEATURES = 10
-"""Width of :attr:`ProblemColumns.device`."""
+"""Width of :attr:`ProblemColumns.device`; agents in files have weights for so many."""
 
 SPREAD = 4
 """Place of the fading's spread among them."""

@@ -34,6 +34,12 @@ CHOICES = ("cut", "discrete")
 LIKE = "like:"
 """Begins a source of settings that names an id with a file in the package."""
 
+_LIKES = (
+    ("SFL-v0", "a decision has no effect on later rounds"),
+    ("SFL-Battery-v0", "it has one, as where batteries run out"),
+)
+"""Ids whose settings suit others, and which."""
+
 MOST = 10**15
 """More rounds or environments than anyone can train for."""
 
@@ -240,10 +246,10 @@ def load(algo: str, env_id: str, source: Path | str | None = None) -> Settings:
     if source is not None:
         require_choice("settings like", name, known_ids(algo), TrainingError)
     elif name not in known_ids(algo):
+        there = [f"settings={LIKE}{known} where {suits}" for known, suits in _LIKES if known in known_ids(algo)]
         raise TrainingError(
-            f"There are no settings of {algo} for {env_id!r}. Say which to take: settings={LIKE}SFL-v0 where a "
-            f"decision has no effect on later rounds, settings={LIKE}SFL-Battery-v0 where it has, or a file of "
-            "your own."
+            f"There are no settings of {algo} for {env_id!r}. Say which to take: "
+            f"{', '.join([*there, 'or a file of your own'])}."
         )
     where = f"settings/{algo}/{name}.yml"
     return _settings(_entries((folder / f"{name}.yml").read_text(encoding="utf-8"), where, folder), where)

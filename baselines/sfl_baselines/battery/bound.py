@@ -22,7 +22,9 @@ from sfl_baselines.battery.foresight import foresee
 from sfl_baselines.battery.pricing import Tariff, grid, solve_priced
 from sfl_baselines.battery.relaxation import least_cost_s
 from sfl_env.arrays import Array
+from sfl_env.checks import require_whole
 from sfl_env.episodes import Episodes
+from sfl_env.errors import SolverError
 from sfl_env.rounds.latency import round_problem
 from sfl_env.rounds.problem import RoundProblem
 
@@ -54,12 +56,14 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     seed : int
         Of the episodes, as :func:`~sfl_baselines.rollouts.play` takes it.
     shares : int
-        How finely shares of the band are told apart; more make the bound tighter and slower.
+        How finely shares of the band are told apart, at least 2; more make the bound tighter and slower.
 
     Raises
     ------
     PolicyError
-        If what comes may depend on decisions, so that the bound is not proven.
+        If what comes may depend on decisions, so that the bound is not proven, or for a seed that is none.
+    SolverError
+        If the number of shares is out of range.
 
     Examples
     --------
@@ -69,6 +73,8 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     >>> bool((bound.losing_a_device < bound.any_policy).all())
     True
     """
+    # Between the shares of a grid lie intervals, and it is there that costs are bounded.
+    require_whole("shares", shares, 2, error=SolverError)
     foreseen = foresee(episodes, seed)
     simulator, scenario = episodes.simulator, episodes.scenario
     work, resources = simulator.workload, simulator.resources
@@ -78,7 +84,12 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     absent_s = scenario.dropout_weight / scenario.num_devices / reward_per_s
     share = grid(shares, scenario.num_devices)
     best: ReturnBound | None = None
-    for price_s in find_prices_s(problems, rounds, absent_s):
+    # Prices above what a device that is always absent is charged only loosen the bound. A price of 0 is tried,
+    # too, so that no bound on the return is above that of rounds without batteries.
+    found_s = [
+        np.minimum(price_s, len(rounds) * absent_s) for price_s in find_prices_s(problems, rounds, absent_s)
+    ]
+    for price_s in [np.zeros_like(found_s[0]), *found_s]:
         total_s, losing_s = _least_total_s(rounds, price_s, absent_s, share)
         found = ReturnBound(-reward_per_s * total_s, -reward_per_s * losing_s, price_s)
         best = found if best is None else _tighter(best, found)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sfl_env.checks import require_whole, shown
 from sfl_env.episodes import Episodes
 from sfl_env.errors import PolicyError
 from sfl_env.optimum import alone_s
@@ -21,6 +22,7 @@ DECIDED: Mapping[str, Callable[[Scenario], bool]] = {
     "mobility": lambda scenario: scenario.mobility == "static",
     "battery_share": lambda scenario: scenario.battery_share is not None,
     "csi_delay_rounds": lambda scenario: scenario.csi_delay_rounds == 0,
+    "latency_weight": lambda scenario: scenario.latency_weight > 0.0,
     "energy_weight": lambda scenario: scenario.energy_weight == 0.0,
     "mode": lambda scenario: scenario.mode == "latency",
     "system": lambda scenario: scenario.system == "parallel",
@@ -51,6 +53,7 @@ def foresee(episodes: Episodes, seed: int) -> Foreseen:
         If what comes may depend on decisions, naming the field; or if parts are a user's own.
     """
     require_foreseeable(episodes)
+    require_whole("seed", seed, 0, error=PolicyError)
     simulator = episodes.simulator
     rng = np.random.default_rng(seed)
     state = simulator.initial(rng, episodes.n)
@@ -72,6 +75,10 @@ def foresee(episodes: Episodes, seed: int) -> Foreseen:
 
 def require_foreseeable(episodes: Episodes) -> None:
     """Raise :class:`PolicyError` where what comes, or what it costs, may depend on decisions."""
+    if not isinstance(episodes, Episodes):
+        raise PolicyError(
+            f"episodes is {shown(episodes)}; it has to be Episodes, such as those of env.unwrapped.episodes."
+        )
     if episodes.can_fail and episodes.learner is None:
         raise PolicyError(
             "The bound is proven for the package's own parts, and this environment has parts of a user's own, of "

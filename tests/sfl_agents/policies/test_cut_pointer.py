@@ -192,3 +192,46 @@ def test_rows_and_actions_of_other_modes_are_told() -> None:
         policy_in(make_batch("SFL-v0", 1))
     with pytest.raises(TrainingError, match="action_mode continuous, cut or discrete"):
         policy_in(batch_of("residual"))
+
+
+TIERS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "old channel": {"csi_delay_rounds": 1},
+    "old channels in blocks": {"csi_delay_rounds": 2, "fading": "block"},
+    "batteries": {"battery_share": 0.01},
+    "batteries and an old channel": {"battery_share": 0.01, "csi_delay_rounds": 1},
+    "surrogate": {
+        "learning_surrogate": True,
+        "target_accuracy": 0.9,
+        "surrogate_rounds": (5.0, *[1.0] * 9),
+    },
+    "surrogate and an old channel": {
+        "learning_surrogate": True,
+        "target_accuracy": 0.9,
+        "surrogate_rounds": (5.0, *[1.0] * 9),
+        "csi_delay_rounds": 1,
+    },
+    "deadline": {"deadline_s": 90.0},
+}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_columns_are_read_as_what_the_environment_means_by_them(tier: str) -> None:
+    batch = batch_of(n=3, num_devices=4, **TIERS[tier])
+    observation, _ = batch.reset(seed=5)
+    for _ in range(3):
+        observation = batch.step(policy_in(batch).predict(observation)[0])[0]
+    episodes = batch.episodes
+    now, num_cuts = episodes.now.observed, episodes.simulator.workload.num_cuts
+    columns = read(torch.as_tensor(observation), num_cuts)
+    bandwidth_hz = episodes.scenario.bandwidth_hz
+    ratio = np.log(now.uplink_snr_hz * 4 / bandwidth_hz)
+    np.testing.assert_allclose(columns.log_snr, np.clip(ratio, -np.log(1e6), np.log(1e6)), rtol=1e-4)
+    np.testing.assert_array_equal(columns.fits.sum(dim=-1), np.minimum(now.deepest_cut, num_cuts - 1) + 1)
+    np.testing.assert_allclose(columns.device[..., 4], now.fading.spread * 2.0 - 1.0, atol=1e-5)
+    there = np.ones((3, 4)) if now.takes_part is None else now.takes_part * 2.0 - 1.0
+    charge = episodes.now.state.charge * 2.0 - 1.0
+    has_battery = episodes.scenario.battery_share is not None
+    np.testing.assert_allclose(columns.device[..., 6], there if has_battery else 0.0)
+    np.testing.assert_allclose(columns.device[..., 7], charge if has_battery else 0.0, atol=1e-6)
+    np.testing.assert_array_equal(columns.device[..., 8:], 0.0)

@@ -75,6 +75,7 @@ def test_the_presets_constants_are_measured_ones() -> None:
         ("optimizer", "adam"),
         ("local_iterations", 4),
         ("batch_size", 32),
+        ("batch_size_spread", 2.0),
         ("target_accuracy", 0.9),
         ("target_accuracy", None),
         ("partition_concentration", 0.2),
@@ -112,6 +113,11 @@ def test_constants_have_to_be_those_of_the_network() -> None:
         gym.make(ENV_ID, surrogate_rounds=(3.0, 1.0))
     with pytest.raises(ScenarioError, match=r"least rounds .* are 0.0"):
         gym.make(ENV_ID, surrogate_rounds=(0.0, 1.0, 1.0, 1.0, 1.0))
+
+
+def test_a_spread_without_constants_is_refused_as_it_would_change_nothing() -> None:
+    with pytest.raises(ScenarioError, match=r"surrogate_spread is 0\.5 and surrogate_rounds is empty"):
+        gym.make(ENV_ID, surrogate_spread=0.5)
 
 
 def test_an_episode_ends_when_its_rounds_add_up_to_the_target() -> None:

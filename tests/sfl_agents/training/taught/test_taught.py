@@ -134,7 +134,7 @@ def test_a_taught_agent_gets_better_acts_elsewhere_and_is_told_as_what_it_is(tmp
 @pytest.mark.parametrize("algo", TAUGHT)
 def test_only_lengths_of_rounds_are_taught(algo: str) -> None:
     for env_id in PRESETS:
-        if "Accuracy" in env_id:  # needs the mode in which no network is trained
+        if PRESETS[env_id].fields.get("mode") == "accuracy":  # which has no batch
             continue
         modes = {"observation_mode": "problem", "action_mode": "continuous", "autoreset_mode": "SameStep"}
         batch = make_batch(env_id, 1, None, **modes)
