@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
-from sfl_agents.policies.problem_columns import num_absolute, read
-from sfl_agents.policies.rows import pooled
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, ProblemColumns, num_absolute, read, with_battery
+from sfl_agents.policies.rows import EquivariantLayer, pooled
 from sfl_env.errors import TrainingError
 
 _KNOWN = (-1.0, -1.0, 0.0)
@@ -39,6 +39,37 @@ class RowsAsTheyAre(BaseFeaturesExtractor):
         return observations
 
 
+class BatteryValue(nn.Module):
+    """What the value of a state is computed from where what is spent now is missing later.
+
+    It is the length of the round, and what is in proportion to the part of the episode that is left, so that
+    nothing is expected after its end.
+
+    Parameters
+    ----------
+    width : int
+        Of the layers.
+    activation : type of torch.nn.Module
+        Non-linearity.
+    """
+
+    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.device = EquivariantLayer(DEVICE_FEATURES + 3, width, activation)
+        self.state = nn.Sequential(nn.Linear(2 * width + 4, width), activation())
+
+    def forward(self, columns: ProblemColumns, log_target: Tensor, log_excess: Tensor) -> Tensor:
+        """Return (B, W + 3)."""
+        assert columns.log_drain is not None
+        device = self.device(torch.cat([columns.device, columns.log_drain / 2.0], dim=-1))
+        left = (1.0 - columns.progress) / 2.0
+        length = (columns.log_length + log_target).exp()
+        known = torch.stack([columns.progress, columns.log_length, log_target, log_excess], dim=-1)
+        hidden = self.state(torch.cat([pooled(device), known], dim=-1))
+        ahead = torch.cat([hidden, torch.ones_like(left)[:, None], length[:, None]], dim=-1) * left[:, None]
+        return torch.cat([ahead, (length * (left > 0.0))[:, None]], dim=-1)
+
+
 class PointerLatents(nn.Module):
     """The pointer's network in the shape that an actor-critic policy expects.
 
@@ -52,18 +83,21 @@ class PointerLatents(nn.Module):
         C; no weight depends on it.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module], num_cuts: int) -> None:
+    def __init__(
+        self, width: int, activation: type[nn.Module], num_cuts: int, *, with_battery: bool = False
+    ) -> None:
         super().__init__()
         self.num_cuts = num_cuts
-        self.pointer = PointerNetwork(width, activation)
+        self.pointer = PointerNetwork(width, activation, with_battery=with_battery)
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
+        self.whole = BatteryValue(width, activation) if with_battery else None
         self.latent_dim_vf = width + len(_KNOWN)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and log-shares (B, K, 2 C), and what the value is computed from (B, W + 3)."""
         columns = read(rows, self.num_cuts)
         pointer = self.pointer(columns)
-        return _joined(pointer), self._valued(pointer, columns.log_length)
+        return _joined(pointer), self._valued(pointer, columns)
 
     def forward_actor(self, rows: Tensor) -> Tensor:
         """Return logits and log-shares, (B, K, 2 C)."""
@@ -72,9 +106,13 @@ class PointerLatents(nn.Module):
     def forward_critic(self, rows: Tensor) -> Tensor:
         """Return what the value is computed from, (B, W + 3)."""
         columns = read(rows, self.num_cuts)
-        return self._valued(self.pointer(columns), columns.log_length)
+        return self._valued(self.pointer(columns), columns)
 
-    def _valued(self, pointer: Pointer, log_length: Tensor) -> Tensor:
+    def _valued(self, pointer: Pointer, columns: ProblemColumns) -> Tensor:
+        log_length = columns.log_length
+        if self.whole is not None and columns.log_drain is not None:
+            valued: Tensor = self.whole(columns, pointer.log_target.detach(), pointer.log_excess.detach())
+            return valued
         # A critic's error is not to move the decision.
         known = torch.stack([log_length, pointer.log_target, pointer.log_excess], dim=-1).detach()
         return torch.cat([self.value(pooled(pointer.device.detach())), known], dim=-1)
@@ -148,7 +186,9 @@ class CutPointerPolicy(ActorCriticPolicy):
         return parameters | {"num_cuts": self.num_cuts, "width": self.width}
 
     def _build(self, lr_schedule: Schedule) -> None:
-        latents = PointerLatents(self.width, self.activation_fn, self.num_cuts)
+        columns = (self.observation_space.shape or (0, 0))[1]
+        rations = with_battery(columns, self.num_cuts)
+        latents = PointerLatents(self.width, self.activation_fn, self.num_cuts, with_battery=rations)
         self.mlp_extractor = latents  # type: ignore[assignment]  # same interface, rows kept apart
         self.action_dist = pointed_for(self.action_space, (self.observation_space.shape or (0,))[0], self.num_cuts)
         self.action_net = nn.Identity()
@@ -156,7 +196,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         self.value_net = nn.Linear(latents.latent_dim_vf, 1)
         nn.init.zeros_(self.value_net.bias)
         with torch.no_grad():
-            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *_KNOWN]]))
+            known = [0.0] * len(_KNOWN) if rations else _KNOWN
+            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *known]]))
         options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 

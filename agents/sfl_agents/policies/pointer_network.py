@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sfl_agents.policies.price_network import PriceNetwork, Told, log_budgets
 from sfl_agents.policies.problem_columns import DEVICE_FEATURES, ProblemColumns
 
 _FIRST_TARGET = 0.8
@@ -19,6 +20,7 @@ LEAST_AIR = 1e-6
 
 _LARGEST_STEP = 0.5
 _STRAIGHT_STEPS = 3
+_PRICED_STEPS = 3
 _CORRECTED_STEPS = 2
 _LARGEST_NEED = 20.0
 _LARGEST_GAP = 10.0
@@ -58,8 +60,10 @@ class PointerNetwork(nn.Module):
     the decision starts as zeros. No weight belongs to a device, a number of devices, a cut or a number of cuts.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+    def __init__(self, width: int, activation: type[nn.Module], *, with_battery: bool = False) -> None:
         super().__init__()
+        self.battery = PriceNetwork(width, activation) if with_battery else None
+        self.worth = zeroed(nn.Linear(width, 3)) if with_battery else None
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
         self.preference = zeroed(nn.Linear(width, 3))
@@ -72,9 +76,20 @@ class PointerNetwork(nn.Module):
         air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR)
         fixed, log_air = columns.log_fixed.exp(), air.log()
         log_target, log_excess = self._target(columns, log_air, fixed, takes_part)
-        need = self._need(columns, log_air, fixed, log_target)
-        gap = (need - need.amin(dim=-1, keepdim=True)).clamp_max(_LARGEST_GAP).detach()
-        for_fixed, for_air, for_share = self.preference(device).unsqueeze(-2).unbind(-1)
+        preference, cost = self.preference(device), None
+        if self.battery is not None and self.worth is not None and columns.log_drain is not None:
+            told = self._told(self.battery, columns, log_air, fixed, log_target)
+            log_target, log_excess = self._priced_target(
+                self.battery, told, columns, log_air, fixed, takes_part, log_target
+            )
+            preference = preference + self.worth(told.features)
+            need = self._need(columns, log_air, fixed, log_target)
+            cost = self.battery.cost(need.detach(), log_budgets(columns, fixed, log_target), told)
+        else:
+            need = self._need(columns, log_air, fixed, log_target)
+            cost = need.detach()
+        gap = (cost - cost.amin(dim=-1, keepdim=True)).clamp_max(_LARGEST_GAP)
+        for_fixed, for_air, for_share = preference.unsqueeze(-2).unbind(-1)
         logits = (
             -self.sharpness.exp() * gap + for_fixed * fixed.clamp_max(2.0) + for_air * log_air.clamp(-8.0, 8.0)
         )
@@ -95,7 +110,36 @@ class PointerNetwork(nn.Module):
                 need = _straight_need(log_air, fixed, log_target, columns.fits)
             else:
                 need = self._need(columns, log_air, fixed, log_target)
-            step, log_excess = _newton_step(need, fixed, log_target, takes_part)
+            picked = need.argmin(dim=-1, keepdim=True)
+            step, log_excess = _newton_step(need, fixed, log_target, takes_part, picked)
+            log_target = log_target + step
+        return log_target, log_excess
+
+    def _told(
+        self, battery: PriceNetwork, columns: ProblemColumns, log_air: Tensor, fixed: Tensor, log_target: Tensor
+    ) -> Told:
+        with torch.no_grad():
+            quickest = self._need(columns, log_air, fixed, log_target).argmin(dim=-1, keepdim=True)
+            fastest = log_budgets(columns, fixed, log_target).gather(-1, quickest).squeeze(-1)
+        told: Told = battery(columns, fastest, log_target)
+        return told
+
+    @torch.no_grad()
+    def _priced_target(
+        self,
+        battery: PriceNetwork,
+        told: Told,
+        columns: ProblemColumns,
+        log_air: Tensor,
+        fixed: Tensor,
+        takes_part: Tensor,
+        log_target: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        for _ in range(_PRICED_STEPS):
+            need = self._need(columns, log_air, fixed, log_target)
+            cost = battery.cost(need, log_budgets(columns, fixed, log_target), told)
+            picked = torch.where(columns.fits, cost, torch.inf).argmin(dim=-1, keepdim=True)
+            step, log_excess = _newton_step(need, fixed, log_target, takes_part, picked)
             log_target = log_target + step
         return log_target, log_excess
 
@@ -133,12 +177,13 @@ def _straight_need(log_air: Tensor, fixed: Tensor, log_target: Tensor, fits: Ten
     return torch.where(fits, need, _LARGEST_NEED).clamp_max(_LARGEST_NEED)
 
 
-def _newton_step(need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Tensor) -> tuple[Tensor, Tensor]:
+def _newton_step(
+    need: Tensor, fixed: Tensor, log_target: Tensor, takes_part: Tensor, picked: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the logarithmic target's step towards shares that sum to one, and their sum's logarithm, (B,)."""
-    least = need.min(dim=-1)
-    share = least.values.exp() * takes_part
+    share = need.gather(-1, picked).squeeze(-1).exp() * takes_part
     target = log_target.exp().unsqueeze(-1)
-    slack = (target - fixed.gather(-1, least.indices.unsqueeze(-1)).squeeze(-1)).clamp_min(_LEAST_SLACK)
+    slack = (target - fixed.gather(-1, picked).squeeze(-1)).clamp_min(_LEAST_SLACK)
     total = share.sum(dim=-1).clamp_min(LEAST_AIR)
     elasticity = (share * target / slack).sum(dim=-1) / total
     log_excess = (total / need.shape[-2]).log()

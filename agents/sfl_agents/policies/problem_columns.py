@@ -8,17 +8,19 @@ from torch import Tensor
 
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.observation import DeviceRows
-from sfl_env.spaces.problem_rows import CUT_COLUMNS, ROUND_COLUMNS
+from sfl_env.spaces.problem_rows import CUT_COLUMNS, DRAIN_COLUMNS, ROUND_COLUMNS
 
 _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
+_LOG_BUDGETS = _LOG_ROUNDS = math.log(1e3)
+
 _ROWS = {
-    rows.num_features: rows
+    rows.num_features + DRAIN_COLUMNS * rows.with_battery: rows
     for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
 }
-"""The kinds of absolute columns, by their number."""
+"""The kinds of absolute columns, by the number of columns up to those of the round."""
 
 
 class ProblemColumns(NamedTuple):
@@ -34,6 +36,10 @@ class ProblemColumns(NamedTuple):
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
     device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
+    progress: Tensor  # (B,) of the episode, -1 before its first round to 1 after its last
+    log_rounds_left: Tensor  # (B,) logarithm of the rounds left, this one included; no meaning without batteries
+    log_drain: Tensor | None  # (B, K, 3) logarithm of the budgets that the sensible round's length takes in
+    # computing, sending and receiving; None without batteries
 
     @property
     def takes_part(self) -> Tensor:
@@ -45,8 +51,19 @@ DEVICE_FEATURES = 10
 """Width of :attr:`ProblemColumns.device`."""
 
 
+def with_battery(columns: int, num_cuts: int) -> bool:
+    """Return whether rows of so many columns tell of batteries.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`num_absolute`.
+    """
+    return _ROWS[num_absolute(columns, num_cuts)].with_battery
+
+
 def num_absolute(columns: int, num_cuts: int) -> int:
-    """Return how many absolute columns rows of the problem begin with.
+    """Return how many columns rows of the problem have before those of the round.
 
     Parameters
     ----------
@@ -89,6 +106,7 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
     """
     absolute = num_absolute(rows.shape[-1], num_cuts)
     per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
+    kind, drains = _ROWS[absolute], rows[..., absolute - DRAIN_COLUMNS : absolute]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
@@ -96,8 +114,11 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
         downlink=_seconds(downlink),
         fits=fits > 0.0,
         log_snr=per_round[..., 0] * _LOG_RATIO,
-        device=torch.stack(_device_features(rows, per_round, _ROWS[absolute]), dim=-1),
+        device=torch.stack(_device_features(rows, per_round, kind), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
+        progress=rows[..., 0, 4],
+        log_rounds_left=(drains[..., 0, 0] + 1.0) * (_LOG_ROUNDS / 2.0),
+        log_drain=drains[..., 1:] * _LOG_BUDGETS if kind.with_battery else None,
     )
 
 

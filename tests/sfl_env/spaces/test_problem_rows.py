@@ -91,7 +91,7 @@ def test_a_system_that_is_slower_in_everything_looks_the_same() -> None:
     relative = []
     for conditions, shared, reference_s in ((now, simulator.resources, 1.0), (slower, resources, 7.0)):
         absolute = DeviceRows(simulator.workload.num_cuts, with_battery=False)
-        encoder = ProblemRows(absolute, SensibleDecisions(simulator.workload, shared), reference_s)
+        encoder = ProblemRows(absolute, SensibleDecisions(simulator.workload, shared), reference_s, 20)
         view = View(conditions, state.setup.devices, state.charge, state.setup.charge_per_j, np.full(5, -1.0))
         relative.append(encoder.per_round(view, encoder.per_episode(view))[..., absolute.num_features :])
     np.testing.assert_allclose(relative[0], relative[1], atol=1e-5)
