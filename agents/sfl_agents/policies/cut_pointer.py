@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
-from sfl_agents.policies.problem_columns import num_absolute, read
+from sfl_agents.policies.problem_columns import ProblemColumns, num_absolute, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 
@@ -50,29 +50,39 @@ class PointerLatents(nn.Module):
         Non-linearity.
     num_cuts : int
         C; no weight depends on it.
+    late_channel : bool
+        Whether the channel is observed late; no weight depends on it.
+    hedge : bool
+        As for :class:`.pointer_network.PointerNetwork`.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module], num_cuts: int) -> None:
+    def __init__(
+        self, width: int, activation: type[nn.Module], num_cuts: int, *, late_channel: bool, hedge: bool
+    ) -> None:
         super().__init__()
-        self.num_cuts = num_cuts
-        self.pointer = PointerNetwork(width, activation)
+        self.num_cuts, self.late_channel = num_cuts, late_channel
+        self.pointer = PointerNetwork(width, activation, hedge=hedge)
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
         self.latent_dim_vf = width + len(_KNOWN)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and log-shares (B, K, 2 C), and what the value is computed from (B, W + 3)."""
-        columns = read(rows, self.num_cuts)
+        columns = self.read(rows)
         pointer = self.pointer(columns)
         return _joined(pointer), self._valued(pointer, columns.log_length)
 
     def forward_actor(self, rows: Tensor) -> Tensor:
         """Return logits and log-shares, (B, K, 2 C)."""
-        return _joined(self.pointer(read(rows, self.num_cuts)))
+        return _joined(self.pointer(self.read(rows)))
 
     def forward_critic(self, rows: Tensor) -> Tensor:
         """Return what the value is computed from, (B, W + 3)."""
-        columns = read(rows, self.num_cuts)
+        columns = self.read(rows)
         return self._valued(self.pointer(columns), columns.log_length)
+
+    def read(self, rows: Tensor) -> ProblemColumns:
+        """Take rows (B, K, F) apart."""
+        return read(rows, self.num_cuts, late_channel=self.late_channel)
 
     def _valued(self, pointer: Pointer, log_length: Tensor) -> Tensor:
         # A critic's error is not to move the decision.
@@ -101,8 +111,12 @@ class CutPointerPolicy(ActorCriticPolicy):
         Learning rate.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late; rows then tell of the links without small-scale fading.
     width : int
         Of the layers.
+    hedge : bool
+        Whether to learn how an old channel is to be taken. Where it is that of now, this makes no difference.
     activation_fn : type of torch.nn.Module
         Non-linearity.
     log_std_init : float
@@ -124,15 +138,17 @@ class CutPointerPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         *,
         num_cuts: int,
+        late_channel: bool = False,
         width: int = 16,
+        hedge: bool = False,
         activation_fn: type[nn.Module] = nn.SiLU,
         log_std_init: float = -4.5,
         **kwargs: Any,
     ) -> None:
         if len(observation_space.shape) != 2:
             raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
-        num_absolute(observation_space.shape[1], num_cuts)
-        self.num_cuts, self.width = num_cuts, width
+        num_absolute(observation_space.shape[1], num_cuts, late_channel=late_channel)
+        self.num_cuts, self.late_channel, self.width, self.hedge = num_cuts, late_channel, width, hedge
         super().__init__(
             observation_space,
             action_space,
@@ -145,10 +161,13 @@ class CutPointerPolicy(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         parameters = super()._get_constructor_parameters()
         parameters.pop("net_arch")
-        return parameters | {"num_cuts": self.num_cuts, "width": self.width}
+        own = ("num_cuts", "late_channel", "width", "hedge")
+        return parameters | {name: getattr(self, name) for name in own}
 
     def _build(self, lr_schedule: Schedule) -> None:
-        latents = PointerLatents(self.width, self.activation_fn, self.num_cuts)
+        latents = PointerLatents(
+            self.width, self.activation_fn, self.num_cuts, late_channel=self.late_channel, hedge=self.hedge
+        )
         self.mlp_extractor = latents  # type: ignore[assignment]  # same interface, rows kept apart
         self.action_dist = pointed_for(self.action_space, (self.observation_space.shape or (0,))[0], self.num_cuts)
         self.action_net = nn.Identity()
@@ -164,8 +183,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         distribution: Pointed = self.action_dist  # type: ignore[assignment]
         return distribution.proba_distribution(latent_pi, self.log_std)
 
-    def point(self, rows: Tensor, num_cuts: int) -> Pointer:
-        """Return the pointer for rows (B, K, F) of any number of devices and cuts."""
+    def point(self, rows: Tensor, num_cuts: int, late_channel: bool) -> Pointer:
+        """Return the pointer for rows (B, K, F) of any number of devices and cuts, late or not."""
         assert isinstance(self.mlp_extractor, PointerLatents)
-        pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts))
+        pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts, late_channel=late_channel))
         return pointer

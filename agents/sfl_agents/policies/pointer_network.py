@@ -34,6 +34,41 @@ class Pointer(NamedTuple):
     log_excess: Tensor  # (B,) logarithm of the mean share that is needed for it; 0 where it can just be reached
 
 
+class Hedge(nn.Module):
+    """Take sending to last longer or shorter than over the channel that was observed late.
+
+    What is learnt is a factor of the seconds of uplink and downlink at each cut, of the old fading's power, the
+    link without it and the seconds themselves. It starts at 1, and is 1 where the channel is that of now.
+
+    Parameters
+    ----------
+    width : int
+        Of the layer.
+    activation : type of torch.nn.Module
+        Non-linearity.
+    """
+
+    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.factor = nn.Sequential(nn.Linear(6, width), activation(), zeroed(nn.Linear(width, 2)))
+
+    def forward(self, columns: ProblemColumns) -> ProblemColumns:
+        """Return the columns with other seconds of the links."""
+        log_fading = columns.log_faded.clamp(-8.0, 8.0)
+        without = columns.log_snr + log_fading
+        # How much longer the old link took than the one without fading, by Shannon's formula at an equal share.
+        longer = (
+            (without.exp().log1p() / columns.log_snr.exp().log1p().clamp_min(LEAST_AIR)).log().clamp(-8.0, 8.0)
+        )
+        log_air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR).log().clamp(-8.0, 8.0)
+        of_device = [log_fading / 3.0, longer / 3.0, without / 7.0, columns.log_snr / 7.0]
+        features = [part.unsqueeze(-1).expand_as(log_air) for part in of_device]
+        features += [log_air / 3.0, columns.log_fixed.clamp(-8.0, 2.0) / 3.0]
+        late = (columns.log_faded != 0.0)[..., None, None]
+        factor = torch.where(late, self.factor(torch.stack(features, dim=-1)).clamp(-5.0, 5.0), 0.0).exp()
+        return columns._replace(uplink=columns.uplink * factor[..., 0], downlink=columns.downlink * factor[..., 1])
+
+
 class PointerNetwork(nn.Module):
     r"""Aim at a length of the round; every cut then needs a share, and the cut that needs least is pointed at.
 
@@ -43,6 +78,8 @@ class PointerNetwork(nn.Module):
         Of the layers.
     activation : type of torch.nn.Module
         Non-linearity.
+    hedge : bool
+        Whether to learn how long sending is to be taken to last where the channel is an old one.
 
     Notes
     -----
@@ -58,15 +95,17 @@ class PointerNetwork(nn.Module):
     the decision starts as zeros. No weight belongs to a device, a number of devices, a cut or a number of cuts.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module]) -> None:
+    def __init__(self, width: int, activation: type[nn.Module], *, hedge: bool = False) -> None:
         super().__init__()
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
         self.preference = zeroed(nn.Linear(width, 3))
         self.sharpness = nn.Parameter(torch.tensor(2.5))
+        self.hedge = Hedge(width, activation) if hedge else None
 
     def forward(self, columns: ProblemColumns) -> Pointer:
         """Return logits and shares for all cuts."""
+        columns = columns if self.hedge is None else self.hedge(columns)
         device = self.device(columns.device)
         takes_part = columns.takes_part
         air = (columns.uplink + columns.downlink).clamp_min(LEAST_AIR)

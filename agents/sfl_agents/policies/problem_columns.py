@@ -14,11 +14,15 @@ _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
+_LATE_COLUMNS = 1
+"""Where the channel is observed late, there are so many between the absolute columns and those of the round."""
+
 _ROWS = {
-    rows.num_features: rows
-    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
+    (late, rows.num_features + late * _LATE_COLUMNS): rows
+    for late in (False, True)
+    for rows in (DeviceRows(1, battery, learning, late) for battery in (False, True) for learning in (False, True))
 }
-"""The kinds of absolute columns, by their number."""
+"""The kinds of absolute columns, by whether the channel is observed late and the number of columns."""
 
 
 class ProblemColumns(NamedTuple):
@@ -32,6 +36,7 @@ class ProblemColumns(NamedTuple):
     downlink: Tensor  # (B, K, C)
     fits: Tensor  # (B, K, C) whether the cut fits into memory
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
+    log_faded: Tensor  # (B, K) logarithm of that ratio without small-scale fading over it; 0 if it is of now
     device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
 
@@ -45,8 +50,8 @@ DEVICE_FEATURES = 10
 """Width of :attr:`ProblemColumns.device`."""
 
 
-def num_absolute(columns: int, num_cuts: int) -> int:
-    """Return how many absolute columns rows of the problem begin with.
+def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> int:
+    """Return how many columns rows of the problem have before those of the round.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ def num_absolute(columns: int, num_cuts: int) -> int:
         F.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late.
 
     Raises
     ------
@@ -64,6 +71,8 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     --------
     >>> num_absolute(10 + 6 + 4 * 8, num_cuts=8)
     10
+    >>> num_absolute(13 + 6 + 4 * 8, num_cuts=8, late_channel=True)
+    13
     >>> num_absolute(10, num_cuts=8)
     Traceback (most recent call last):
         ...
@@ -71,15 +80,16 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     with observation_mode='problem'.
     """
     absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if absolute not in _ROWS:
+    if (late_channel, absolute) not in _ROWS:
         raise TrainingError(
-            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
-            "with observation_mode='problem'."
+            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts"
+            f"{' and a channel that is observed late' if late_channel else ''}: make the environment with "
+            "observation_mode='problem'."
         )
     return absolute
 
 
-def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
+def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemColumns:
     """Take rows (B, K, F) of the problem with C cuts apart.
 
     Raises
@@ -87,16 +97,19 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
     TrainingError
         As :func:`num_absolute`.
     """
-    absolute = num_absolute(rows.shape[-1], num_cuts)
+    absolute = num_absolute(rows.shape[-1], num_cuts, late_channel=late_channel)
     per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
+    log_snr = per_round[..., 0] * _LOG_RATIO
+    without_fading = rows[..., absolute - 1] * _LOG_RATIO if late_channel else log_snr
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
         uplink=_seconds(uplink),
         downlink=_seconds(downlink),
         fits=fits > 0.0,
-        log_snr=per_round[..., 0] * _LOG_RATIO,
-        device=torch.stack(_device_features(rows, per_round, _ROWS[absolute]), dim=-1),
+        log_snr=log_snr,
+        log_faded=without_fading - log_snr,
+        device=torch.stack(_device_features(rows, per_round, _ROWS[late_channel, absolute]), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
     )
 
