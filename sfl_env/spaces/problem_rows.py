@@ -60,7 +60,7 @@ class ProblemRows:
     -----
     With A columns of ``absolute`` and C cuts a device's row has A + 6 + 4 C columns, each in [-1, 1]. Where the
     channel is observed late there is one more before these six: the ratio of A without small-scale fading. With
-    batteries there are four more just before these six: the rounds left, logarithmic, 1 to 1e3, and the part of a
+    batteries there are four more just behind those of ``absolute``: the rounds left, logarithmic, 1 to 1e3, and the part of a
     round's budget, which is the charge left over the rounds left, that as many seconds of computing, of sending
     and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3.
 
@@ -116,7 +116,7 @@ class ProblemRows:
         found = self.sensible(view.conditions)
         round_s = self._fill(rows, view.conditions, found.devices, found.decision)
         if self.absolute.with_battery:
-            self._fill_drains(rows[..., self._first - DRAIN_COLUMNS : self._first], view, round_s)
+            self._fill_drains(rows[..., columns : columns + DRAIN_COLUMNS], view, round_s)
         return rows
 
     def _fill_drains(self, columns: Rows, view: View, round_s: Array) -> None:
@@ -139,8 +139,7 @@ class ProblemRows:
         round_s = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
         ratio = now.uplink_snr_hz * k / devices.link.bandwidth_hz
         if now.large_scale is not None:
-            late = self.absolute.num_features
-            rows[..., late] = _RATIO.encode(now.large_scale.uplink_snr_hz * k / devices.link.bandwidth_hz)
+            rows[..., first - 1] = _RATIO.encode(now.large_scale.uplink_snr_hz * k / devices.link.bandwidth_hz)
         length = np.broadcast_to(round_s / self.reference_s, device_s.shape)
         _ROUND_SCALES.encode(ratio, base.share * k, length, out=rows[..., first : first + 3])
         rows[..., first + 3] = device_s / round_s * 2.0 - 1.0

@@ -16,11 +16,24 @@ _LOG_SECONDS = math.log(1e3)
 
 _LOG_BUDGETS = _LOG_ROUNDS = math.log(1e3)
 
+_LATE_COLUMNS = 1
+"""Where the channel is observed late, there are so many between the absolute columns and those of the round."""
+
 _ROWS = {
-    rows.num_features + DRAIN_COLUMNS * rows.with_battery: rows
-    for rows in (DeviceRows(1, battery, learning) for battery in (False, True) for learning in (False, True))
+    (late, rows.num_features + rows.with_battery * DRAIN_COLUMNS + late * _LATE_COLUMNS): rows
+    for late in (False, True)
+    for rows in (DeviceRows(1, battery, learning, late) for battery in (False, True) for learning in (False, True))
 }
-"""The kinds of absolute columns, by the number of columns up to those of the round."""
+"""The kinds of absolute columns, by whether the channel is observed late and the number of columns."""
+
+
+class BatteryColumns(NamedTuple):
+    """What rows tell of the batteries."""
+
+    log_rounds_left: Tensor  # (B,) logarithm of the rounds left, this one included
+    log_drain: Tensor  # (B, K, 3) logarithm of the part of a round's budget, the charge left over the rounds left,
+    # that the sensible round's length of computing, of sending and of receiving takes
+    charge: Tensor  # (B, K) of the battery left, 0 to 1
 
 
 class ProblemColumns(NamedTuple):
@@ -34,12 +47,11 @@ class ProblemColumns(NamedTuple):
     downlink: Tensor  # (B, K, C)
     fits: Tensor  # (B, K, C) whether the cut fits into memory
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
+    log_faded: Tensor  # (B, K) logarithm of that ratio without small-scale fading over it; 0 if it is of now
     device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
     progress: Tensor  # (B,) of the episode, -1 before its first round to 1 after its last
-    log_rounds_left: Tensor  # (B,) logarithm of the rounds left, this one included; no meaning without batteries
-    log_drain: Tensor | None  # (B, K, 3) logarithm of the budgets that the sensible round's length takes in
-    # computing, sending and receiving; None without batteries
+    batteries: "BatteryColumns | None"  # where there are batteries
 
     @property
     def takes_part(self) -> Tensor:
@@ -51,18 +63,7 @@ DEVICE_FEATURES = 10
 """Width of :attr:`ProblemColumns.device`."""
 
 
-def with_battery(columns: int, num_cuts: int) -> bool:
-    """Return whether rows of so many columns tell of batteries.
-
-    Raises
-    ------
-    TrainingError
-        As :func:`num_absolute`.
-    """
-    return _ROWS[num_absolute(columns, num_cuts)].with_battery
-
-
-def num_absolute(columns: int, num_cuts: int) -> int:
+def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> int:
     """Return how many columns rows of the problem have before those of the round.
 
     Parameters
@@ -71,6 +72,8 @@ def num_absolute(columns: int, num_cuts: int) -> int:
         F.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late.
 
     Raises
     ------
@@ -81,6 +84,8 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     --------
     >>> num_absolute(10 + 6 + 4 * 8, num_cuts=8)
     10
+    >>> num_absolute(13 + 6 + 4 * 8, num_cuts=8, late_channel=True)
+    13
     >>> num_absolute(10, num_cuts=8)
     Traceback (most recent call last):
         ...
@@ -88,15 +93,16 @@ def num_absolute(columns: int, num_cuts: int) -> int:
     with observation_mode='problem'.
     """
     absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if absolute not in _ROWS:
+    if (late_channel, absolute) not in _ROWS:
         raise TrainingError(
-            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
-            "with observation_mode='problem'."
+            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts"
+            f"{' and a channel that is observed late' if late_channel else ''}: make the environment with "
+            "observation_mode='problem'."
         )
     return absolute
 
 
-def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
+def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemColumns:
     """Take rows (B, K, F) of the problem with C cuts apart.
 
     Raises
@@ -104,27 +110,38 @@ def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
     TrainingError
         As :func:`num_absolute`.
     """
-    absolute = num_absolute(rows.shape[-1], num_cuts)
+    absolute = num_absolute(rows.shape[-1], num_cuts, late_channel=late_channel)
     per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
-    kind, drains = _ROWS[absolute], rows[..., absolute - DRAIN_COLUMNS : absolute]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
+    kind = _ROWS[late_channel, absolute]
+    log_snr = per_round[..., 0] * _LOG_RATIO
+    without_fading = rows[..., absolute - 1] * _LOG_RATIO if late_channel else log_snr
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
         uplink=_seconds(uplink),
         downlink=_seconds(downlink),
         fits=fits > 0.0,
-        log_snr=per_round[..., 0] * _LOG_RATIO,
+        log_snr=log_snr,
+        log_faded=without_fading - log_snr,
         device=torch.stack(_device_features(rows, per_round, kind), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
         progress=rows[..., 0, 4],
-        log_rounds_left=(drains[..., 0, 0] + 1.0) * (_LOG_ROUNDS / 2.0),
-        log_drain=drains[..., 1:] * _LOG_BUDGETS if kind.with_battery else None,
+        batteries=_batteries(rows, kind) if kind.with_battery else None,
     )
 
 
 def _seconds(column: Tensor) -> Tensor:
     """Undo the logarithm; the scale's low end stands for nothing at all."""
     return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
+
+
+def _batteries(rows: Tensor, kind: DeviceRows) -> BatteryColumns:
+    left, drains = rows[..., kind.num_features :][..., :DRAIN_COLUMNS].tensor_split([1], dim=-1)
+    return BatteryColumns(
+        log_rounds_left=(left[:, 0, 0] + 1.0) * (_LOG_ROUNDS / 2.0),
+        log_drain=drains * _LOG_BUDGETS,
+        charge=(rows[..., 11] + 1.0) * 0.5,
+    )
 
 
 def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[Tensor]:

@@ -119,3 +119,10 @@ class RowNetworks(nn.Module):
 def _stack(columns: int, widths: list[int], activation: type[nn.Module]) -> nn.Sequential:
     sizes = [columns, *widths]
     return nn.Sequential(*(EquivariantLayer(i, o, activation) for i, o in zip(sizes, widths, strict=False)))
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """Return a layer that gives zeros until it has learnt."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
