@@ -30,11 +30,30 @@ _ROUND_SCALES = LogScales(_RATIO, _SHARE, _SECONDS)
 _ROUNDS = LogScale(1.0, 1e3)
 _BUDGETS = LogScale(1e-3, 1e3)
 
+LENGTHS = _SECONDS
+"""Scale of the column of :func:`length_column`."""
+
 _SMALLEST_BUDGET = 1e-12
 """Stands for what is left of an empty battery."""
 
 _SHORTEST_S = 1e-300
 """Stands for the length of a round in which nobody has anything to do."""
+
+
+def length_column(num_cuts: int) -> int:
+    """Return the column, counted from the end, of the sensible decision's round over the nominal round.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C.
+
+    Examples
+    --------
+    >>> length_column(num_cuts=4)
+    -20
+    """
+    return 2 - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
 
 
 @dataclass(frozen=True)

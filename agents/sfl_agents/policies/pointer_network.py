@@ -25,6 +25,7 @@ _CORRECTED_STEPS = 2
 _PRICED_STEPS = 3
 _LARGEST_NEED = 20.0
 _LARGEST_GAP = 10.0
+_FIRST_SHARPNESS = 2.5
 
 
 class Pointer(NamedTuple):
@@ -105,7 +106,7 @@ class PointerNetwork(nn.Module):
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
         self.preference = zeroed(nn.Linear(width, 3))
-        self.sharpness = nn.Parameter(torch.tensor(2.5))
+        self.sharpness = nn.Parameter(torch.tensor(_FIRST_SHARPNESS + 1.0 * price))
         self.hedge = Hedge(width, activation) if hedge else None
         self.price = PriceNetwork(width, activation) if price else None
 

@@ -120,8 +120,8 @@ class BatteryValue(nn.Module):
     to what is left.
     """
 
-    first_weights = (-1.0, -_ROUNDS_UNIT, 0.0)
-    """Of the last three columns, if the reward is the environment's own: rounds to come as long as nominal ones."""
+    first_weights = (-1.0, 0.0, 0.0)
+    """Of the last three columns, for a reward of this round's excess over the sensible one."""
 
     def __init__(self, width: int, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -135,9 +135,9 @@ class BatteryValue(nn.Module):
         state = torch.stack([columns.progress, columns.log_length, log_target, log_excess], dim=-1)
         hidden = self.state(torch.cat([pooled(device), state], dim=-1))
         left = ((1.0 - columns.progress) / 2.0).unsqueeze(-1)
-        length = (columns.log_length + log_target).exp().unsqueeze(-1)
+        excess = (columns.log_length.exp() * (log_target.exp() - 1.0)).unsqueeze(-1)
         ahead = (batteries.log_rounds_left.exp() - 1.0).unsqueeze(-1) / _ROUNDS_UNIT
-        return torch.cat([hidden * left, length * (left > 0.0), ahead, length * left], dim=-1)
+        return torch.cat([hidden * left, excess * (left > 0.0), ahead, excess * left], dim=-1)
 
 
 def _scarcity_features(columns: ProblemColumns, fastest: Tensor, log_target: Tensor) -> list[Tensor]:
