@@ -10,7 +10,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from sfl_agents.policies.distributions import Choices, CutAndItsShare, CutAndShare, CutFirst, DeviceDistribution, for_space
+from sfl_agents.policies.distributions import (
+    Choices,
+    CutAndItsShare,
+    CutAndShare,
+    CutFirst,
+    DeviceDistribution,
+    for_space,
+)
 from sfl_agents.policies.rows import RowNetworks, StandardisedRows
 
 
