@@ -1,9 +1,9 @@
 """Measure agents in the tiers beside the tiers' yardsticks: ``python docs/build/tier_agents.py [TIER ...]``.
 
 It reads the run folders of :data:`TIERS`, one for each training seed, trains those that are missing (minutes of
-one core each), plays every agent and yardstick in the same held-out episodes, and writes docs/data/tier-agents.json
-and docs/tiers/agents.md. With names it measures these tiers anew and keeps the other figures. ``--page`` writes the
-page anew from the stored figures.
+one core each), plays every agent and yardstick in the same held-out episodes, and writes
+docs/data/tier-agents.json and docs/tiers/agents.md. With names it measures these tiers anew and keeps the other
+figures. ``--page`` writes the page anew from the stored figures.
 """
 
 import argparse
@@ -194,10 +194,10 @@ ABOUT = f"""# Agents in the tiers
 
 What agents learn in the tiers, beside the yardsticks of the tiers' own pages. Each tier's agents are of several
 training seeds, and each is the best of its training's checkpoints in validation episodes. All are played in the
-same held-out episodes (seed {held_out_seed(SEED)}), which nothing was chosen by. *Over the best* is by how much the
-total exceeds that of the tier's yardstick, with its 95 % interval over episodes, paired; for agents, of the mean
-over training seeds, and then the least and the largest of single seeds. *Of the gain*: which share of what lies
-between a yardstick and the tier's best one agents make up for.
+same held-out episodes (seed {held_out_seed(SEED)}), which nothing was chosen by. *Over the best* is by how much
+the total exceeds that of the tier's yardstick, with its 95 % interval over episodes, paired; for agents, of the
+mean over training seeds, and then the least and the largest of single seeds. *Of the gain*: which share of what
+lies between a yardstick and the tier's best one agents make up for.
 
 `python docs/build/tier_agents.py` trains what is not there, plays and writes this page.
 """

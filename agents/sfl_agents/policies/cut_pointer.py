@@ -197,7 +197,7 @@ class CutPointerPolicy(ActorCriticPolicy):
         distribution: Pointed = self.action_dist  # type: ignore[assignment]
         return distribution.proba_distribution(latent_pi, self.log_std)
 
-    def point(self, rows: Tensor, num_cuts: int, late_channel: bool) -> Pointer:
+    def point(self, rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> Pointer:
         """Return the pointer for rows (B, K, F) of any number of devices and cuts, late or not."""
         assert isinstance(self.mlp_extractor, PointerLatents)
         pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts, late_channel=late_channel))

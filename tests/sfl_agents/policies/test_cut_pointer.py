@@ -16,17 +16,18 @@ from sfl_env.errors import TrainingError
 from sfl_env.optimum.seen import own_cuts_under
 
 MODES = ("continuous", "cut", "discrete")
-COLUMNS = st.sampled_from([10, 13, 16, 19])
+COLUMNS = st.sampled_from([10, 13, 15, 18])
 """Absolute columns: without and with those of batteries and of the network's progress."""
 
 
-def policy_in(batch: Any, *, blank: bool = False) -> Any:
+def policy_in(batch: Any, *, blank: bool = False, **kwargs: Any) -> Any:
     torch.manual_seed(0)
     policy = CutPointerPolicy(
         cast(Any, batch.single_observation_space),
         batch.single_action_space,
         lambda _: 1e-3,
         num_cuts=batch.episodes.simulator.workload.num_cuts,
+        **kwargs,
     )
     if not blank:  # the start makes nothing of most features, which would hide differences between devices
         for weights in policy.parameters():
@@ -160,6 +161,33 @@ def test_untrained_it_is_close_to_the_optimum_and_better_than_proportional_share
         observation, _, _, _, infos = batch.step(action)
         ratios.append(infos["latency_s"] / infos["optimal_latency_s"])
     assert 1.0 <= np.mean(ratios) < 1.06
+
+
+LATE = {"csi_delay_rounds": 1, "fading": "block", "fading_correlation": 0.5}
+
+
+def test_rows_of_an_old_channel_tell_of_the_fading_that_was_and_nothing_of_a_network() -> None:
+    batch = batch_of(**LATE)
+    observation, _ = batch.reset(seed=0)
+    cuts = batch.episodes.simulator.workload.num_cuts
+    seen = batch.episodes.observation_encoder.decode(observation)
+    assert seen.large_scale is not None
+    columns = read(torch.as_tensor(observation), cuts, late_channel=True)
+    faded = np.log(seen.large_scale.uplink_snr_hz / seen.uplink_snr_hz)
+    np.testing.assert_allclose(columns.log_faded.numpy(), faded, atol=1e-3)
+    assert not columns.device[..., 6:].any()
+
+
+def test_a_hedge_is_taken_where_the_channel_is_old_and_nowhere_else() -> None:
+    """With other weights of the hedge alone: other decisions for an old channel, the same ones for that of now."""
+    for fields, same in (({}, True), (LATE, False)):
+        batch = batch_of(**fields)
+        rows = torch.as_tensor(batch.reset(seed=0)[0])
+        policy = policy_in(batch, late_channel=bool(fields), hedge=True)
+        before = policy(rows, deterministic=True)[0]
+        for weights in policy.mlp_extractor.pointer.hedge.parameters():
+            torch.nn.init.normal_(weights, std=0.5)
+        assert torch.equal(before, policy(rows, deterministic=True)[0]) is same
 
 
 def test_rows_and_actions_of_other_modes_are_told() -> None:
