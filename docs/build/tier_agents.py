@@ -24,6 +24,7 @@ import sfl_baselines
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import load
 from sfl_agents.training.train import train
+from sfl_baselines.battery import return_bound
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_baselines.policies import Policy
 from sfl_baselines.rollouts import play, play_to_the_end
@@ -55,6 +56,12 @@ def cost_of_episode(policy: Policy, envs: SFLVectorEnv) -> Array:
     return cost
 
 
+def least_cost_of_episode(envs: SFLVectorEnv) -> Array:
+    """Return what no policy's :func:`cost_of_episode` is below in the battery tier, (N,)."""
+    least: Array = -return_bound(envs.episodes, held_out_seed(SEED)).any_policy
+    return least
+
+
 @dataclass(frozen=True)
 class Tier:
     """What is measured in one tier.
@@ -81,6 +88,8 @@ class Tier:
         Scenario fields other than the id's.
     algo : str
         Algorithm.
+    bound : callable, optional
+        Of a batch: what no policy's cost is below, (N,); it stands among the yardsticks as ``bound``.
     """
 
     env_id: str
@@ -93,14 +102,16 @@ class Tier:
     seeds: int = 5
     fields: Mapping[str, Any] = field(default_factory=dict)
     algo: str = "ppo"
+    bound: Callable[[SFLVectorEnv], Array] | None = None
 
     def job(self, seed: int) -> Job:
         """Return a seed's training."""
         return Job(self.algo, self.env_id, load(self.algo, self.env_id), self.fields, seed)
 
-    def batch(self, observation_mode: str) -> SFLVectorEnv:
+    def batch(self, observation_mode: str, action_mode: str = "continuous") -> SFLVectorEnv:
         """Return the held-out environments."""
-        return make_batch(self.env_id, self.episodes, self.fields, observation_mode=observation_mode)
+        modes = {"observation_mode": observation_mode, "action_mode": action_mode}
+        return make_batch(self.env_id, self.episodes, self.fields, **modes)
 
 
 TIERS: dict[str, Tier] = {
@@ -132,6 +143,16 @@ TIERS: dict[str, Tier] = {
         ("staged-search", "staged-alternating", "common-cut", "exact"),
         ("staged-alternating", "exact"),
     ),
+    "battery": Tier(
+        "SFL-Battery-v0",
+        cost_of_episode,
+        "minus the return",
+        48,
+        "bound",
+        ("energy-price", "budget-rule", "exact"),
+        ("energy-price", "budget-rule"),
+        bound=least_cost_of_episode,
+    ),
 }
 """What is measured, by the names of its run folders."""
 
@@ -158,7 +179,9 @@ def measure(name: str) -> dict[str, Any]:
     folders = [folder_of(name, seed) for seed in range(tier.seeds)]
     yardsticks = tier.batch("devices")
     costs = {each: tier.cost(sfl_baselines.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
-    envs = tier.batch(sfl_agents.observation_mode_of(folders[0]))
+    if tier.bound is not None:
+        costs["bound"] = tier.bound(yardsticks)
+    envs = tier.batch(sfl_agents.observation_mode_of(folders[0]), tier.job(0).settings.action_mode)
     agents = np.array([tier.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
     job, best, mean = tier.job(0), costs[tier.best], agents.mean(axis=0)
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
@@ -216,11 +239,11 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     fields = "".join(f", `{key}={value!r}`" for key, value in found["fields"].items())
     each = [100.0 * (ratio[0] - 1.0) for ratio in agents["each over best"]]
     rows = [
-        f"| `{other}` | {row['mean']:.1f} | {'-' if other == tier.best else in_percent(row['over best'], 1)} | |"
+        f"| `{other}` | {row['mean']:.4g} | {'-' if other == tier.best else in_percent(row['over best'], 1)} | |"
         for other, row in found["yardsticks"].items()
     ]
     agent = (
-        f"| {tier.algo}, {found['way']}, {len(each)} seeds | {agents['mean']:.1f} | "
+        f"| {tier.algo}, {found['way']}, {len(each)} seeds | {agents['mean']:.4g} | "
         f"{in_percent(agents['over best'], 1)} | {min(each):+.1f} % to {max(each):+.1f} % |"
     )
     gains = [
