@@ -80,7 +80,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | C each | for every cut: seconds that no band shortens, of the uplink and of the downlink at an equal share, over that round's | logarithmic, 1e-3 to 1e3 |
     | C | for every cut: whether it fits the memory | -1 or 1 |
 
-    Where the channel is observed late, one more column stands before A: the same ratio without small-scale fading.
+    Where the channel is observed late, one more column stands before A: the same ratio without small-scale fading;
+    with batteries, four more stand before that, of the rounds left and of what a round takes of a battery's budget
+    (:class:`~sfl_env.spaces.problem_rows.ProblemRows`).
 
     Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, which is ``SFL-v0`` one round at
     a time with problem rows and residual actions. In ``SFL-v0`` itself their value function has to learn sums over a
@@ -97,7 +99,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
     part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms.
     With ``battery_share``, training takes from a device's battery what it draws more than waiting; a device that has
-    used its share up has left, and costs ``dropout_weight / K`` in that round and in every one up to the last.
+    used its share up has left, and costs ``dropout_weight / K``, by default four reference rounds, in that round and
+    in every one up to the last.
 
     ## Starting State
 

@@ -20,8 +20,8 @@ class RewardFields:
         0.0,
         1e6,
         "",
-        "weight of the fraction of devices with empty batteries; None: with battery_share, so much that one that has "
-        "left costs as much in a round as four reference_latency_s; 0 makes it pay to lose whoever is slow",
+        "weight of the fraction of devices with empty batteries; None: with battery_share, so much that one that "
+        "has left costs as much in a round as four reference_latency_s; 0 makes it pay to lose whoever is slow",
     )
     missed_weight: float = number(
         0.0,

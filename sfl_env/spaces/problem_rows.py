@@ -79,9 +79,9 @@ class ProblemRows:
     -----
     With A columns of ``absolute`` and C cuts a device's row has A + 6 + 4 C columns, each in [-1, 1]. Where the
     channel is observed late there is one more before these six: the ratio of A without small-scale fading. With
-    batteries there are four more just behind those of ``absolute``: the rounds left, logarithmic, 1 to 1e3, and the part of a
-    round's budget, which is the charge left over the rounds left, that as many seconds of computing, of sending
-    and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3.
+    batteries there are four more just behind those of ``absolute``: the rounds left, logarithmic, 1 to 1e3, and
+    the part of a round's budget, which is the charge left over the rounds left, that as many seconds of computing,
+    of sending and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3.
 
     ======================  =================================================================================
     0 to A - 1              those of :class:`~sfl_env.spaces.observation.DeviceRows`

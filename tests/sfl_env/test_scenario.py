@@ -173,3 +173,17 @@ def test_every_presets_fields_differ_from_the_defaults() -> None:
         changed = Scenario().replace(**preset.fields)
         for field in preset.fields:
             assert getattr(changed, field) != getattr(Scenario(), field), (name, field)
+
+
+def test_by_default_whoever_has_run_empty_costs_more_than_a_round_without_it_saves() -> None:
+    """At most the whole round is saved, and nobody's share of four of them is that little."""
+    fields = {"battery_share": 1e-12, "num_devices": 3, "max_rounds": 4, "device_types": ("flagship-phone",)}
+    charged, chosen, none = (
+        make_batch("SFL-v0", 2, fields | {"device_weights": (1.0,)} | more)
+        for more in ({}, {"dropout_weight": 12.0}, {"dropout_weight": 0.0})
+    )
+    for envs in (charged, chosen, none):
+        envs.reset(seed=0)
+    (_, one, *_), (_, other, *_), (_, free, *_) = (e.step(e.action_space.sample() * 0.0) for e in (charged, chosen, none))
+    np.testing.assert_allclose(one, other)
+    np.testing.assert_allclose(one, free - 4.0 * 3)

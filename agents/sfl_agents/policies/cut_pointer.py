@@ -53,12 +53,19 @@ class PointerLatents(nn.Module):
         C; no weight depends on it.
     late_channel : bool
         Whether the channel is observed late; no weight depends on it.
-    hedge : bool
+    hedge, price : bool
         As for :class:`.pointer_network.PointerNetwork`.
     """
 
     def __init__(
-        self, width: int, activation: type[nn.Module], num_cuts: int, *, late_channel: bool, hedge: bool, price: bool
+        self,
+        width: int,
+        activation: type[nn.Module],
+        num_cuts: int,
+        *,
+        late_channel: bool,
+        hedge: bool,
+        price: bool,
     ) -> None:
         super().__init__()
         self.num_cuts, self.late_channel = num_cuts, late_channel
@@ -189,7 +196,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         self.value_net = nn.Linear(latents.latent_dim_vf, 1)
         nn.init.zeros_(self.value_net.bias)
         with torch.no_grad():
-            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *(BatteryValue.first_weights if self.price else _KNOWN)]]))
+            known = BatteryValue.first_weights if self.price else _KNOWN
+            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *known]]))
         options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 

@@ -101,7 +101,9 @@ class PointerNetwork(nn.Module):
     the decision starts as zeros. No weight belongs to a device, a number of devices, a cut or a number of cuts.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module], *, hedge: bool = False, price: bool = False) -> None:
+    def __init__(
+        self, width: int, activation: type[nn.Module], *, hedge: bool = False, price: bool = False
+    ) -> None:
         super().__init__()
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.correction = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))

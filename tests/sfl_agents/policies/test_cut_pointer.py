@@ -16,7 +16,7 @@ from sfl_env.errors import TrainingError
 from sfl_env.optimum.seen import own_cuts_under
 
 MODES = ("continuous", "cut", "discrete")
-COLUMNS = st.sampled_from([10, 13, 15, 18])
+COLUMNS = st.sampled_from([10, 13, 19, 22])
 """Absolute columns: without and with those of batteries and of the network's progress."""
 
 
