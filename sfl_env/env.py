@@ -67,8 +67,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | -1 | time since the episode's start (accuracy mode, same in every row) | logarithmic, 1e-3 to 1e9 s |
 
     ``observation_mode="problem"`` adds what carries over between bands, networks, mini-batches, cells and numbers of
-    devices: columns relative to the round of the sensible decision that residual actions start from. With A columns as
-    above and C cuts they are
+    devices, relative to the round of the sensible decision that residual actions start from. With A columns as above:
 
     | column | feature | scale from -1 to 1 |
     |---|---|---|
@@ -80,39 +79,31 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | C each | for every cut: seconds that no band shortens, of the uplink and of the downlink at an equal share, over that round's | logarithmic, 1e-3 to 1e3 |
     | C | for every cut: whether it fits the memory | -1 or 1 |
 
-    Where the channel is observed late, one more column stands before A: the same ratio without small-scale fading;
-    with batteries, four more stand before that, of the rounds left and of what a round takes of a battery's budget
-    (:class:`~sfl_env.spaces.problem_rows.ProblemRows`).
+    Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, ``SFL-v0`` one round at a time
+    with problem rows and residual actions (docs/stock-agents.md says why); ``sfl train`` takes problem rows with
+    continuous actions. Policies of one's own that are to act elsewhere, too, read the columns from A on.
 
-    Which to take: agents of Stable-Baselines3 as they come learn in ``SFL-Bandit-v0``, which is ``SFL-v0`` one round at
-    a time with problem rows and residual actions. In ``SFL-v0`` itself their value function has to learn sums over a
-    hundred rounds that no decision has an effect on, and with continuous actions their noise starts a thousand times
-    from the optimum. Policies of one's own that are to act elsewhere, too, read the columns from A on.
-
-    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round. What a base station knows by
-    averaging, the same links without small-scale fading, is told beside them, of the same round.
+    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round; beside them is told of links
+    without small-scale fading, known by averaging. Problem rows have one more column for these, four more on batteries.
 
     ## Rewards
 
     The sum of named terms, listed in ``info["reward_terms"]``. By default there is one: minus the round's
     seconds over a fixed reference of the scenario, ``reference_latency_s``, so the undiscounted return is
     minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
-    part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms.
-    With ``battery_share``, training takes from a device's battery what it draws more than waiting; a device that has
-    used its share up has left, and costs ``dropout_weight / K``, by default four reference rounds, in that round and
-    in every one up to the last.
+    part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms. With batteries,
+    training takes from them what it draws more than waiting; a device whose share is used up has left, and costs
+    ``dropout_weight / K``, by default four reference rounds, in that round and in every one up to the last.
 
     ## Starting State
 
-    Devices are drawn from the scenario's population and placed uniformly over the cell's area; shadowing,
-    fading and free speed start in their stationary distributions; batteries are full.
+    Devices are drawn from the scenario's population; channels and speeds start in their stationary distributions.
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination in accuracy mode when the test accuracy reaches
-    ``target_accuracy``: the return is then minus the time to it. Empty batteries (with ``battery_share``) end
-    nothing: rounds go on, without anybody for ``outage_wait_s`` each, and who has left is paid for to the last. It is so, too,
-    with ``learning_surrogate``, where fitted constants stand for the learning (``docs/tiers/time-to-accuracy.md``).
+    Truncation after ``max_rounds`` rounds. Termination in accuracy mode, and with ``learning_surrogate`` for which
+    fitted constants stand (``docs/tiers/time-to-accuracy.md``), at ``target_accuracy``: the return is then minus the
+    time to it. Empty batteries end nothing: rounds without anybody last ``outage_wait_s`` each.
 
     ## Accuracy mode
 
@@ -138,8 +129,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     | ``reward_terms`` | | dictionary of the reward's terms | NaN in each |
     | ``optimal_latency_s``, ``regret_s`` | | with ``info_optimum``: the shortest possible round, and the excess over it | NaN |
 
-    The infos of :meth:`reset` have the same keys, so that loggers and vector environments meet one layout. No round has
-    taken place, and they say so: NaN is no length of a round that could go into a mean unnoticed, as 0 would be.
+    The infos of :meth:`reset` have the same keys, so that loggers and vector environments meet one layout. NaN says
+    that no round has taken place: it goes into no mean unnoticed, as 0 would.
 
     ## Arguments
 
