@@ -170,8 +170,8 @@ def table(found: dict[str, Any]) -> list[str]:
         f"Measured by `python docs/build/battery.py` on {found['episodes']} held-out episodes (seed "
         f"{found['seed']}), "
         "the same for all, with 95 % intervals of the mean. They are fresh ones: the preset's fields and the rules "
-        "were chosen before these episodes were played for the first time. *Behind the bound* is the return's difference to the "
-        "bound, episode by episode, *against the price* that to `energy-price`.",
+        "were chosen before these episodes were played for the first time. *Behind the bound* is the return's "
+        "difference to the bound, episode by episode, *against the price* that to `energy-price`.",
         "",
         "| policy | return | behind the bound | against the price | devices that have left |",
         "|---|---|---|---|---|",

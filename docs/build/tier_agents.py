@@ -21,6 +21,8 @@ import torch
 
 import sfl_agents
 import sfl_baselines
+from sfl_agents.files.interface import Interface, spaces_of
+from sfl_agents.training.build import build_to_act
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import load
 from sfl_agents.training.train import train
@@ -90,6 +92,8 @@ class Tier:
         Algorithm.
     bound : callable, optional
         Of a batch: what no policy's cost is below, (N,); it stands among the yardsticks as ``bound``.
+    about : str
+        What the agents' policy contains from the start; where it is told, the untrained policy is played, too.
     """
 
     env_id: str
@@ -103,6 +107,7 @@ class Tier:
     fields: Mapping[str, Any] = field(default_factory=dict)
     algo: str = "ppo"
     bound: Callable[[SFLVectorEnv], Array] | None = None
+    about: str = ""
 
     def job(self, seed: int) -> Job:
         """Return a seed's training."""
@@ -147,11 +152,17 @@ TIERS: dict[str, Tier] = {
         "SFL-Battery-v0",
         cost_of_episode,
         "minus the return",
-        48,
+        24,
         "bound",
         ("energy-price", "budget-rule", "exact"),
         ("energy-price", "budget-rule"),
         bound=least_cost_of_episode,
+        about="What the policy contains from the start: the round's fixed and air seconds, that shares sum to one, "
+        "what each cut takes of a round's budget (the charge left over the rounds left), and the form of a price: a "
+        "cut costs the share that it needs and the price times what it takes, and far more where it takes more "
+        "than 1.5 budgets or all of the charge. Learnt from reward alone: the price, which at first is the same "
+        "number for every device and round, the limit, and what else speaks for a cut. The band is split by the "
+        "environment (`action_mode='cut'`). `untrained` is what is there before anything has been learnt.",
     ),
 }
 """What is measured, by the names of its run folders."""
@@ -182,6 +193,8 @@ def measure(name: str) -> dict[str, Any]:
     if tier.bound is not None:
         costs["bound"] = tier.bound(yardsticks)
     envs = tier.batch(sfl_agents.observation_mode_of(folders[0]), tier.job(0).settings.action_mode)
+    if tier.about:
+        costs["untrained"] = tier.cost(untrained(tier.job(0), envs), envs)
     agents = np.array([tier.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
     job, best, mean = tier.job(0), costs[tier.best], agents.mean(axis=0)
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
@@ -202,6 +215,13 @@ def measure(name: str) -> dict[str, Any]:
             "each over best": [ratio_of_means(cost, best) for cost in agents],
         },
     }
+
+
+def untrained(job: Job, envs: SFLVectorEnv) -> Policy:
+    """Return a job's policy with its first weights."""
+    torch.manual_seed(0)
+    policy: Policy = build_to_act(job, *spaces_of(envs), Interface.of(envs))
+    return policy
 
 
 def command(name: str, job: Job) -> str:
@@ -267,6 +287,7 @@ def section(name: str, found: Mapping[str, Any]) -> str:
             "",
             *gains,
             "",
+            *([tier.about, ""] if tier.about else []),
         ]
     )
 

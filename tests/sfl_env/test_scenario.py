@@ -16,6 +16,7 @@ from sfl_env.checks import choices_of
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
 from sfl_env.simulation.simulator import Simulator
+from tests.sfl_env.boards import ON_BATTERY
 
 NUMBERS = [
     item
@@ -175,15 +176,20 @@ def test_every_presets_fields_differ_from_the_defaults() -> None:
             assert getattr(changed, field) != getattr(Scenario(), field), (name, field)
 
 
-def test_by_default_whoever_has_run_empty_costs_more_than_a_round_without_it_saves() -> None:
-    """At most the whole round is saved, and nobody's share of four of them is that little."""
-    fields = {"battery_share": 1e-12, "num_devices": 3, "max_rounds": 4, "device_types": ("flagship-phone",)}
-    charged, chosen, none = (
-        make_batch("SFL-v0", 2, fields | {"device_weights": (1.0,)} | more)
-        for more in ({}, {"dropout_weight": 12.0}, {"dropout_weight": 0.0})
-    )
-    for envs in (charged, chosen, none):
-        envs.reset(seed=0)
-    (_, one, *_), (_, other, *_), (_, free, *_) = (e.step(e.action_space.sample() * 0.0) for e in (charged, chosen, none))
-    np.testing.assert_allclose(one, other)
-    np.testing.assert_allclose(one, free - 4.0 * 3)
+def test_by_default_whoever_has_run_empty_costs_four_reference_rounds_in_each() -> None:
+    fields: dict[str, Any] = {"battery_share": 1e-12, "num_devices": 3, **ON_BATTERY}
+    charged, free = (SFLEnv(**fields, **more) for more in ({}, {"dropout_weight": 0.0}))
+    for env in (charged, free):
+        env.reset(seed=0)
+    rewards = [env.step(np.zeros((3, 2), np.float32))[1] for env in (charged, free)]
+    assert rewards[0] == pytest.approx(rewards[1] - 4.0 * 3)
+
+
+def test_the_default_charge_goes_with_the_devices_and_with_what_a_round_weighs() -> None:
+    def charge(**fields: Any) -> float:
+        return Scenario(**fields).charged_for_dropouts
+
+    assert charge() == charge(battery_share=0.1, dropout_weight=0.0) == 0.0
+    assert charge(battery_share=0.1, num_devices=20) == 2.0 * charge(battery_share=0.1, num_devices=10) > 0.0
+    assert charge(battery_share=0.1, latency_weight=3.0) == 3.0 * charge(battery_share=0.1)
+    assert charge(dropout_weight=2.5) == charge(battery_share=0.1, dropout_weight=2.5) == 2.5

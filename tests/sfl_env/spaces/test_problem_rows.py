@@ -141,7 +141,8 @@ def test_with_batteries_rows_tell_what_the_sensible_round_takes_of_a_budget() ->
     problem = envs.observed_problem()
     sensible_s = problem.latency_s(proportional_decision(problem))[:, None]
     devices = state.setup.devices
-    for column, watts in enumerate((devices.computing_w, devices.transmitting_w, devices.receiving_w), absolute + 1):
+    states = (devices.computing_w, devices.transmitting_w, devices.receiving_w)
+    for column, watts in enumerate(states, absolute + 1):
         drain = np.maximum(watts - devices.idle_w, 0.0) * state.setup.charge_per_j * sensible_s
         with np.errstate(divide="ignore", invalid="ignore"):
             told = np.clip(drain / (state.charge / 5.0), 1e-3, 1e3)
