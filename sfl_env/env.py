@@ -83,8 +83,8 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     with problem rows and residual actions (docs/stock-agents.md says why); ``sfl train`` takes problem rows with
     continuous actions. Policies of one's own that are to act elsewhere, too, read the columns from A on.
 
-    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round. What a base station knows by
-    averaging, links without small-scale fading, is told beside them; in problem rows by one more column before A.
+    With ``csi_delay_rounds`` above 0, columns 0, 2 and 3 are those of an earlier round; beside them is told of links
+    without small-scale fading, known by averaging. Problem rows have one more column for these, four more on batteries.
 
     ## Rewards
 
@@ -93,7 +93,7 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
     minus the total time in units of the reference. ``energy_weight``, ``dropout_weight`` and ``missed_weight`` (the
     part of a round's samples that is not in its average, for rounds with ``deadline_s``) add terms. With batteries,
     training takes from them what it draws more than waiting; a device whose share is used up has left, and costs
-    ``dropout_weight / K`` in that round and in every one up to the last.
+    ``dropout_weight / K``, by default four reference rounds, in that round and in every one up to the last.
 
     ## Starting State
 

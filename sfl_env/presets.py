@@ -95,8 +95,6 @@ PRESETS: Mapping[str, Preset] = {
             "availability_hold_s": 0.1,
             "blockage_hold_s": 0.1,
             "battery_share": 0.095,
-            # One that has left costs as much as four nominal rounds, more than rounds without it save.
-            "dropout_weight": 40.0,
         },
     ),
     "SFL-Barrier-v0": Preset(

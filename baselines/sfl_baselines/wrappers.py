@@ -32,6 +32,7 @@ HARMLESS = frozenset(
                 "vector.stateful_reward.NormalizeReward",
             )
         ),
+        "sfl_agents.training.rewards.ExcessReward",
         "sfl_agents.training.rewards.LogReward",
         "sfl_agents.vec_env.SFLVecEnv",
         "sfl_env.env.SFLEnv",

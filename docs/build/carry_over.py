@@ -117,7 +117,7 @@ def measure() -> dict[str, Any]:
 
 def _untrained(batch: SFLVectorEnv) -> Any:
     torch.manual_seed(0)
-    return build_to_act(JOBS["physics"], *spaces_of(batch), Interface.of(batch).num_cuts)
+    return build_to_act(JOBS["physics"], *spaces_of(batch), Interface.of(batch))
 
 
 def _loader(folder: Path) -> Callable[[SFLVectorEnv], Any]:

@@ -120,7 +120,7 @@ def _with_what_agents_touch(
     encoder = action_encoder(mode, num_cuts, _OptimalShares(simulator), sensible)
     reference_latency_s = scenario.reference_latency_s or simulator.nominal_round_s
     mode = given.get("observation_mode", "devices")
-    observed = observation_encoder(mode, rows, sensible, reference_latency_s)
+    observed = observation_encoder(mode, rows, sensible, reference_latency_s, scenario.max_rounds)
     return Made(
         scenario=scenario,
         learner=learner,

@@ -42,6 +42,9 @@ __all__ = [
     "describe_fields",
 ]
 
+ABSENT_ROUNDS = 4.0
+"""What a device that has left costs in a round, in reference rounds, unless ``dropout_weight`` says otherwise."""
+
 
 @dataclass(frozen=True)
 class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFields, NetworkFields):
@@ -132,6 +135,24 @@ class Scenario(RewardFields, AccuracyFields, TierFields, DeviceFields, RadioFiel
         if self.optimizer_slots is not None:
             return self.optimizer_slots
         return 2 if self.optimizer == "adam" else int(self.momentum > 0.0)
+
+    @property
+    def charged_for_dropouts(self) -> float:
+        """Weight of the fraction of devices with empty batteries in the reward.
+
+        By default a device that has left costs :data:`ABSENT_ROUNDS` reference rounds in every round: without a
+        charge, policies that run slow devices empty would have the highest returns.
+
+        Examples
+        --------
+        >>> Scenario(battery_share=0.1, num_devices=5).charged_for_dropouts, Scenario().charged_for_dropouts
+        (20.0, 0.0)
+        >>> Scenario(battery_share=0.1, dropout_weight=1.5).charged_for_dropouts
+        1.5
+        """
+        if self.dropout_weight is not None:
+            return self.dropout_weight
+        return 0.0 if self.battery_share is None else ABSENT_ROUNDS * self.latency_weight * self.num_devices
 
     @property
     def system(self) -> System:

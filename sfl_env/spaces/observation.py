@@ -168,9 +168,7 @@ class DeviceRows:
         )
         rows[..., 9] = now.deepest_cut * (2.0 / max(self.num_cuts - 1, 1)) - 1.0
         if self.with_battery:
-            devices, per_j = view.devices, view.charge_per_j
-            power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
-            _DRAIN_SCALES.encode(*(watts * per_j for watts in power.above_idle()), out=rows[..., 12:15])
+            _DRAIN_SCALES.encode(*training_drain_per_s(view), out=rows[..., 12:15])
         return rows
 
     def per_round(self, view: View, episode_rows: Rows) -> Rows:
@@ -267,6 +265,13 @@ class DeviceRows:
         if self.with_battery:
             return takes_part & (rows[..., 10] > 0.0)
         return None if takes_part.all() else takes_part
+
+
+def training_drain_per_s(view: View) -> TrainingPower:
+    """Return what a second in each state takes of the batteries more than waiting, (N, K) each."""
+    devices = view.devices
+    power = Power(devices.idle_w, devices.computing_w, devices.transmitting_w, devices.receiving_w)
+    return TrainingPower(*(watts * view.charge_per_j for watts in power.above_idle()))
 
 
 def _bytes_per_flop(scaled: NDArray[np.floating]) -> Array:

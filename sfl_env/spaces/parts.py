@@ -72,7 +72,7 @@ def action_encoder(
 
 
 def observation_encoder(
-    mode: str, absolute: DeviceRows, sensible: SensibleDecisions, reference_s: float
+    mode: str, absolute: DeviceRows, sensible: SensibleDecisions, reference_s: float, max_rounds: int
 ) -> ObservationEncoder:
     """Return the observation encoder of one of :data:`OBSERVATION_MODES`.
 
@@ -86,6 +86,8 @@ def observation_encoder(
         What problem rows are relative to.
     reference_s : float
         Seconds of a nominal round.
+    max_rounds : int
+        Rounds of an episode.
 
     Raises
     ------
@@ -94,12 +96,12 @@ def observation_encoder(
 
     Examples
     --------
-    >>> observation_encoder("devices", DeviceRows(4, with_battery=False), None, 1.0).space(3).shape
+    >>> observation_encoder("devices", DeviceRows(4, with_battery=False), None, 1.0, 20).space(3).shape
     (3, 10)
     """
     require_choice("observation_mode", mode, OBSERVATION_MODES)
     makers: Mapping[str, Callable[[], ObservationEncoder]] = {
         "devices": lambda: absolute,
-        "problem": lambda: ProblemRows(absolute, sensible, reference_s),
+        "problem": lambda: ProblemRows(absolute, sensible, reference_s, max_rounds),
     }
     return look_up("observation mode", mode, makers)()

@@ -5,16 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
+from sfl_env.arrays import Array
 from sfl_env.optimum.by_air_time import ByAirTime
 from sfl_env.optimum.joint import OwnCuts, first_entries
 from sfl_env.rounds.conditions import Conditions
-from sfl_env.spaces.observation import Batteries, DeviceRows
+from sfl_env.spaces.observation import Batteries, DeviceRows, training_drain_per_s
 from sfl_env.spaces.scales import LogScale, LogScales, Rows
 from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import View
 
 ROUND_COLUMNS = 6
 """What there is of a device besides its absolute columns and its cuts."""
+
+DRAIN_COLUMNS = 4
+"""What there is of a device's battery besides, where there are batteries."""
 
 CUT_COLUMNS = 4
 """What there is of a device's cut."""
@@ -23,9 +27,33 @@ _RATIO = LogScale(1e-6, 1e6)
 _SHARE = LogScale(1e-3, 1e3)
 _SECONDS = LogScale(1e-3, 1e3)
 _ROUND_SCALES = LogScales(_RATIO, _SHARE, _SECONDS)
+_ROUNDS = LogScale(1.0, 1e3)
+_BUDGETS = LogScale(1e-3, 1e3)
+
+LENGTHS = _SECONDS
+"""Scale of the column of :func:`length_column`."""
+
+_SMALLEST_BUDGET = 1e-12
+"""Stands for what is left of an empty battery."""
 
 _SHORTEST_S = 1e-300
 """Stands for the length of a round in which nobody has anything to do."""
+
+
+def length_column(num_cuts: int) -> int:
+    """Return the column, counted from the end, of the sensible decision's round over the nominal round.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C.
+
+    Examples
+    --------
+    >>> length_column(num_cuts=4)
+    -20
+    """
+    return 2 - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
 
 
 @dataclass(frozen=True)
@@ -44,11 +72,16 @@ class ProblemRows:
         The decision that seconds and shares are relative to.
     reference_s : float
         Seconds of a nominal round.
+    max_rounds : int
+        Rounds of an episode.
 
     Notes
     -----
     With A columns of ``absolute`` and C cuts a device's row has A + 6 + 4 C columns, each in [-1, 1]. Where the
-    channel is observed late there is one more before these six: the ratio of A without small-scale fading.
+    channel is observed late there is one more before these six: the ratio of A without small-scale fading. With
+    batteries there are four more just behind those of ``absolute``: the rounds left, logarithmic, 1 to 1e3, and
+    the part of a round's budget, which is the charge left over the rounds left, that as many seconds of computing,
+    of sending and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3.
 
     ======================  =================================================================================
     0 to A - 1              those of :class:`~sfl_env.spaces.observation.DeviceRows`
@@ -68,6 +101,7 @@ class ProblemRows:
     absolute: DeviceRows
     sensible: SensibleDecisions
     reference_s: float
+    max_rounds: int
 
     @property
     def num_features(self) -> int:
@@ -77,7 +111,8 @@ class ProblemRows:
     @property
     def _first(self) -> int:
         """The first column that is relative to the round."""
-        return self.absolute.num_features + self.absolute.with_large_scale
+        absolute = self.absolute
+        return absolute.num_features + absolute.with_large_scale + DRAIN_COLUMNS * absolute.with_battery
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -98,10 +133,21 @@ class ProblemRows:
         columns = self.absolute.num_features
         rows[..., :columns] = self.absolute.per_round(view, episode_rows[..., :columns])
         found = self.sensible(view.conditions)
-        self._fill(rows, view.conditions, found.devices, found.decision)
+        round_s = self._fill(rows, view.conditions, found.devices, found.decision)
+        if self.absolute.with_battery:
+            self._fill_drains(rows[..., columns : columns + DRAIN_COLUMNS], view, round_s)
         return rows
 
-    def _fill(self, rows: Rows, now: Conditions, devices: OwnCuts, base: ByAirTime) -> None:
+    def _fill_drains(self, columns: Rows, view: View, round_s: Array) -> None:
+        """Fill in (N, K, 4) the rounds left and what the sensible round's length (N, 1) takes of their budget."""
+        rounds_left = np.maximum(np.rint(self.max_rounds * (1.0 - view.progress) / 2.0), 1.0)
+        budget = np.maximum(view.charge / rounds_left[:, None], _SMALLEST_BUDGET)
+        parts = [per_s * round_s / budget for per_s in training_drain_per_s(view)]
+        columns[..., 0] = _ROUNDS.encode(rounds_left)[:, None]
+        columns[..., 1:] = _BUDGETS.encode(np.stack(parts, axis=-1))
+
+    def _fill(self, rows: Rows, now: Conditions, devices: OwnCuts, base: ByAirTime) -> Array:
+        """Fill in what is relative to the sensible round, and return its length (N, 1)."""
         first, num_cuts, k = self._first, self.absolute.num_cuts, rows.shape[1]
         toll = devices.link.toll(base.share)
         entry = first_entries(devices.fixed_s.shape) + base.cut
@@ -109,7 +155,7 @@ class ProblemRows:
         device_s = (
             fixed_s + devices.uplink_bits.take(entry) * toll.up + devices.downlink_bits.take(entry) * toll.down
         )
-        round_s = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
+        round_s: Array = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
         ratio = now.uplink_snr_hz * k / devices.link.bandwidth_hz
         if now.large_scale is not None:
             rows[..., first - 1] = _RATIO.encode(now.large_scale.uplink_snr_hz * k / devices.link.bandwidth_hz)
@@ -129,6 +175,7 @@ class ProblemRows:
         seconds /= round_s[..., None, None]
         first += ROUND_COLUMNS
         rows[..., first : first + 3 * num_cuts] = _SECONDS.encode(seconds).reshape(*device_s.shape, -1)
+        return round_s
 
     def decode(self, observation: Rows) -> Conditions:
         """Return the conditions that the absolute columns tell of.

@@ -42,7 +42,7 @@ class WeightedReward:
         return cls(
             latency_per_s=scenario.latency_weight / reference_latency_s,
             energy_per_j=scenario.energy_weight / scenario.reference_energy_j,
-            per_dropout=scenario.dropout_weight,
+            per_dropout=scenario.charged_for_dropouts,
             per_missed=scenario.missed_weight,
         )
 

@@ -13,7 +13,7 @@ from sfl_agents import agent
 from sfl_agents.files.agent_file import AgentFile
 from sfl_agents.files.run_folder import AGENT
 from sfl_agents.policies.device_policy import DevicePolicy
-from sfl_agents.policies.distributions import Choices, CutAndShare, for_space
+from sfl_agents.policies.distributions import Choices, CutAndItsShare, CutAndShare, for_space
 from sfl_agents.policies.rows import FlatRows, StandardisedRows
 from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings
@@ -78,11 +78,12 @@ def test_likelihoods_of_drawn_and_stored_actions_agree(mode: str) -> None:
     assert entropy.shape == log_prob.shape == (2,)
 
 
-def test_cut_and_share_is_a_normalised_density() -> None:
+@pytest.mark.parametrize("kind", [CutAndShare, CutAndItsShare])
+def test_cut_and_share_is_a_normalised_density(kind: type[CutAndShare] | type[CutAndItsShare]) -> None:
     torch.manual_seed(0)
     share = torch.linspace(-5.0, 5.0, 20_001, dtype=torch.float64)
-    params = torch.randn(1, 1, 4, dtype=torch.float64).expand(len(share), 1, 4)
-    distribution = CutAndShare(3).proba_distribution(params, torch.tensor(-1.0, dtype=torch.float64))
+    params = torch.randn(1, 1, kind(3).outputs, dtype=torch.float64).expand(len(share), 1, kind(3).outputs)
+    distribution = kind(3).proba_distribution(params, torch.tensor(-1.0, dtype=torch.float64))
     total = 0.0
     for cut in (-2 / 3, 0.0, 2 / 3):
         actions = torch.stack([torch.full_like(share, cut), share], dim=-1)
@@ -99,6 +100,14 @@ def test_entropy_is_the_mean_surprise() -> None:
     choices = Choices([3, 2]).proba_distribution(params)
     surprise = -choices.log_prob(choices.sample())
     assert float(surprise.mean()) == pytest.approx(float(choices.entropy()[0]), abs=0.02)
+
+
+def test_each_cut_has_the_share_of_its_own() -> None:
+    params = torch.tensor([[[9.0, 0.0, 0.0, 2.0, 0.0, 0.0], [0.0, 9.0, 0.0, 5.0, -1.0, 5.0]]])
+    cut, share = CutAndItsShare(3).proba_distribution(params, torch.tensor(-2.0)).mode().unbind(dim=-1)
+    assert cut.tolist() == pytest.approx([[-2 / 3, 0.0]])
+    assert float(share[0, 0] - share[0, 1]) == pytest.approx(0.2 * 3.0)
+    assert float(share.sum()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_all_log_shares_together_do_not_matter() -> None:

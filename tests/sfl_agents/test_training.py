@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from sfl_agents.training.settings import Settings
 from sfl_agents.training.train import train
 from sfl_baselines.environments import make_batch
 from sfl_env.errors import ScenarioError, TrainingError
+from sfl_env.optimum import proportional_decision
 from sfl_env.presets import PRESETS
 from sfl_env.storage import atomic, runs
 from sfl_lab import cli
@@ -181,6 +183,21 @@ def test_log_reward_ranks_actions_as_the_environments_own() -> None:
         np.testing.assert_allclose(np.exp(-reward), -own, rtol=1e-5)
     assert done.all()
     assert infos[0]["episode"]["l"] == 5
+
+
+def test_an_excess_is_what_a_round_takes_beyond_the_sensible_one() -> None:
+    batch = make_batch("SFL-v0", 4, SMALL, autoreset_mode="SameStep", observation_mode="problem")
+    env = training_env(batch, "excess", gamma=0.0)
+    env.seed(0)
+    env.reset()
+    for _ in range(7):  # beyond an episode's end
+        problem = batch.observed_problem()
+        sensible_s = problem.latency_s(proportional_decision(problem))
+        reward = env.step(np.zeros((4, 3, 2), dtype=np.float32))[1]
+        own = cast(Any, env).venv.batch_infos["reward_terms"]["latency"]
+        np.testing.assert_allclose(reward - own, sensible_s / batch.episodes.reference_latency_s, rtol=1e-4)
+    with pytest.raises(TrainingError, match="reward: excess"):
+        Job("ppo", "SFL-v0", replace(TINY, reward="excess", observation_mode="devices"))
 
 
 def test_log_reward_refuses_rewards_that_are_not_below_zero() -> None:

@@ -12,7 +12,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecCheckNan, VecFrameStack, VecNormalize
 
 import sfl_baselines
-from sfl_agents.training.rewards import LogReward
+from sfl_agents.training.rewards import ExcessReward, LogReward
 from sfl_agents.vec_env import SFLVecEnv
 from sfl_env import SFLEnv, SFLVectorEnv
 from sfl_env.errors import PolicyError
@@ -83,6 +83,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "vector reward": lambda: vector.NormalizeReward(gym.make_vec("SFL-v0", num_envs=2)),
     "SFLVecEnv": batch,
     "VecCheckNan": lambda: VecCheckNan(LogReward(batch())),
+    "ExcessReward": lambda: ExcessReward(batch(), SFLVectorEnv(2)),
     "VecNormalize of rewards": lambda: VecNormalize(batch(), norm_obs=False),
 }
 

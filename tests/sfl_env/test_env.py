@@ -217,7 +217,7 @@ def test_energy_drains_batteries_and_empty_devices_leave() -> None:
         # Whoever has left is paid for to the last round, and nobody's leaving ends the episode.
         assert reward == pytest.approx(
             -info["latency_s"] / env.episodes.reference_latency_s
-            - env.scenario.dropout_weight * (left == 0.0).mean()
+            - env.scenario.charged_for_dropouts * (left == 0.0).mean()
         )
         assert not terminated
         assert truncated == (number >= env.scenario.max_rounds)

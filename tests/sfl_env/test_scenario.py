@@ -16,6 +16,7 @@ from sfl_env.checks import choices_of
 from sfl_env.presets import PRESETS
 from sfl_env.scenario import describe_fields
 from sfl_env.simulation.simulator import Simulator
+from tests.sfl_env.boards import ON_BATTERY
 
 NUMBERS = [
     item
@@ -173,3 +174,22 @@ def test_every_presets_fields_differ_from_the_defaults() -> None:
         changed = Scenario().replace(**preset.fields)
         for field in preset.fields:
             assert getattr(changed, field) != getattr(Scenario(), field), (name, field)
+
+
+def test_by_default_whoever_has_run_empty_costs_four_reference_rounds_in_each() -> None:
+    fields: dict[str, Any] = {"battery_share": 1e-12, "num_devices": 3, **ON_BATTERY}
+    charged, free = SFLEnv(**fields), SFLEnv(**fields, dropout_weight=0.0)
+    for env in (charged, free):
+        env.reset(seed=0)
+    rewards = [env.step(np.zeros((3, 2), np.float32))[1] for env in (charged, free)]
+    assert rewards[0] == pytest.approx(rewards[1] - 4.0 * 3)
+
+
+def test_the_default_charge_goes_with_the_devices_and_with_what_a_round_weighs() -> None:
+    def charge(**fields: Any) -> float:
+        return Scenario(**fields).charged_for_dropouts
+
+    assert charge() == charge(battery_share=0.1, dropout_weight=0.0) == 0.0
+    assert charge(battery_share=0.1, num_devices=20) == 2.0 * charge(battery_share=0.1, num_devices=10) > 0.0
+    assert charge(battery_share=0.1, latency_weight=3.0) == 3.0 * charge(battery_share=0.1)
+    assert charge(dropout_weight=2.5) == charge(battery_share=0.1, dropout_weight=2.5) == 2.5

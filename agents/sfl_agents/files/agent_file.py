@@ -107,7 +107,7 @@ class AgentFile:
             require_room(self.job.settings.policy_kwargs, self.arrays)
         except PolicyError as error:
             raise damaged(self.path, error) from error
-        model = build_to_act(self.job, *spaces_of(env), here.num_cuts)
+        model = build_to_act(self.job, *spaces_of(env), here)
         self.restore(model)
         return model
 

@@ -79,5 +79,5 @@ def _fits(data: dict[str, Any], here: Interface) -> bool:
     cuts = data["policy_kwargs"].get("num_cuts", here.num_cuts)
     shares_network = data["policy_class"] is DevicePolicy
     # Such a file names no encoders.
-    theirs = Interface(devices, columns, cuts, choices, here.observation, here.action)
+    theirs = Interface(devices, columns, cuts, choices, here.observation, here.action, here.late_channel)
     return theirs.fits(here, any_number_of_devices=shares_network)

@@ -30,6 +30,9 @@ class Interface:
         Options of every choice for a device; empty for continuous actions.
     observation, action : str
         Classes of the environment's encoders: numbers of the same shape may mean something else.
+    late_channel : bool
+        Whether columns tell of the links without small-scale fading, as where the channel is observed late. As
+        many columns may be of the network's progress elsewhere.
     """
 
     num_devices: int
@@ -38,6 +41,7 @@ class Interface:
     choices: tuple[int, ...]
     observation: str
     action: str
+    late_channel: bool = False
 
     @classmethod
     def of(cls, env: Any) -> "Interface":
@@ -48,8 +52,11 @@ class Interface:
         if isinstance(action_space, spaces.MultiDiscrete):
             choices = tuple(int(count) for count in action_space.nvec.reshape(-1, devices)[:, 0])
         episodes = episodes_of(env)
-        encoders = (type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder))
-        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, *encoders)
+        observation, action = (
+            type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder)
+        )
+        late = episodes.scenario.csi_delay_rounds > 0
+        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, observation, action, late)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Interface":
@@ -62,13 +69,16 @@ class Interface:
         """
         numbers = ("num_devices", "num_columns", "num_cuts")
         names = ("observation", "action")
-        whole = isinstance(values, dict) and values.keys() == {*numbers, *names, "choices"}
+        # Files from before there was the last entry lack it.
+        values = {"late_channel": False, **values} if isinstance(values, dict) else values
+        whole = isinstance(values, dict) and values.keys() == {*numbers, *names, "choices", "late_channel"}
+        whole = whole and type(values["late_channel"]) is bool
         if not (whole and isinstance(values["choices"], list) and all(_is_name(values[name]) for name in names)):
             raise PolicyError(f"its interface is {shown(values)}")
         if not all(type(n) is int and 0 < n <= LARGEST for n in [*map(values.get, numbers), *values["choices"]]):
             raise PolicyError(f"its interface is {shown(values)}")
         counts, texts = ({name: values[name] for name in some} for some in (numbers, names))
-        return cls(**counts, choices=tuple(values["choices"]), **texts)
+        return cls(**counts, choices=tuple(values["choices"]), **texts, late_channel=values["late_channel"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as JSON has them."""
@@ -98,7 +108,13 @@ class Interface:
         if any_cuts:
             # The first choice is the cut.
             choices = (*self.choices[:1], *other.choices[1:]) if other.choices else ()
-            here = replace(here, num_columns=self.num_columns, num_cuts=self.num_cuts, choices=choices)
+            here = replace(
+                here,
+                num_columns=self.num_columns,
+                num_cuts=self.num_cuts,
+                choices=choices,
+                late_channel=self.late_channel,
+            )
         return self == here
 
     def __str__(self) -> str:

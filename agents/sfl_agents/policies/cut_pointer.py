@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
-from sfl_agents.policies.problem_columns import num_leading, read
+from sfl_agents.policies.price_network import BatteryValue
+from sfl_agents.policies.problem_columns import ProblemColumns, num_absolute, read
 from sfl_agents.policies.rows import pooled
 from sfl_env.errors import TrainingError
 
@@ -50,33 +51,54 @@ class PointerLatents(nn.Module):
         Non-linearity.
     num_cuts : int
         C; no weight depends on it.
+    late_channel : bool
+        Whether the channel is observed late; no weight depends on it.
+    hedge, price : bool
+        As for :class:`.pointer_network.PointerNetwork`.
     """
 
-    def __init__(self, width: int, activation: type[nn.Module], num_cuts: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        activation: type[nn.Module],
+        num_cuts: int,
+        *,
+        late_channel: bool,
+        hedge: bool,
+        price: bool,
+    ) -> None:
         super().__init__()
-        self.num_cuts = num_cuts
-        self.pointer = PointerNetwork(width, activation)
+        self.num_cuts, self.late_channel = num_cuts, late_channel
+        self.pointer = PointerNetwork(width, activation, hedge=hedge, price=price)
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
+        self.ahead = BatteryValue(width, activation) if price else None
         self.latent_dim_vf = width + len(_KNOWN)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and log-shares (B, K, 2 C), and what the value is computed from (B, W + 3)."""
-        columns = read(rows, self.num_cuts)
+        columns = self.read(rows)
         pointer = self.pointer(columns)
-        return _joined(pointer), self._valued(pointer, columns.log_length)
+        return _joined(pointer), self._valued(pointer, columns)
 
     def forward_actor(self, rows: Tensor) -> Tensor:
         """Return logits and log-shares, (B, K, 2 C)."""
-        return _joined(self.pointer(read(rows, self.num_cuts)))
+        return _joined(self.pointer(self.read(rows)))
 
     def forward_critic(self, rows: Tensor) -> Tensor:
         """Return what the value is computed from, (B, W + 3)."""
-        columns = read(rows, self.num_cuts)
-        return self._valued(self.pointer(columns), columns.log_length)
+        columns = self.read(rows)
+        return self._valued(self.pointer(columns), columns)
 
-    def _valued(self, pointer: Pointer, log_length: Tensor) -> Tensor:
+    def read(self, rows: Tensor) -> ProblemColumns:
+        """Take rows (B, K, F) apart."""
+        return read(rows, self.num_cuts, late_channel=self.late_channel)
+
+    def _valued(self, pointer: Pointer, columns: ProblemColumns) -> Tensor:
         # A critic's error is not to move the decision.
-        known = torch.stack([log_length, pointer.log_target, pointer.log_excess], dim=-1).detach()
+        if self.ahead is not None and columns.batteries is not None:
+            ahead: Tensor = self.ahead(columns, pointer.log_target.detach(), pointer.log_excess.detach())
+            return ahead
+        known = torch.stack([columns.log_length, pointer.log_target, pointer.log_excess], dim=-1).detach()
         return torch.cat([self.value(pooled(pointer.device.detach())), known], dim=-1)
 
 
@@ -101,8 +123,14 @@ class CutPointerPolicy(ActorCriticPolicy):
         Learning rate.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late; rows then tell of the links without small-scale fading.
     width : int
         Of the layers.
+    hedge : bool
+        Whether to learn how an old channel is to be taken. Where it is that of now, this makes no difference.
+    price : bool
+        Whether to learn what batteries are worth. Where there are none, this makes no difference.
     activation_fn : type of torch.nn.Module
         Non-linearity.
     log_std_init : float
@@ -124,15 +152,19 @@ class CutPointerPolicy(ActorCriticPolicy):
         lr_schedule: Schedule,
         *,
         num_cuts: int,
+        late_channel: bool = False,
         width: int = 16,
+        hedge: bool = False,
+        price: bool = False,
         activation_fn: type[nn.Module] = nn.SiLU,
         log_std_init: float = -4.5,
         **kwargs: Any,
     ) -> None:
         if len(observation_space.shape) != 2:
             raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
-        num_leading(observation_space.shape[1], num_cuts)
-        self.num_cuts, self.width = num_cuts, width
+        num_absolute(observation_space.shape[1], num_cuts, late_channel=late_channel)
+        self.num_cuts, self.late_channel, self.width = num_cuts, late_channel, width
+        self.hedge, self.price = hedge, price
         super().__init__(
             observation_space,
             action_space,
@@ -145,10 +177,18 @@ class CutPointerPolicy(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         parameters = super()._get_constructor_parameters()
         parameters.pop("net_arch")
-        return parameters | {"num_cuts": self.num_cuts, "width": self.width}
+        own = ("num_cuts", "late_channel", "width", "hedge", "price")
+        return parameters | {name: getattr(self, name) for name in own}
 
     def _build(self, lr_schedule: Schedule) -> None:
-        latents = PointerLatents(self.width, self.activation_fn, self.num_cuts)
+        latents = PointerLatents(
+            self.width,
+            self.activation_fn,
+            self.num_cuts,
+            late_channel=self.late_channel,
+            hedge=self.hedge,
+            price=self.price,
+        )
         self.mlp_extractor = latents  # type: ignore[assignment]  # same interface, rows kept apart
         self.action_dist = pointed_for(self.action_space, (self.observation_space.shape or (0,))[0], self.num_cuts)
         self.action_net = nn.Identity()
@@ -156,7 +196,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         self.value_net = nn.Linear(latents.latent_dim_vf, 1)
         nn.init.zeros_(self.value_net.bias)
         with torch.no_grad():
-            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *_KNOWN]]))
+            known = BatteryValue.first_weights if self.price else _KNOWN
+            self.value_net.weight.copy_(torch.tensor([[*[0.0] * self.width, *known]]))
         options: dict[str, Any] = {"lr": lr_schedule(1.0), **self.optimizer_kwargs}
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 
@@ -164,8 +205,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         distribution: Pointed = self.action_dist  # type: ignore[assignment]
         return distribution.proba_distribution(latent_pi, self.log_std)
 
-    def point(self, rows: Tensor, num_cuts: int) -> Pointer:
-        """Return the pointer for rows (B, K, F) of any number of devices and cuts."""
+    def point(self, rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> Pointer:
+        """Return the pointer for rows (B, K, F) of any number of devices and cuts, late or not."""
         assert isinstance(self.mlp_extractor, PointerLatents)
-        pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts))
+        pointer: Pointer = self.mlp_extractor.pointer(read(rows, num_cuts, late_channel=late_channel))
         return pointer

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sfl_agents.policies.cut_pointer import RowsAsTheyAre
 from sfl_agents.policies.pointer_distributions import PointedShare, pointed_for
-from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, features_of_share, zeroed
-from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, num_leading, read
-from sfl_agents.policies.rows import pooled
+from sfl_agents.policies.pointer_network import LEAST_AIR, PointerNetwork, features_of_share
+from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, num_absolute, read
+from sfl_agents.policies.rows import pooled, zeroed
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.action import ContinuousAction
 
@@ -33,20 +33,23 @@ class PointerActor(Actor):
     ----------
     num_cuts, width : int
         C, and the width of the layers.
+    late_channel : bool
+        Whether the channel is observed late.
     **kwargs
         As for Stable-Baselines3's actor.
     """
 
-    def __init__(self, *, num_cuts: int, width: int, **kwargs: Any) -> None:
+    def __init__(self, *, num_cuts: int, late_channel: bool, width: int, **kwargs: Any) -> None:
         super().__init__(**(kwargs | {"net_arch": []}))
-        self.num_cuts = num_cuts
+        self.num_cuts, self.late_channel = num_cuts, late_channel
         del self.mu, self.log_std  # one for each device; what is in their place is for all
         self.pointer = PointerNetwork(width, self.activation_fn)
         self.log_std = nn.Parameter(torch.tensor(_LOG_STD))
 
     def get_action_dist_params(self, obs: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return means and logarithmic deviations (B, 2 K) before the tanh."""
-        pointer = self.pointer(read(self.extract_features(obs, self.features_extractor), self.num_cuts))
+        rows = self.extract_features(obs, self.features_extractor)
+        pointer = self.pointer(read(rows, self.num_cuts, late_channel=self.late_channel))
         cut = pointer.logits.argmax(dim=-1, keepdim=True)
         middles = (torch.arange(self.num_cuts) + 0.5) * (2.0 / self.num_cuts) - 1.0
         expected = (pointer.logits.softmax(dim=-1) * middles).sum(dim=-1)
@@ -65,6 +68,8 @@ class PointerValue(nn.Module):
     ----------
     num_cuts, width : int
         C, and the width of the layers.
+    late_channel : bool
+        Whether the channel is observed late.
     activation : type of torch.nn.Module
         Non-linearity.
 
@@ -75,9 +80,9 @@ class PointerValue(nn.Module):
     does not depend on the decision: values that were free to depend on it otherwise led the actor to their errors.
     """
 
-    def __init__(self, num_cuts: int, width: int, activation: type[nn.Module]) -> None:
+    def __init__(self, num_cuts: int, width: int, activation: type[nn.Module], *, late_channel: bool) -> None:
         super().__init__()
-        self.num_cuts = num_cuts
+        self.num_cuts, self.late_channel = num_cuts, late_channel
         self.gain = nn.Sequential(nn.Linear(5, width), activation(), zeroed(nn.Linear(width, 1)))
         self.device = nn.Sequential(nn.Linear(DEVICE_FEATURES, width), activation())
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation(), zeroed(nn.Linear(width, 1)))
@@ -85,7 +90,7 @@ class PointerValue(nn.Module):
 
     def forward(self, rows: Tensor, actions: Tensor) -> Tensor:
         """Return values (B, 1) of actions (B, 2 K) on rows (B, K, F)."""
-        columns = read(rows, self.num_cuts)
+        columns = read(rows, self.num_cuts, late_channel=self.late_channel)
         position, log_weight = actions.reshape(*rows.shape[:-1], 2).unbind(-1)
         among = torch.stack([columns.log_fixed.exp(), columns.uplink, columns.downlink], dim=-1)
         fixed, uplink, downlink = _at_position(among, (position + 1.0) * (self.num_cuts / 2.0)).unbind(-1)
@@ -129,15 +134,17 @@ class PointerCritic(ContinuousCritic):
     ----------
     num_cuts, width : int
         C, and the width of the layers.
+    late_channel : bool
+        Whether the channel is observed late.
     **kwargs
         As for Stable-Baselines3's critic.
     """
 
-    def __init__(self, *, num_cuts: int, width: int, n_critics: int, **kwargs: Any) -> None:
+    def __init__(self, *, num_cuts: int, late_channel: bool, width: int, n_critics: int, **kwargs: Any) -> None:
         super().__init__(**(kwargs | {"n_critics": 0}))
         self.n_critics = n_critics
         for number in range(n_critics):
-            network = PointerValue(num_cuts, width, kwargs["activation_fn"])
+            network = PointerValue(num_cuts, width, kwargs["activation_fn"], late_channel=late_channel)
             self.add_module(f"qf{number}", network)
             self.q_networks.append(network)
 
@@ -164,6 +171,8 @@ class CutPointerSACPolicy(SACPolicy):
         Learning rate.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late.
     width : int
         Of the layers.
     n_critics : int
@@ -186,16 +195,17 @@ class CutPointerSACPolicy(SACPolicy):
         lr_schedule: Schedule,
         *,
         num_cuts: int,
+        late_channel: bool = False,
         width: int = 16,
         n_critics: int = 2,
         activation_fn: type[nn.Module] = nn.SiLU,
         **kwargs: Any,
     ) -> None:
         devices, columns = observation_space.shape
-        num_leading(columns, num_cuts)
+        num_absolute(columns, num_cuts, late_channel=late_channel)
         if not isinstance(pointed_for(action_space, devices, num_cuts), PointedShare):
             raise TrainingError(f"CutPointerSACPolicy needs action_mode continuous, not {action_space}.")
-        self.pointed = {"num_cuts": num_cuts, "width": width}
+        self.pointed: dict[str, Any] = {"num_cuts": num_cuts, "late_channel": late_channel, "width": width}
         super().__init__(
             observation_space,
             action_space,

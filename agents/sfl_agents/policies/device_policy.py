@@ -10,7 +10,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from sfl_agents.policies.distributions import Choices, CutAndShare, DeviceDistribution, for_space
+from sfl_agents.policies.distributions import (
+    Choices,
+    CutAndItsShare,
+    CutAndShare,
+    CutFirst,
+    DeviceDistribution,
+    for_space,
+)
 from sfl_agents.policies.rows import RowNetworks, StandardisedRows
 
 
@@ -33,6 +40,8 @@ class DevicePolicy(ActorCriticPolicy):
         C; needed for continuous actions.
     net_arch : list of int
         Width of each layer, for actor and critic alike.
+    share_per_cut : bool
+        Whether the log-share has a mean for each cut instead of one for all (continuous actions).
     activation_fn : type of torch.nn.Module
         Non-linearity.
     log_std_init : float
@@ -54,11 +63,12 @@ class DevicePolicy(ActorCriticPolicy):
         *,
         num_cuts: int | None = None,
         net_arch: list[int] | None = None,
+        share_per_cut: bool = False,
         activation_fn: type[nn.Module] = nn.ReLU,
         log_std_init: float = -2.0,
         **kwargs: Any,
     ) -> None:
-        self.num_cuts = num_cuts
+        self.num_cuts, self.share_per_cut = num_cuts, share_per_cut
         super().__init__(
             observation_space,
             action_space,
@@ -70,15 +80,17 @@ class DevicePolicy(ActorCriticPolicy):
         )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return super()._get_constructor_parameters() | {"num_cuts": self.num_cuts}
+        own = {"num_cuts": self.num_cuts, "share_per_cut": self.share_per_cut}
+        return super()._get_constructor_parameters() | own
 
     def _build(self, lr_schedule: Schedule) -> None:
         devices = (self.observation_space.shape or (0,))[0]
-        build_networks(self, for_space(self.action_space, devices, self.num_cuts), lr_schedule)
+        distribution = for_space(self.action_space, devices, self.num_cuts, share_per_cut=self.share_per_cut)
+        build_networks(self, distribution, lr_schedule)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         params = self.action_net(latent_pi)
-        if isinstance(self.action_dist, CutAndShare):
+        if isinstance(self.action_dist, CutAndShare | CutAndItsShare):
             return self.action_dist.proba_distribution(params, self.log_std)
         assert isinstance(self.action_dist, Choices)
         return self.action_dist.proba_distribution(params)
@@ -100,7 +112,7 @@ def build_networks(policy: Any, distribution: DeviceDistribution, lr_schedule: S
     policy.mlp_extractor = networks  # same interface as Stable-Baselines3's
     policy.action_dist = distribution
     policy.action_net = distribution.proba_distribution_net(networks.latent_dim_pi)
-    if isinstance(distribution, CutAndShare):
+    if isinstance(distribution, CutFirst):
         policy.log_std = nn.Parameter(torch.tensor(float(policy.log_std_init)))
     policy.value_net = nn.Linear(networks.latent_dim_vf, 1)
     # Gains as in Stable-Baselines3: hardly any preference at the start.

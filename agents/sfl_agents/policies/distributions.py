@@ -145,6 +145,28 @@ class CutAndShare(CutFirst):
         return self.take(params[..., :-1], mean.expand(*mean.shape[:-1], self.num_cuts), log_std)
 
 
+class CutAndItsShare(CutFirst):
+    """A categorical cut and a Gaussian log-share with a mean for each cut.
+
+    Where devices wait for each other between stages, what a device needs of the band goes by its cut more than by
+    anything else.
+
+    Parameters
+    ----------
+    num_cuts : int
+        C, the number of bins of column 0.
+    """
+
+    def __init__(self, num_cuts: int) -> None:
+        super().__init__(num_cuts)
+        self.outputs = 2 * num_cuts
+
+    def proba_distribution(self, params: Tensor, log_std: Tensor) -> Self:
+        """Take C logits and as many means of the log-share for every device, and one deviation for all shares."""
+        logits, mean = params.chunk(2, dim=-1)
+        return self.take(logits, mean * _SHARE_SCALE, log_std)
+
+
 class Choices(DeviceDistribution):
     """One or more categorical choices for each device, as the entries of a ``MultiDiscrete`` space.
 
@@ -183,7 +205,9 @@ class Choices(DeviceDistribution):
         return torch.cat([choice.mode() for choice in self.choices], dim=-1)
 
 
-def for_space(action_space: spaces.Space[Any], num_devices: int, num_cuts: int | None) -> DeviceDistribution:
+def for_space(
+    action_space: spaces.Space[Any], num_devices: int, num_cuts: int | None, *, share_per_cut: bool = False
+) -> DeviceDistribution:
     """Return the distribution that fits an action space of the environment.
 
     Parameters
@@ -194,6 +218,8 @@ def for_space(action_space: spaces.Space[Any], num_devices: int, num_cuts: int |
         K.
     num_cuts : int or None
         C, which a ``Box`` does not tell.
+    share_per_cut : bool
+        Whether the log-share has a mean for each cut (``Box`` alone).
 
     Raises
     ------
@@ -206,7 +232,7 @@ def for_space(action_space: spaces.Space[Any], num_devices: int, num_cuts: int |
     if action_space == spaces.Box(-1.0, 1.0, (num_devices, 2)):
         if num_cuts is None:
             raise TrainingError("DevicePolicy needs num_cuts in its policy_kwargs for continuous actions.")
-        return CutAndShare(num_cuts)
+        return CutAndItsShare(num_cuts) if share_per_cut else CutAndShare(num_cuts)
     raise TrainingError(
         f"DevicePolicy knows the environment's own action spaces, not {action_space}; take policy: MlpPolicy."
     )

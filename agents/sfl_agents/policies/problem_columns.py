@@ -7,17 +7,36 @@ import torch
 from torch import Tensor
 
 from sfl_env.errors import TrainingError
-from sfl_env.spaces.problem_rows import CUT_COLUMNS, ROUND_COLUMNS
+from sfl_env.spaces.observation import DeviceRows
+from sfl_env.spaces.problem_rows import CUT_COLUMNS, DRAIN_COLUMNS, ROUND_COLUMNS
 
 _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
-_WITHOUT_BATTERIES = frozenset({10, 11, 13, 14, 16})
-_WITH_BATTERIES = frozenset({15, 18, 21})
-"""How many columns rows may begin with: 10, then 5 on batteries or 1 of a surrogate of learning, which exclude
-each other, 3 on old channels (with their ratio's), and 3 on a network's progress. Their number tells of batteries,
-but not of which of the last two there are."""
+_LOG_BUDGETS = _LOG_ROUNDS = math.log(1e3)
+
+_LATE_COLUMNS = 1
+"""Where the channel is observed late, there are so many between the absolute columns and those of the round."""
+
+_ROWS = {
+    (late, rows.num_features + rows.with_battery * DRAIN_COLUMNS + late * _LATE_COLUMNS): rows
+    for late in (False, True)
+    for rows in (
+        *(DeviceRows(1, battery, learning, late) for battery in (False, True) for learning in (False, True)),
+        DeviceRows(1, False, False, late, with_surrogate=True),  # which goes with neither of these
+    )
+}
+"""The kinds of absolute columns, by whether the channel is observed late and the number of columns."""
+
+
+class BatteryColumns(NamedTuple):
+    """What rows tell of the batteries."""
+
+    log_rounds_left: Tensor  # (B,) logarithm of the rounds left, this one included
+    log_drain: Tensor  # (B, K, 3) logarithm of the part of a round's budget, the charge left over the rounds left,
+    # that the sensible round's length of computing, of sending and of receiving takes
+    charge: Tensor  # (B, K) of the battery left, 0 to 1
 
 
 class ProblemColumns(NamedTuple):
@@ -31,8 +50,11 @@ class ProblemColumns(NamedTuple):
     downlink: Tensor  # (B, K, C)
     fits: Tensor  # (B, K, C) whether the cut fits into memory
     log_snr: Tensor  # (B, K) logarithm of the signal-to-noise ratio at an equal share
-    device: Tensor  # (B, K, 10) other columns in [-1, 1]; those that are not there, and the last two, as 0
+    log_faded: Tensor  # (B, K) logarithm of that ratio without small-scale fading over it; 0 if it is of now
+    device: Tensor  # (B, K, 10) other columns in [-1, 1], those that are not there as 0; the last two are 0
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
+    progress: Tensor  # (B,) of the episode, -1 before its first round to 1 after its last
+    batteries: "BatteryColumns | None"  # where there are batteries
 
     @property
     def takes_part(self) -> Tensor:
@@ -47,8 +69,8 @@ SPREAD = 4
 """Place of the fading's spread among them."""
 
 
-def num_leading(columns: int, num_cuts: int) -> int:
-    """Return how many columns rows of the problem begin with, before those that are relative to the round.
+def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> int:
+    """Return how many columns rows of the problem have before those of the round.
 
     Parameters
     ----------
@@ -56,6 +78,8 @@ def num_leading(columns: int, num_cuts: int) -> int:
         F.
     num_cuts : int
         C.
+    late_channel : bool
+        Whether the channel is observed late.
 
     Raises
     ------
@@ -64,42 +88,51 @@ def num_leading(columns: int, num_cuts: int) -> int:
 
     Examples
     --------
-    >>> num_leading(10 + 6 + 4 * 8, num_cuts=8)
+    >>> num_absolute(10 + 6 + 4 * 8, num_cuts=8)
     10
-    >>> num_leading(10, num_cuts=8)
+    >>> num_absolute(13 + 6 + 4 * 8, num_cuts=8, late_channel=True)
+    13
+    >>> num_absolute(10, num_cuts=8)
     Traceback (most recent call last):
         ...
     sfl_env.errors.TrainingError: Rows of 10 columns are not those of the problem with 8 cuts: make the environment
     with observation_mode='problem'.
     """
-    leading = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if leading not in _WITHOUT_BATTERIES | _WITH_BATTERIES:
+    absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
+    if (late_channel, absolute) not in _ROWS:
         raise TrainingError(
-            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts: make the environment "
-            "with observation_mode='problem'."
+            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts"
+            f"{' and a channel that is observed late' if late_channel else ''}: make the environment with "
+            "observation_mode='problem'."
         )
-    return leading
+    return absolute
 
 
-def read(rows: Tensor, num_cuts: int) -> ProblemColumns:
+def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemColumns:
     """Take rows (B, K, F) of the problem with C cuts apart.
 
     Raises
     ------
     TrainingError
-        As :func:`num_leading`.
+        As :func:`num_absolute`.
     """
-    leading = num_leading(rows.shape[-1], num_cuts)
-    per_round, per_cut = rows[..., leading : leading + ROUND_COLUMNS], rows[..., leading + ROUND_COLUMNS :]
+    absolute = num_absolute(rows.shape[-1], num_cuts, late_channel=late_channel)
+    per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
+    kind = _ROWS[late_channel, absolute]
+    log_snr = per_round[..., 0] * _LOG_RATIO
+    without_fading = rows[..., absolute - 1] * _LOG_RATIO if late_channel else log_snr
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
         uplink=_seconds(uplink),
         downlink=_seconds(downlink),
         fits=fits > 0.0,
-        log_snr=per_round[..., 0] * _LOG_RATIO,
-        device=torch.stack(_device_features(rows, per_round, leading in _WITH_BATTERIES), dim=-1),
+        log_snr=log_snr,
+        log_faded=without_fading - log_snr,
+        device=torch.stack(_device_features(rows, per_round, kind), dim=-1),
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
+        progress=rows[..., 0, 4],
+        batteries=_batteries(rows, kind) if kind.with_battery else None,
     )
 
 
@@ -108,9 +141,18 @@ def _seconds(column: Tensor) -> Tensor:
     return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
 
 
-def _device_features(rows: Tensor, per_round: Tensor, with_battery: bool) -> list[Tensor]:
+def _batteries(rows: Tensor, kind: DeviceRows) -> BatteryColumns:
+    left, drains = rows[..., kind.num_features :][..., :DRAIN_COLUMNS].tensor_split([1], dim=-1)
+    return BatteryColumns(
+        log_rounds_left=(left[:, 0, 0] + 1.0) * (_LOG_ROUNDS / 2.0),
+        log_drain=drains * _LOG_BUDGETS,
+        charge=(rows[..., 11] + 1.0) * 0.5,
+    )
+
+
+def _device_features(rows: Tensor, per_round: Tensor, kind: DeviceRows) -> list[Tensor]:
     absent = torch.zeros_like(rows[..., 0])
-    battery = [rows[..., 10], rows[..., 11]] if with_battery else [absent, absent]
+    battery = [rows[..., 10], rows[..., 11]] if kind.with_battery else [absent, absent]
     return [
         per_round[..., 0],  # signal-to-noise ratio at an equal share
         per_round[..., 1],  # the sensible share
@@ -119,7 +161,6 @@ def _device_features(rows: Tensor, per_round: Tensor, with_battery: bool) -> lis
         rows[..., 3],  # spread of the fading
         rows[..., 4],  # progress of the episode
         *battery,  # takes part, charge
-        # A network's progress has its place here, but rows of as many columns may tell of old channels instead.
-        absent,
+        absent,  # nothing of the learning: agents are trained on the lengths of rounds
         absent,
     ]

@@ -50,7 +50,7 @@ class FlatRows(StandardisedRows):
         return super().forward(observations).flatten(start_dim=1)
 
 
-class _EquivariantLayer(nn.Module):
+class EquivariantLayer(nn.Module):
     """Each row through one shared layer, beside the mean and the maximum over all rows.
 
     Parameters
@@ -118,4 +118,11 @@ class RowNetworks(nn.Module):
 
 def _stack(columns: int, widths: list[int], activation: type[nn.Module]) -> nn.Sequential:
     sizes = [columns, *widths]
-    return nn.Sequential(*(_EquivariantLayer(i, o, activation) for i, o in zip(sizes, widths, strict=False)))
+    return nn.Sequential(*(EquivariantLayer(i, o, activation) for i, o in zip(sizes, widths, strict=False)))
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """Return a layer that gives zeros until it has learnt."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

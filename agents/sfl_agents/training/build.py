@@ -10,13 +10,14 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from sfl_agents.files.interface import Interface
 from sfl_agents.policies.rows import FlatRows
 from sfl_agents.training.algorithms import ACTIVATIONS, CARRIES_OVER, ON_POLICY, algorithm, policy_class
 from sfl_agents.training.job import Job
 from sfl_env.errors import TrainingError
 
 
-def build_to_train(job: Job, env: VecEnv, num_cuts: int) -> BaseAlgorithm:
+def build_to_train(job: Job, env: VecEnv, interface: Interface) -> BaseAlgorithm:
     """Return a job's algorithm with its first weights, and torch's and NumPy's generators seeded.
 
     Parameters
@@ -25,15 +26,15 @@ def build_to_train(job: Job, env: VecEnv, num_cuts: int) -> BaseAlgorithm:
         What to train.
     env : VecEnv
         Where.
-    num_cuts : int
-        C.
+    interface : Interface
+        Of the environment.
 
     Raises
     ------
     TrainingError
         For settings that the algorithm does not take.
     """
-    options = _options(job, num_cuts)
+    options = _options(job, interface)
     if job.settings.action_noise:
         deviation = np.full(env.action_space.shape or (), job.settings.action_noise)
         options["action_noise"] = NormalActionNoise(np.zeros_like(deviation), deviation)
@@ -44,7 +45,7 @@ def build_to_train(job: Job, env: VecEnv, num_cuts: int) -> BaseAlgorithm:
 
 
 def build_to_act(
-    job: Job, observation_space: spaces.Box, action_space: spaces.Space[Any], num_cuts: int
+    job: Job, observation_space: spaces.Box, action_space: spaces.Space[Any], interface: Interface
 ) -> BaseAlgorithm:
     """Return a job's algorithm without an environment and without room for experience.
 
@@ -58,15 +59,15 @@ def build_to_act(
         (K, F), of one environment.
     action_space : Box or MultiDiscrete
         Of one environment.
-    num_cuts : int
-        C.
+    interface : Interface
+        Of the environment.
 
     Raises
     ------
     TrainingError
         For settings that the algorithm does not take.
     """
-    options = _options(job, num_cuts) | ({"n_steps": 1} if job.algo in ON_POLICY else {"buffer_size": 1})
+    options = _options(job, interface) | ({"n_steps": 1} if job.algo in ON_POLICY else {"buffer_size": 1})
     options["_init_setup_model"] = False  # which would take the spaces from an environment
     if job.algo == "sac":
         options["target_entropy"] = 0.0  # by default the environment's, and for training alone
@@ -80,16 +81,18 @@ def build_to_act(
     return model
 
 
-def _options(job: Job, num_cuts: int) -> dict[str, Any]:
+def _options(job: Job, interface: Interface) -> dict[str, Any]:
     """Return the arguments of an algorithm's class."""
     settings = job.settings
     kwargs = dict(settings.policy_kwargs)
     if "activation_fn" in kwargs:
         kwargs["activation_fn"] = ACTIVATIONS[kwargs["activation_fn"]]
     if settings.policy in (CARRIES_OVER, "DevicePolicy"):
-        kwargs["num_cuts"] = num_cuts
+        kwargs["num_cuts"] = interface.num_cuts
     else:
         kwargs["features_extractor_class"] = FlatRows
+    if settings.policy == CARRIES_OVER:
+        kwargs["late_channel"] = interface.late_channel
     rate: float | LinearSchedule = settings.learning_rate
     if settings.final_learning_rate != rate:
         rate = LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0)

@@ -25,7 +25,7 @@ from sfl_env.checks import require_choice, require_known, shown
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.parts import ACTION_MODES, OBSERVATION_MODES
 
-REWARDS = ("raw", "log", "normalised")
+REWARDS = ("raw", "log", "normalised", "excess")
 """What the algorithm is given as reward; see :class:`Settings`."""
 
 CHOICES = ("cut", "discrete")
@@ -71,7 +71,8 @@ class Settings:
         ``raw``: the environment's own. ``normalised``: divided by the running deviation of the return
         (Stable-Baselines3's ``VecNormalize``). ``log``: minus the logarithm of minus the reward, so that a
         per cent more latency costs the same in a short round as in a long one; where the observation settles
-        the round, the best action is the same.
+        the round, the best action is the same. ``excess``: over the length of the sensible round, which rows of
+        the problem tell; see :class:`.rewards.ExcessReward`.
     learning_rate : float
         At the start.
     final_learning_rate : float
@@ -178,6 +179,11 @@ class Settings:
         if self.policy not in policies_of(algo):
             raise TrainingError(
                 f"{algo} does not take policy: {self.policy}, but {' or '.join(policies_of(algo))}."
+            )
+        if self.reward == "excess" and self.observation_mode != "problem":
+            raise TrainingError(
+                f"reward: excess is over lengths that rows of the problem tell; observation_mode is "
+                f"{self.observation_mode!r} and has to be 'problem'."
             )
         if self.policy == CARRIES_OVER and self.observation_mode != "problem":
             raise TrainingError(

@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 
 from sfl_agents.files.agent_file import AgentFile
+from sfl_agents.files.interface import Interface
 from sfl_agents.files.run_folder import AGENT
 from sfl_agents.policies.rows import StandardisedRows
 from sfl_agents.training import checkpoints
@@ -72,7 +73,7 @@ def _train(
     batch = job.batch(settings.num_envs, autoreset_mode="SameStep")
     gamma = 0.0 if job.algo in TAUGHT else settings.hyperparameter(job.algo, "gamma")
     env = training_env(batch, settings.reward, gamma)
-    model = build_to_train(job, env, batch.episodes.simulator.workload.num_cuts)
+    model = build_to_train(job, env, Interface.of(batch))
     checkpoint = checkpoints.latest(run.path)
     if checkpoint is None:
         _fit_rows(model, job)

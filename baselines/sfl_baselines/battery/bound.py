@@ -81,7 +81,7 @@ def return_bound(episodes: Episodes, seed: int, shares: int = 100) -> ReturnBoun
     problems = [round_problem(work, resources, now) for now in foreseen.rounds]
     rounds = [demand_of(work, resources, now, foreseen.drain_per_s) for now in foreseen.rounds]
     reward_per_s = scenario.latency_weight / episodes.reference_latency_s
-    absent_s = scenario.dropout_weight / scenario.num_devices / reward_per_s
+    absent_s = scenario.charged_for_dropouts / scenario.num_devices / reward_per_s
     share = grid(shares, scenario.num_devices)
     best: ReturnBound | None = None
     # Prices above what a device that is always absent is charged only loosen the bound. A price of 0 is tried,

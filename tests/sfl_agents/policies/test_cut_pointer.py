@@ -10,23 +10,24 @@ from hypothesis import strategies as st
 
 from sfl_agents.policies.cut_pointer import CutPointerPolicy
 from sfl_agents.policies.problem_columns import read
-from sfl_baselines.environments import make_batch, make_single
+from sfl_baselines.environments import make_batch
 from sfl_env import SFLVectorEnv
 from sfl_env.errors import TrainingError
 from sfl_env.optimum.seen import own_cuts_under
 
 MODES = ("continuous", "cut", "discrete")
-COLUMNS = st.sampled_from([10, 11, 13, 14, 15, 16, 18, 21])
-"""Leading columns: without and with those of batteries, old channels, and what is learnt."""
+COLUMNS = st.sampled_from([10, 11, 13, 19, 22])
+"""Columns before those of the round: without and with those of batteries, a network's progress and a surrogate."""
 
 
-def policy_in(batch: Any, *, blank: bool = False) -> Any:
+def policy_in(batch: Any, *, blank: bool = False, **kwargs: Any) -> Any:
     torch.manual_seed(0)
     policy = CutPointerPolicy(
         cast(Any, batch.single_observation_space),
         batch.single_action_space,
         lambda _: 1e-3,
         num_cuts=batch.episodes.simulator.workload.num_cuts,
+        **kwargs,
     )
     if not blank:  # the start makes nothing of most features, which would hide differences between devices
         for weights in policy.parameters():
@@ -162,29 +163,32 @@ def test_untrained_it_is_close_to_the_optimum_and_better_than_proportional_share
     assert 1.0 <= np.mean(ratios) < 1.06
 
 
-@pytest.mark.parametrize("delay", [0, 1])
-@pytest.mark.parametrize(
-    ("env_id", "battery"), [("SFL-v0", None), ("SFL-v0", 0.3), ("SFL-TimeToAccuracy-v0", None)]
-)
-def test_whether_there_are_batteries_is_known_from_the_number_of_columns(
-    env_id: str, battery: float | None, delay: int
-) -> None:
-    fields = {"csi_delay_rounds": delay, "battery_share": battery}
-    batch = make_batch(env_id, 2, fields, observation_mode="problem")
-    rows = torch.as_tensor(batch.reset(seed=0)[0])
-    columns = read(rows, batch.episodes.simulator.workload.num_cuts)
-    assert bool((columns.device[..., 7] == (1.0 if battery else 0.0)).all())  # full at the start
-    # What is relative to the round is found behind whatever comes first: the last device sets its length.
-    torch.testing.assert_close(columns.device[..., 2].amax(dim=-1), torch.ones(2))
+LATE: dict[str, Any] = {"csi_delay_rounds": 1, "fading": "block", "fading_correlation": 0.5}
 
 
-@pytest.mark.parametrize("delay", [0, 1])
-def test_whether_there_are_batteries_is_known_where_a_network_is_trained(delay: int) -> None:
-    env = make_single("SFL-Accuracy-v0", {"csi_delay_rounds": delay}, observation_mode="problem")
-    rows = torch.as_tensor(env.reset(seed=0)[0])
-    columns = read(rows.unsqueeze(0), env.episodes.simulator.workload.num_cuts)
-    assert bool((columns.device[..., 6:8] == 0.0).all())
-    torch.testing.assert_close(columns.device[..., 2].amax(dim=-1), torch.ones(1))
+def test_rows_of_an_old_channel_tell_of_the_fading_that_was_and_nothing_of_a_network() -> None:
+    batch = batch_of(**LATE)
+    observation, _ = batch.reset(seed=0)
+    cuts = batch.episodes.simulator.workload.num_cuts
+    seen = batch.episodes.observation_encoder.decode(observation)
+    assert seen.large_scale is not None
+    columns = read(torch.as_tensor(observation), cuts, late_channel=True)
+    faded = np.log(seen.large_scale.uplink_snr_hz / seen.uplink_snr_hz)
+    np.testing.assert_allclose(columns.log_faded.numpy(), faded, atol=1e-3)
+    assert not columns.device[..., 6:].any()
+
+
+def test_a_hedge_is_taken_where_the_channel_is_old_and_nowhere_else() -> None:
+    """With other weights of the hedge alone: other decisions for an old channel, the same ones for that of now."""
+    nothing: dict[str, Any] = {}
+    for fields, same in ((nothing, True), (LATE, False)):
+        batch = batch_of(**fields)
+        rows = torch.as_tensor(batch.reset(seed=0)[0])
+        policy = policy_in(batch, late_channel=bool(fields), hedge=True)
+        before = policy(rows, deterministic=True)[0]
+        for weights in policy.mlp_extractor.pointer.hedge.parameters():
+            torch.nn.init.normal_(weights, std=0.5)
+        assert torch.equal(before, policy(rows, deterministic=True)[0]) is same
 
 
 def test_rows_and_actions_of_other_modes_are_told() -> None:

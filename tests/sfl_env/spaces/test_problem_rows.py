@@ -91,7 +91,7 @@ def test_a_system_that_is_slower_in_everything_looks_the_same() -> None:
     relative = []
     for conditions, shared, reference_s in ((now, simulator.resources, 1.0), (slower, resources, 7.0)):
         absolute = DeviceRows(simulator.workload.num_cuts, with_battery=False)
-        encoder = ProblemRows(absolute, SensibleDecisions(simulator.workload, shared), reference_s)
+        encoder = ProblemRows(absolute, SensibleDecisions(simulator.workload, shared), reference_s, 20)
         view = View(conditions, state.setup.devices, state.charge, state.setup.charge_per_j, np.full(5, -1.0))
         relative.append(encoder.per_round(view, encoder.per_episode(view))[..., absolute.num_features :])
     np.testing.assert_allclose(relative[0], relative[1], atol=1e-5)
@@ -129,3 +129,23 @@ def test_a_channel_observed_late_is_told_without_its_fading_too() -> None:
     np.testing.assert_allclose(
         without / ratio, observed.large_scale.uplink_snr_hz / observed.uplink_snr_hz, rtol=1e-3
     )
+
+
+def test_with_batteries_rows_tell_what_the_sensible_round_takes_of_a_budget() -> None:
+    envs, _ = made(battery_share=0.02, num_devices=5, max_rounds=8)
+    for _ in range(3):
+        rows = envs.step(envs.action_space.sample())[0].astype(np.float64)
+    absolute, state = rows.shape[-1] - 10 - 4 * envs.observed_problem().shape[-1], envs.episodes.now.state
+    left = np.exp((rows[..., absolute] + 1.0) / 2.0 * _LOG_RANGE)
+    np.testing.assert_allclose(left, 8 - 3, rtol=1e-5)
+    problem = envs.observed_problem()
+    sensible_s = problem.latency_s(proportional_decision(problem))[:, None]
+    devices = state.setup.devices
+    states = (devices.computing_w, devices.transmitting_w, devices.receiving_w)
+    for column, watts in enumerate(states, absolute + 1):
+        drain = np.maximum(watts - devices.idle_w, 0.0) * state.setup.charge_per_j * sensible_s
+        with np.errstate(divide="ignore", invalid="ignore"):
+            told = np.clip(drain / (state.charge / 5.0), 1e-3, 1e3)
+        here = (state.charge > 0.0) & (drain > 0.0)
+        assert here.any()
+        np.testing.assert_allclose(np.exp(rows[..., column] * _LOG_RANGE)[here], told[here], rtol=1e-4)

@@ -86,6 +86,7 @@ SYSTEMS = [
     *(pytest.param(env_id, {"max_rounds": 10}, id=env_id) for env_id in BATCHED_IDS if env_id != "SFL-Battery-v0"),
     pytest.param("SFL-Battery-v0", {}, id="SFL-Battery-v0"),
     pytest.param("SFL-Battery-v0", {"battery_share": 0.02}, id="SFL-Battery-v0, 2 %"),
+    pytest.param("SFL-v0", {"battery_share": 0.005, "max_rounds": 10, "num_devices": 6}, id="with batteries"),
 ]
 
 

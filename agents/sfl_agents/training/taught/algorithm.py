@@ -125,7 +125,8 @@ class Taught(BaseAlgorithm):
         self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
         self._update_learning_rate(self.policy.optimizer)
         assert lesson.observation is not None
-        pointer = self.policy.point(torch.as_tensor(lesson.observation), lesson.num_cuts)
+        rows = torch.as_tensor(lesson.observation)
+        pointer = self.policy.point(rows, lesson.num_cuts, late_channel=lesson.late_channel)
         loss = self.loss(pointer, lesson)
         self.policy.optimizer.zero_grad()
         loss.backward()

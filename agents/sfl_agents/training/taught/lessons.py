@@ -40,6 +40,7 @@ class Lesson:
         self.episodes = episodes_of(env)
         _require_lengths_alone(self.episodes.scenario)
         self.num_cuts = self.episodes.simulator.workload.num_cuts
+        self.late_channel = self.episodes.scenario.csi_delay_rounds > 0
         self._distribution = pointed_for(env.action_space, self.episodes.scenario.num_devices, self.num_cuts)
         self.observation: NDArray[Any] | None = None
 

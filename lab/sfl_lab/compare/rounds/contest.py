@@ -184,7 +184,9 @@ class RoundContest(Contest[Rollout, RoundResults]):
 
 def _ranks_by_return(scenario: Scenario) -> bool:
     """Whether more than the round's length counts, so that the return ranks the policies."""
-    return scenario.battery_share is not None or scenario.energy_weight > 0.0 or scenario.dropout_weight > 0.0
+    return (
+        scenario.battery_share is not None or scenario.energy_weight > 0.0 or scenario.charged_for_dropouts > 0.0
+    )
 
 
 def _rank(entry: Score, by_return: bool) -> float:
