@@ -202,7 +202,7 @@ class CutPointerSACPolicy(SACPolicy):
         num_absolute(columns, num_cuts, late_channel=late_channel)
         if not isinstance(pointed_for(action_space, devices, num_cuts), PointedShare):
             raise TrainingError(f"CutPointerSACPolicy needs action_mode continuous, not {action_space}.")
-        self.pointed = {"num_cuts": num_cuts, "late_channel": late_channel, "width": width}
+        self.pointed: dict[str, Any] = {"num_cuts": num_cuts, "late_channel": late_channel, "width": width}
         super().__init__(
             observation_space,
             action_space,
