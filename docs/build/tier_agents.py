@@ -32,6 +32,7 @@ from sfl_env.storage.runs import versions, write_json
 from sfl_env.vector_env import SFLVectorEnv
 
 sys.path.insert(0, str(Path(__file__).parent))
+from barrier import policy_of as staged_or_other
 from stale_csi import in_percent, ratio_of_means
 
 DOCS = Path(__file__).parents[1]
@@ -81,6 +82,8 @@ class Tier:
         Scenario fields other than the id's.
     algo : str
         Algorithm.
+    make : callable
+        Of a yardstick's name and environments, the policy.
     """
 
     env_id: str
@@ -93,6 +96,7 @@ class Tier:
     seeds: int = 5
     fields: Mapping[str, Any] = field(default_factory=dict)
     algo: str = "ppo"
+    make: Callable[[str, SFLVectorEnv], Policy] = sfl_baselines.make
 
     def job(self, seed: int) -> Job:
         """Return a seed's training."""
@@ -129,8 +133,9 @@ TIERS: dict[str, Tier] = {
         "mean round, s",
         100,
         "staged-search",
-        ("staged-search", "staged-alternating", "common-cut", "exact"),
-        ("staged-alternating", "exact"),
+        ("staged-search", "common cut", "staged-alternating", "exact"),
+        ("common cut", "exact"),
+        make=staged_or_other,
     ),
 }
 """What is measured, by the names of its run folders."""
@@ -157,7 +162,7 @@ def measure(name: str) -> dict[str, Any]:
     tier = TIERS[name]
     folders = [folder_of(name, seed) for seed in range(tier.seeds)]
     yardsticks = tier.batch("devices")
-    costs = {each: tier.cost(sfl_baselines.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
+    costs = {each: tier.cost(tier.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
     envs = tier.batch(sfl_agents.observation_mode_of(folders[0]))
     agents = np.array([tier.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
     job, best, mean = tier.job(0), costs[tier.best], agents.mean(axis=0)
