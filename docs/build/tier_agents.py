@@ -117,7 +117,7 @@ TIERS: dict[str, Tier] = {
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
     ),
-    "stale-csi-0": Tier(
+    "stale-csi-uncorrelated": Tier(
         "SFL-StaleCSI-v0",
         partial(mean_round_s, rounds=5),
         "mean round, s",
