@@ -192,6 +192,7 @@ has solvers of this problem and a bound that no decision can beat.
 The policies `staged-search` and `staged-alternating` see the observation alone, as agents do. They are made for
 environments with `barriers` and refuse others. `exact`, `alternating`, `oracle` and the rules decide as if nobody
 waited: surrogates.
+What agents learn here is on [a page of its own](agents.md).
 """
 
 

@@ -214,6 +214,8 @@ their changing sooner.)
 `sample-average` and `statistics` refuse environments in which something else changes (mobility, blockage,
 Rician fading, fading within rounds, a channel of one's own) or in which rounds are of another system, and say
 which yardstick there is.
+
+What agents learn here is on [a page of its own](agents.md).
 """
 
 

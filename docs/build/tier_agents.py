@@ -35,6 +35,7 @@ from sfl_env.storage.runs import versions, write_json
 from sfl_env.vector_env import SFLVectorEnv
 
 sys.path.insert(0, str(Path(__file__).parent))
+from barrier import policy_of as staged_or_other
 from stale_csi import in_percent, ratio_of_means
 
 DOCS = Path(__file__).parents[1]
@@ -94,6 +95,8 @@ class Tier:
         Of a batch: what no policy's cost is below, (N,); it stands among the yardsticks as ``bound``.
     about : str
         What the agents' policy contains from the start; where it is told, the untrained policy is played, too.
+    make : callable
+        Of a yardstick's name and environments, the policy.
     """
 
     env_id: str
@@ -108,6 +111,7 @@ class Tier:
     algo: str = "ppo"
     bound: Callable[[SFLVectorEnv], Array] | None = None
     about: str = ""
+    make: Callable[[str, SFLVectorEnv], Policy] = sfl_baselines.make
 
     def job(self, seed: int) -> Job:
         """Return a seed's training."""
@@ -129,7 +133,7 @@ TIERS: dict[str, Tier] = {
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
     ),
-    "stale-csi-0": Tier(
+    "stale-csi-uncorrelated": Tier(
         "SFL-StaleCSI-v0",
         partial(mean_round_s, rounds=5),
         "mean round, s",
@@ -145,8 +149,9 @@ TIERS: dict[str, Tier] = {
         "mean round, s",
         100,
         "staged-search",
-        ("staged-search", "staged-alternating", "common-cut", "exact"),
-        ("staged-alternating", "exact"),
+        ("staged-search", "common cut", "staged-alternating", "exact"),
+        ("common cut", "exact"),
+        make=staged_or_other,
     ),
     "battery": Tier(
         "SFL-Battery-v0",
@@ -189,7 +194,7 @@ def measure(name: str) -> dict[str, Any]:
     tier = TIERS[name]
     folders = [folder_of(name, seed) for seed in range(tier.seeds)]
     yardsticks = tier.batch("devices")
-    costs = {each: tier.cost(sfl_baselines.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
+    costs = {each: tier.cost(tier.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
     if tier.bound is not None:
         costs["bound"] = tier.bound(yardsticks)
     envs = tier.batch(sfl_agents.observation_mode_of(folders[0]), tier.job(0).settings.action_mode)

@@ -52,11 +52,9 @@ class Interface:
         if isinstance(action_space, spaces.MultiDiscrete):
             choices = tuple(int(count) for count in action_space.nvec.reshape(-1, devices)[:, 0])
         episodes = episodes_of(env)
-        observation, action = (
-            type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder)
-        )
+        seen, acted = (type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder))
         late = episodes.scenario.csi_delay_rounds > 0
-        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, observation, action, late)
+        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, seen, acted, late)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Interface":

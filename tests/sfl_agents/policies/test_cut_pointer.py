@@ -180,8 +180,8 @@ def test_rows_of_an_old_channel_tell_of_the_fading_that_was_and_nothing_of_a_net
 
 def test_a_hedge_is_taken_where_the_channel_is_old_and_nowhere_else() -> None:
     """With other weights of the hedge alone: other decisions for an old channel, the same ones for that of now."""
-    nothing: dict[str, Any] = {}
-    for fields, same in ((nothing, True), (LATE, False)):
+    cases: list[tuple[dict[str, Any], bool]] = [({}, True), (LATE, False)]
+    for fields, same in cases:
         batch = batch_of(**fields)
         rows = torch.as_tensor(batch.reset(seed=0)[0])
         policy = policy_in(batch, late_channel=bool(fields), hedge=True)
