@@ -136,7 +136,7 @@ def test_only_lengths_of_rounds_are_taught(algo: str) -> None:
     for env_id in PRESETS:
         if PRESETS[env_id].fields.get("mode") == "accuracy":  # which has no batch
             continue
-        modes = {"observation_mode": "problem", "action_mode": "continuous"}
+        modes: dict[str, Any] = {"observation_mode": "problem", "action_mode": "continuous"}
         batch = make_batch(env_id, 1, autoreset_mode="SameStep", **modes)
         if env_id in (*known_ids(algo), "SFL-Bandit-v0"):  # which has the rounds of SFL-v0
             Lesson(SFLVecEnv(batch))
