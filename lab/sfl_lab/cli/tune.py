@@ -67,8 +67,10 @@ class Tune:
 
         from sfl_agents import Job, settings_for
         from sfl_agents.training.search import Search
+        from sfl_baselines.environments import find_spec
         from sfl_lab.cli.fields import parse_fields
 
+        find_spec(self.env_id)  # an id that is not there is told before that there are no settings for it
         base = settings_for(self.algo, self.env_id, self.settings).replace(total_steps=self.total_steps)
         job = Job(
             self.algo,
