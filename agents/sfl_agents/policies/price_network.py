@@ -75,7 +75,8 @@ class PriceNetwork(nn.Module):
     Built in is the form of a price: where a cut needs the share x over an equal one and takes the part D of a
     round's budget, it costs :math:`x + K p D` at the price p, and far more beyond a limit of D, which is never
     above the charge. What the price is, how it depends on the device's scarcity, on what is left and on the other
-    devices, and where the limit is, is learnt. At first it is the same number for all.
+    devices is learnt. At first it is the same number for all. The limit may be learnt, too, but cuts beyond it are
+    hardly ever drawn, so that it stays about where it starts.
     """
 
     def __init__(self, width: int, activation: type[nn.Module]) -> None:
