@@ -222,12 +222,13 @@ TIERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("tier", TIERS)
 def test_columns_are_read_as_what_the_environment_means_by_them(tier: str) -> None:
     batch = batch_of(n=3, num_devices=4, **TIERS[tier])
+    late = batch.scenario.csi_delay_rounds > 0
     observation, _ = batch.reset(seed=5)
     for _ in range(3):
-        observation = batch.step(policy_in(batch).predict(observation)[0])[0]
+        observation = batch.step(policy_in(batch, late_channel=late).predict(observation)[0])[0]
     episodes = batch.episodes
     now, num_cuts = episodes.now.observed, episodes.simulator.workload.num_cuts
-    columns = read(torch.as_tensor(observation), num_cuts)
+    columns = read(torch.as_tensor(observation), num_cuts, late_channel=late)
     bandwidth_hz = episodes.scenario.bandwidth_hz
     ratio = np.log(now.uplink_snr_hz * 4 / bandwidth_hz)
     np.testing.assert_allclose(columns.log_snr, np.clip(ratio, -np.log(1e6), np.log(1e6)), rtol=1e-4)

@@ -29,7 +29,7 @@ def make(env_id: str, **fields: Any) -> SFLEnv:
 
 @pytest.mark.parametrize("env_id", BATCHED_IDS)
 def test_an_observation_decodes_to_the_observed_problem(env_id: str) -> None:
-    env = make(env_id, batch_size_spread=2.0)
+    env = make(env_id, batch_size_spread=1.0 if "Accuracy" in env_id else 2.0)
     observation, _ = env.reset(seed=0)
     for _ in range(5):
         shown, observed = env.episodes.problem_of(observation[None]), env.observed_problem()
@@ -102,7 +102,7 @@ def test_columns_are_on_the_documented_scales() -> None:
     np.testing.assert_allclose(observation, np.stack(expected, axis=-1), atol=1e-6)
 
 
-@pytest.mark.parametrize(("first", "fields"), [(10, {}), (16, {"battery_share": 0.5})])
+@pytest.mark.parametrize(("first", "fields"), [(10, {}), (15, {"battery_share": 0.5})])
 def test_an_old_channel_has_columns_for_its_links_without_fading(first: int, fields: dict[str, Any]) -> None:
     env = SFLEnv(csi_delay_rounds=1, fading="block", num_devices=4, **fields)
     env.reset(seed=0)
