@@ -116,6 +116,7 @@ TIERS: dict[str, Tier] = {
         "sample-average",
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
+        seeds=3,
     ),
     "stale-csi-uncorrelated": Tier(
         "SFL-StaleCSI-v0",
@@ -135,6 +136,7 @@ TIERS: dict[str, Tier] = {
         "staged-search",
         ("staged-search", "common cut", "staged-alternating", "exact"),
         ("common cut", "exact"),
+        seeds=3,
         make=staged_or_other,
     ),
 }
