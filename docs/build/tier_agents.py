@@ -132,6 +132,7 @@ TIERS: dict[str, Tier] = {
         "sample-average",
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
+        seeds=3,
     ),
     "stale-csi-uncorrelated": Tier(
         "SFL-StaleCSI-v0",
@@ -151,6 +152,7 @@ TIERS: dict[str, Tier] = {
         "staged-search",
         ("staged-search", "common cut", "staged-alternating", "exact"),
         ("common cut", "exact"),
+        seeds=3,
         make=staged_or_other,
     ),
     "battery": Tier(
