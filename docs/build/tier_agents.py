@@ -41,7 +41,7 @@ from stale_csi import in_percent, ratio_of_means
 DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "tier-agents.json", DOCS / "tiers" / "agents.md"
 RUNS = DOCS.parent / "runs" / "tiers"
-SEED = 0
+SEED = 11
 
 
 def mean_round_s(policy: Policy, envs: SFLVectorEnv, rounds: int) -> Array:
@@ -132,7 +132,6 @@ TIERS: dict[str, Tier] = {
         "sample-average",
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
-        seeds=3,
     ),
     "stale-csi-uncorrelated": Tier(
         "SFL-StaleCSI-v0",
@@ -152,7 +151,6 @@ TIERS: dict[str, Tier] = {
         "staged-search",
         ("staged-search", "common cut", "staged-alternating", "exact"),
         ("common cut", "exact"),
-        seeds=3,
         make=staged_or_other,
     ),
     "battery": Tier(

@@ -83,7 +83,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "vector reward": lambda: vector.NormalizeReward(gym.make_vec("SFL-v0", num_envs=2)),
     "SFLVecEnv": batch,
     "VecCheckNan": lambda: VecCheckNan(LogReward(batch())),
-    "ExcessReward": lambda: ExcessReward(batch(), SFLVectorEnv(2)),
+    "ExcessReward": lambda: ExcessReward(SFLVecEnv(rows := SFLVectorEnv(2, observation_mode="problem")), rows),
     "VecNormalize of rewards": lambda: VecNormalize(batch(), norm_obs=False),
 }
 
