@@ -155,7 +155,7 @@ class ProblemRows:
         device_s = (
             fixed_s + devices.uplink_bits.take(entry) * toll.up + devices.downlink_bits.take(entry) * toll.down
         )
-        round_s = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
+        round_s: Array = np.maximum(device_s.max(axis=-1, keepdims=True), _SHORTEST_S)
         ratio = now.uplink_snr_hz * k / devices.link.bandwidth_hz
         if now.large_scale is not None:
             rows[..., first - 1] = _RATIO.encode(now.large_scale.uplink_snr_hz * k / devices.link.bandwidth_hz)

@@ -178,7 +178,7 @@ def test_every_presets_fields_differ_from_the_defaults() -> None:
 
 def test_by_default_whoever_has_run_empty_costs_four_reference_rounds_in_each() -> None:
     fields: dict[str, Any] = {"battery_share": 1e-12, "num_devices": 3, **ON_BATTERY}
-    charged, free = (SFLEnv(**fields, **more) for more in ({}, {"dropout_weight": 0.0}))
+    charged, free = SFLEnv(**fields), SFLEnv(**fields, dropout_weight=0.0)
     for env in (charged, free):
         env.reset(seed=0)
     rewards = [env.step(np.zeros((3, 2), np.float32))[1] for env in (charged, free)]
