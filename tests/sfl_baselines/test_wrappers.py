@@ -52,6 +52,10 @@ def batch() -> SFLVecEnv:
     return SFLVecEnv(SFLVectorEnv(2, autoreset_mode="SameStep"))
 
 
+def excess(rows: SFLVectorEnv) -> ExcessReward:
+    return ExcessReward(SFLVecEnv(rows), rows)
+
+
 CHANGING: dict[str, Callable[[], Any]] = {
     "NormalizeObservation": lambda: wrappers.NormalizeObservation(gym.make("SFL-v0")),
     "FlattenObservation": lambda: wrappers.FlattenObservation(gym.make("SFL-v0")),
@@ -83,7 +87,7 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "vector reward": lambda: vector.NormalizeReward(gym.make_vec("SFL-v0", num_envs=2)),
     "SFLVecEnv": batch,
     "VecCheckNan": lambda: VecCheckNan(LogReward(batch())),
-    "ExcessReward": lambda: ExcessReward(SFLVecEnv(rows := SFLVectorEnv(2, observation_mode="problem")), rows),
+    "ExcessReward": lambda: excess(SFLVectorEnv(2, autoreset_mode="SameStep", observation_mode="problem")),
     "VecNormalize of rewards": lambda: VecNormalize(batch(), norm_obs=False),
 }
 
