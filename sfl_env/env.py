@@ -101,9 +101,9 @@ class SFLEnv(ProblemAccess, gym.Env[NDArray[Any], NDArray[Any]]):
 
     ## Episode End
 
-    Truncation after ``max_rounds`` rounds. Termination in accuracy mode, and with ``learning_surrogate`` for which
-    fitted constants stand (``docs/tiers/time-to-accuracy.md``), at ``target_accuracy``: the return is then minus the
-    time to it. Empty batteries end nothing: rounds without anybody last ``outage_wait_s`` each.
+    Truncation after ``max_rounds`` rounds; an episode of one round terminates. Termination at ``target_accuracy`` in
+    accuracy mode, and with ``learning_surrogate`` by fitted constants (``docs/tiers/time-to-accuracy.md``): the return
+    is then minus the time to it. Empty batteries end nothing: rounds without anybody last ``outage_wait_s`` each.
 
     ## Accuracy mode
 

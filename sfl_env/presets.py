@@ -149,7 +149,7 @@ def register_all() -> None:
                 id=name,
                 entry_point="sfl_env.env:SFLEnv",
                 vector_entry_point="sfl_env.presets:make_batch",
-                kwargs=({"preset": dict(preset.fields)} if preset.fields else {}) | dict(preset.modes),
+                kwargs={"preset": {**preset.fields, **preset.modes}} if preset.fields else {},
             )
 
 

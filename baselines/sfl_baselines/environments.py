@@ -84,7 +84,7 @@ def make_batch(
     fields = dict(fields or {})
     spec = find_spec(env_id)
     if mode_of(env_id, fields) == "accuracy":
-        network = Scenario().replace(**_scenario_fields({**fields_of(**spec.kwargs), **fields})).network
+        network = scenario_of(env_id, fields).network
         raise ScenarioError(
             f"{env_id} trains a network in every environment and has no batch. Train agents on the lengths of "
             f"its rounds, with the fields mode=latency and model={network}, and compare what is learnt under them "
@@ -135,6 +135,22 @@ def mode_of(env_id: str, fields: Mapping[str, Any]) -> str:
     ('latency', 'accuracy', 'accuracy')
     """
     return str({**fields_of(**find_spec(env_id).kwargs), **fields}.get("mode", Scenario.mode))
+
+
+def scenario_of(env_id: str, fields: Mapping[str, Any]) -> Scenario:
+    """Return the scenario of an id with some fields overridden.
+
+    Raises
+    ------
+    ScenarioError
+        If the id is not registered or a field is wrong.
+
+    Examples
+    --------
+    >>> scenario_of("SFL-Deadline-v0", {"num_devices": 3}).deadline_s
+    90.0
+    """
+    return Scenario().replace(**_scenario_fields({**fields_of(**find_spec(env_id).kwargs), **fields}))
 
 
 def find_spec(env_id: str) -> EnvSpec:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import sfl_baselines
 from sfl_env.checks import shown
 from sfl_env.errors import RunError
 from sfl_env.presets import PRESETS
@@ -282,6 +283,7 @@ def entry_of(folder: Path, policy: str, told: Mapping[str, Any]) -> dict[str, An
     rows = {row["policy"]: row for row in summary["policies"]}
     if policy not in rows:
         raise RunError(f"{folder} has no policy {policy!r}; it has {', '.join(rows)}.")
+    _check_row(rows[policy], told, str(folder))
     if (summary["seed"], summary["episodes"]) != (law["seed"], law["episodes"]):
         raise RunError(f"{folder} is not of {law['episodes']} episodes with seed {law['seed']}.")
     config = read_json(folder / "config.json", RunError)["settings"]
@@ -305,6 +307,16 @@ def entry_of(folder: Path, policy: str, told: Mapping[str, Any]) -> dict[str, An
         **told,
     }
     return checked({name: entry[name] for name in NAMES}, str(folder))
+
+
+def _check_row(row: Mapping[str, Any], told: Mapping[str, Any], where: str) -> None:
+    """Refuse what a benchmark's own row contradicts."""
+    name, is_baseline = row["policy"], row["policy"] in sfl_baselines.names()
+    if name == "oracle":
+        raise RunError(f"{name!r} in {where} reads the true state, so it has no entry.")
+    if is_baseline != (told["kind"] == "baseline"):
+        what = "a baseline, which learns nothing" if is_baseline else "trained"
+        raise RunError(f"{name!r} in {where} is {what}, and kind is {told['kind']!r}.")
 
 
 def main() -> None:

@@ -74,6 +74,7 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     ScenarioError
         As :class:`~sfl_env.episodes.Episodes` says.
     """
+    preset, options = _with_modes(preset, options)
     scenario, given = sort(scenario, preset, options, {**parts.replaced(options), **AGENT_PARTS}, OPTIONS)
     if scenario.mode == "accuracy" and n != 1:
         raise ScenarioError(
@@ -98,6 +99,22 @@ def make(n: int, scenario: Scenario | None, preset: Mapping[str, Any] | None, op
     if given.keys() & AGENT_PARTS:
         _probe(made, given)
     return made
+
+
+def _with_modes(
+    preset: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+    """Return a preset's fields alone, and its modes among the options where the user has said nothing of them."""
+    if not isinstance(preset, Mapping):
+        return preset, options
+    modes = {part: f"{part}_mode" for part in ("observation", "action")}
+    told = {
+        mode: preset[mode]
+        for part, mode in modes.items()
+        if mode in preset and options.get(part) is None and options.get(mode) is None
+    }
+    fields = {name: value for name, value in preset.items() if name not in modes.values()}
+    return fields, {**options, **told}
 
 
 def _with_what_agents_touch(

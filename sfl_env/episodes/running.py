@@ -222,8 +222,10 @@ class Episodes:
         self._now = Now(state, true, observed, now.episode_rows, learning)
         infos |= self.learning_infos()
         reward = reduce(np.add, terms.values()) if terms else np.zeros(self.n)
-        truncated = state.round >= self._max_rounds
-        return Transition(observation, reward, self._terminated(state, learning), truncated, infos)
+        over = state.round >= self._max_rounds
+        if self.scenario.max_rounds == 1:  # nothing is cut off where nothing was to come
+            return Transition(observation, reward, over, np.zeros_like(over), infos)
+        return Transition(observation, reward, self._terminated(state, learning), over, infos)
 
     def _terminated(self, state: State, learning: Progress | None) -> NDArray[np.bool_]:
         """(N,): whether the goal is reached. Empty batteries end nothing: who has left is paid for to the last."""

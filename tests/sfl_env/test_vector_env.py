@@ -213,8 +213,9 @@ def test_ends_rewards_and_info_masks_come_when_gymnasiums_own_batch_has_them(mod
 def test_next_step_ignores_the_action_of_an_episode_that_is_over() -> None:
     envs = make(num_envs=2, max_rounds=1)
     envs.reset(seed=0)
-    *_, truncated, _ = envs.step(envs.action_space.sample())
-    assert truncated.all()
+    *_, terminated, truncated, _ = envs.step(envs.action_space.sample())
+    assert terminated.all(), "an episode of one round is over, and nothing is cut off"
+    assert not truncated.any()
     observation, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
     np.testing.assert_array_equal(rewards, 0.0)
     assert not terminated.any()

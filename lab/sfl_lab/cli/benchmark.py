@@ -27,10 +27,10 @@ class Benchmark:
     env_id: str | None = None
     """Registered id, or MODULE:ID for one that a module of yours registers; by default as --mode says."""
     policies: tuple[str, ...] | None = None
-    """Baselines, by default all that share the environment's system. 'sequential', split learning, plays on the
-    same episodes with schedule='sequence'. To --mode accuracy belong 'splitfed-v1', 'splitfed-v2',
-    'parallel-sl' and 'adaptsfl', kinds of server that decide as 'alternating' does, and 'centralised', all data at
-    one place."""
+    """Baselines, by default all that are for the environment, its tier's own among them. 'sequential', split
+    learning, plays on the same episodes with schedule='sequence'. To --mode accuracy belong 'splitfed-v1',
+    'splitfed-v2', 'parallel-sl' and 'adaptsfl', kinds of server that decide as 'alternating' does, and
+    'centralised', all data at one place."""
     agents: tuple[Path, ...] = ()
     """Folders that `sfl train` wrote, folders of such folders, or pretrained:ID for agents that come with the
     package. Runs that differ by --seed alone are one row, with the interval of its ratio over training seeds:
@@ -87,8 +87,11 @@ class Benchmark:
         options |= {"fields": fields, "action_mode": self.action_mode}
         if mode_of(env_id, fields) == "accuracy":
             return self._curve_contest(options)
+        import sfl_baselines
+        from sfl_baselines.environments import scenario_of
         from sfl_lab.compare.rounds.contest import RoundContest
 
+        options.setdefault("policies", sfl_baselines.names(scenario_of(env_id, fields)))
         return RoundContest(**options)
 
     def _curve_contest(self, options: dict[str, Any]) -> "Contest[Any, Any]":

@@ -70,7 +70,11 @@ def test_a_published_agent_is_whole_small_and_acts_in_its_environment(name: str)
     text = json.dumps(told)
     assert not re.search(r"/(home|tmp|work|root|Users)/", text)  # nothing of the machine that it was made on
     fields = dict(job.fields) | ({"mode": "latency"} if told["env_id"] == "SFL-Accuracy-v0" else {})
-    env = gym.make(told["env_id"], action_mode=job.settings.action_mode, **fields)
+    modes: dict[str, Any] = {
+        "action_mode": job.settings.action_mode,
+        "observation_mode": job.settings.observation_mode,
+    }
+    env = gym.make(told["env_id"], **modes, **fields)
     observation, _ = env.reset(seed=0)
     action, _ = sfl_agents.load(f"pretrained:{name}", env).predict(observation, deterministic=True)
     env.step(action)

@@ -126,7 +126,7 @@ class Watched:
         self.read: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        if name in FIELDS:
+        if name in (*FIELDS, "charged_for_dropouts"):
             self.read.add(name)
         return getattr(self._scenario, name)
 
@@ -152,7 +152,9 @@ def test_every_field_that_makes_a_part_is_in_the_table_of_what_the_part_replaces
 def test_what_an_own_reward_replaces_is_what_the_weighted_one_reads() -> None:
     watched: Any = Watched(Scenario())
     WeightedReward.of(watched, 1.0)
-    assert watched.read | {"reference_latency_s"} == set(agent_parts.REPLACED["reward"])
+    # The weight of dropouts is read through what it comes to by default.
+    read = {"dropout_weight" if name == "charged_for_dropouts" else name for name in watched.read}
+    assert read | {"reference_latency_s"} == set(agent_parts.REPLACED["reward"])
 
 
 @pytest.mark.parametrize("name", [*FIELDS, *REPLACED, *OPTIONS, "render_mode", "scenario", "num_envs"])
@@ -216,7 +218,7 @@ def test_a_spec_keeps_the_ids_fields_apart_and_survives_json(env_id: str) -> Non
     assert spec is not None
     stored = json.loads(spec.to_json())
     assert stored["kwargs"]["num_devices"] == 3
-    preset = json.loads(json.dumps(dict(PRESETS[env_id].fields)))
+    preset = json.loads(json.dumps({**PRESETS[env_id].fields, **PRESETS[env_id].modes}))
     assert stored["kwargs"].get("preset", {}) == preset
     again = gym.make(EnvSpec.from_json(spec.to_json())).unwrapped
     assert isinstance(again, SFLEnv)
@@ -236,7 +238,7 @@ def test_every_id_has_a_batch_also_where_networks_are_trained() -> None:
         )
         assert isinstance(envs, gym.vector.SyncVectorEnv)
         envs.reset(seed=0)
-        assert envs.step(envs.action_space.sample())[3].all()
+        assert envs.step(envs.action_space.sample())[2].all()
         spec = envs.spec
         assert spec is not None
         spec.to_json()

@@ -435,10 +435,10 @@ ACTIONS: list[tuple[Any, str]] = [
     (OwnAction(space=lambda s: (10, 2)), r"action\.space\(10\) is of type tuple"),
     (
         OwnAction(encode=lambda a: a[0]),
-        r"encode\(decision\) has shape \(10, 2\); it has to be \(2, 10, 2\)",
+        r"encode\(decision, seen\) has shape \(10, 2\); it has to be \(2, 10, 2\)",
     ),
     (OwnAction(encode=lambda a: a * 9), "which is not in Box"),
-    (OwnAction(encode=lambda a: a.tolist()), r"encode\(decision\) is of type list"),
+    (OwnAction(encode=lambda a: a.tolist()), r"encode\(decision, seen\) is of type list"),
     (OwnAction(decode=lambda d: tuple(d)), "is of type tuple; it has to be an sfl_env.Decision"),
     (OwnAction(decode=lambda d: d.cut), "is of type ndarray; it has to be an sfl_env.Decision"),
     (OwnAction(decode=lambda d: Decision(d.cut + C, d.bandwidth_share)), f"cut holds {C}; .* from 0 to {C - 1}"),
