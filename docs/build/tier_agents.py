@@ -41,7 +41,7 @@ from stale_csi import in_percent, ratio_of_means
 DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "tier-agents.json", DOCS / "tiers" / "agents.md"
 RUNS = DOCS.parent / "runs" / "tiers"
-SEED = 11
+SEED = 12
 
 
 def mean_round_s(policy: Policy, envs: SFLVectorEnv, rounds: int) -> Array:
@@ -128,7 +128,7 @@ TIERS: dict[str, Tier] = {
         "SFL-StaleCSI-v0",
         partial(mean_round_s, rounds=5),
         "mean round, s",
-        400,
+        1600,
         "sample-average",
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
@@ -137,7 +137,7 @@ TIERS: dict[str, Tier] = {
         "SFL-StaleCSI-v0",
         partial(mean_round_s, rounds=5),
         "mean round, s",
-        400,
+        1600,
         "sample-average",
         ("sample-average", "statistics", "exact"),
         ("statistics", "exact"),
