@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 
 class Simulator:
-    """A scenario's dynamics as functions of states; holds no state of its own.
+    """A scenario's dynamics as functions of states; holds no state of its own but the fading asked for last.
 
     Parameters
     ----------

@@ -202,8 +202,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), **options)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
-        distribution: Pointed = self.action_dist  # type: ignore[assignment]
-        return distribution.proba_distribution(latent_pi, self.log_std)
+        assert isinstance(self.action_dist, Pointed)
+        return self.action_dist.proba_distribution(latent_pi, self.log_std)
 
     def point(self, rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> Pointer:
         """Return the pointer for rows (B, K, F) of any number of devices and cuts, late or not."""

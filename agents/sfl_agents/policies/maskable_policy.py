@@ -103,7 +103,8 @@ class MaskableDevicePolicy(MaskableActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         devices = (self.observation_space.shape or (0,))[0]
-        counts = self.action_space.nvec.reshape(-1, devices)  # type: ignore[attr-defined]  # checked above
+        assert isinstance(self.action_space, spaces.MultiDiscrete)
+        counts = self.action_space.nvec.reshape(-1, devices)
         build_networks(self, MaskedChoices([int(count) for count in counts[:, 0]]), lr_schedule)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> MaskableDistribution:
