@@ -15,6 +15,10 @@ _FIRST_LOG_PRICE = math.log(0.06)
 _FIRST_LOG_LIMIT = math.log(1.5)
 """Of the budgets that a round may take without being far dearer."""
 
+_PACE = 10.0
+"""So many times faster than weights of layers move the three numbers that hold for all devices: an optimiser's
+step is about as long for every parameter, and these have farther to go."""
+
 _STEP, _STEEPNESS = 2.0, 6.0
 """The logarithm of how much dearer it is beyond the limit, and by which power it rises from there."""
 
@@ -84,9 +88,7 @@ class PriceNetwork(nn.Module):
         self.layer = EquivariantLayer(DEVICE_FEATURES + _SCARCITY_FEATURES, width, activation)
         self.change = zeroed(nn.Linear(width, 2))
         self.preference = zeroed(nn.Linear(width, 3))
-        self.log_price = nn.Parameter(torch.tensor(_FIRST_LOG_PRICE))
-        self.exponent = nn.Parameter(torch.tensor(0.0))
-        self.log_limit = nn.Parameter(torch.tensor(_FIRST_LOG_LIMIT))
+        self.for_all = nn.Parameter(torch.zeros(3))
 
     def forward(self, columns: ProblemColumns, fastest: Tensor, log_target: Tensor) -> Told:
         """Return prices; ``fastest`` (B, K) is the logarithm of the budgets that the fastest round takes."""
@@ -94,9 +96,12 @@ class PriceNetwork(nn.Module):
         scarcity = torch.stack(_scarcity_features(columns, fastest, log_target), dim=-1)
         features = self.layer(torch.cat([columns.device, scarcity], dim=-1))
         for_price, for_limit = self.change(features).unbind(-1)
-        log_price = self.log_price + math.log(fastest.shape[-1]) + self.exponent * fastest + for_price
+        price, exponent, limit = _PACE * self.for_all
+        log_price = _FIRST_LOG_PRICE + price + math.log(fastest.shape[-1]) + exponent * fastest + for_price
         most = batteries.log_rounds_left[:, None] - _BELOW_CHARGE
-        return Told(features, log_price.clamp(-15.0, 15.0), torch.minimum(self.log_limit + for_limit, most))
+        return Told(
+            features, log_price.clamp(-15.0, 15.0), torch.minimum(_FIRST_LOG_LIMIT + limit + for_limit, most)
+        )
 
     def cost(self, need: Tensor, log_taken: Tensor, told: Told) -> Tensor:
         """Return (B, K, C): the logarithm of what each cut costs, for the logarithms of its share and drain."""

@@ -69,8 +69,9 @@ def test_at_a_target_a_higher_price_picks_no_cut_that_takes_more(seed: int, low:
     taken = log_budgets(columns, columns.log_fixed.exp(), target)
     need = (columns.uplink + columns.downlink).log()
     found = []
+    dearer = torch.tensor([1.0, 0.0, 0.0])  # the price alone
     for log_price in (low, low + more):
-        torch.nn.init.constant_(price.log_price, log_price)
+        price.for_all.data = log_price * dearer
         told = price(columns, taken.amin(dim=-1), target)
         picked = price.cost(need, taken, told).argmin(dim=-1, keepdim=True)
         found.append(taken.gather(-1, picked))
