@@ -54,7 +54,7 @@ class Search:
     trials: int
 
     def __post_init__(self) -> None:
-        space.searched_in(self.job.algo)
+        space.searched_in(self.job.algo, self.job.settings)
         if type(self.trials) is not int or self.trials < 1:
             raise TrainingError(f"trials is {self.trials!r}; it has to be a whole number of at least 1.")
 
@@ -192,7 +192,7 @@ def best_of(outcomes: tuple[Outcome, ...]) -> Outcome:
 
 def _write(work: Search, run: Run, outcomes: tuple[Outcome, ...]) -> None:
     best = best_of(outcomes)
-    names = list(space.searched_in(work.job.algo))
+    names = list(space.searched_in(work.job.algo, work.job.settings))
     with atomic_output(run.file(TRIALS)) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["trial", "state", "mean_return", *names])

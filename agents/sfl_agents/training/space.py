@@ -1,7 +1,7 @@
 """What a search for settings may choose among."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sfl_agents.training.settings import Settings
@@ -14,7 +14,7 @@ SEARCHED = ("ppo", "maskable-ppo")
 """Algorithms whose settings can be searched."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Range:
     """Numbers between two ends, all as likely or all their logarithms."""
 
@@ -24,11 +24,12 @@ class Range:
 
 
 SPACE: Mapping[str, Range | tuple[Any, ...]] = {
-    "learning_rate": Range(2e-4, 1e-2, log=True),
-    "log_std_init": Range(-4.0, -1.0),
-    "n_steps": (32, 64, 128),
-    "batch_size": (256, 512, 1024, 2048),
+    "learning_rate": Range(2e-4, 2e-2, log=True),
+    "log_std_init": Range(-6.0, -1.0),
+    "n_steps": (16, 32, 64, 128),
+    "batch_size": (256, 512, 1024),
     "n_epochs": (2, 4, 8),
+    "clip_range": Range(0.1, 0.8),
     "ent_coef": (0.0, 1e-5, 1e-4, 1e-3),
 }
 """Names of settings and what each may be; all else stays as the id's settings have it. What is listed has few
@@ -36,8 +37,8 @@ choices, so that a search of some tens of trainings tells something of each, and
 multiple of every mini-batch."""
 
 
-def searched_in(algo: str) -> dict[str, Range | tuple[Any, ...]]:
-    """Return the part of the space that an algorithm has.
+def searched_in(algo: str, base: Settings) -> dict[str, Range | tuple[Any, ...]]:
+    """Return the part of the space that an algorithm has, with the values that settings to start from have.
 
     Raises
     ------
@@ -46,19 +47,28 @@ def searched_in(algo: str) -> dict[str, Range | tuple[Any, ...]]:
 
     Examples
     --------
-    >>> "log_std_init" in searched_in("ppo"), "log_std_init" in searched_in("maskable-ppo")
-    (True, False)
+    >>> base = Settings(4096, learning_rate=0.05, hyperparameters={"n_steps": 64, "n_epochs": 3})
+    >>> found = searched_in("maskable-ppo", base)
+    >>> found["learning_rate"], found["n_epochs"]
+    (Range(low=0.0002, high=0.05, log=True), (2, 4, 8, 3))
     """
     if algo not in SEARCHED:
         raise TrainingError(f"The settings of {algo} cannot be searched; those of {' and '.join(SEARCHED)} can.")
-    # Choices among options have no deviation.
-    return {name: among for name, among in SPACE.items() if algo == "ppo" or name != "log_std_init"}
+    present = values_of(algo, base)
+    return {name: _with(SPACE[name], value) for name, value in present.items()}
+
+
+def _with(among: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:
+    """Return what may be chosen among once a value may be, too."""
+    if isinstance(among, Range):
+        return dataclasses.replace(among, low=min(among.low, value), high=max(among.high, value))
+    return among if value in among else (*among, value)
 
 
 def proposed(trial: "Trial", algo: str, base: Settings) -> Settings:
     """Return settings as a trial proposes them."""
     values: dict[str, Any] = {}
-    for name, among in searched_in(algo).items():
+    for name, among in searched_in(algo, base).items():
         if isinstance(among, Range):
             values[name] = trial.suggest_float(name, among.low, among.high, log=among.log)
         else:
@@ -93,22 +103,17 @@ def with_values(base: Settings, values: Mapping[str, Any]) -> Settings:
 
 
 def values_of(algo: str, base: Settings) -> dict[str, Any]:
-    """Return what settings have for the names of the space, where it is in the space: the point to start from.
+    """Return what settings have for the names of the space: the point to start from.
 
     Examples
     --------
     >>> values_of("ppo", Settings(4096, learning_rate=1e-3, hyperparameters={"n_steps": 64, "n_epochs": 3}))
-    {'learning_rate': 0.001, 'n_steps': 64, 'ent_coef': 0.0}
+    {'learning_rate': 0.001, 'n_steps': 64, 'batch_size': 64, 'n_epochs': 3, 'clip_range': 0.2, 'ent_coef': 0.0}
     """
     there = {"learning_rate": base.learning_rate, **base.policy_kwargs}
-    found = {}
-    for name, among in searched_in(algo).items():
-        if name in there:
-            value = there[name]
-        elif name == "log_std_init":
-            continue
-        else:
-            value = base.hyperparameter(algo, name)
-        if among.low <= value <= among.high if isinstance(among, Range) else value in among:
-            found[name] = value
-    return found
+    return {
+        name: there[name] if name in there else base.hyperparameter(algo, name)
+        for name in SPACE
+        # Choices among options have no deviation, and policies that are told none have their own.
+        if name != "log_std_init" or name in there
+    }

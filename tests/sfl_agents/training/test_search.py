@@ -115,8 +115,9 @@ def test_proposals_stay_in_the_space_and_are_settings() -> None:
         trial = study.ask()
         found = space.proposed(trial, "ppo", base)
         found.check_for("ppo")
+        searched = space.searched_in("ppo", base)
         for name, value in trial.params.items():
-            among = space.SPACE[name]
+            among = searched[name]
             inside = among.low <= value <= among.high if isinstance(among, space.Range) else value in among
             assert inside, name
         assert space.values_of("ppo", found) == trial.params
@@ -125,7 +126,21 @@ def test_proposals_stay_in_the_space_and_are_settings() -> None:
 @pytest.mark.parametrize("algo", ["sac", "recurrent-ppo"])
 def test_other_algorithms_are_refused(algo: str) -> None:
     with pytest.raises(TrainingError, match=f"settings of {algo} cannot be searched"):
-        space.searched_in(algo)
+        space.searched_in(algo, BASE)
+
+
+@pytest.mark.parametrize("env_id", ["SFL-v0", "SFL-Battery-v0", "SFL-IoT-v0"])
+def test_the_first_training_of_a_search_has_the_settings_that_there_are(env_id: str) -> None:
+    """Published settings outside the space widen it; they are not left out."""
+    import optuna
+
+    base = settings.load("ppo", env_id)
+    study = optuna.create_study()
+    study.enqueue_trial(space.values_of("ppo", base))
+    first = space.proposed(study.ask(), "ppo", base)
+    assert space.values_of("ppo", first) == space.values_of("ppo", base)
+    assert first == space.with_values(base, space.values_of("ppo", base))
+    first.check_for("ppo")
 
 
 def test_the_command_searches_and_its_settings_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
