@@ -1,16 +1,18 @@
 """Measure how agents do where they were not trained: ``python docs/build/carry_over.py``.
 
-It trains the agents of :data:`JOBS` into ``runs/carry-over``, each once, plays each in every scenario of
-:data:`SCENARIOS` on held-out episodes, and writes docs/data/carry-over.json and docs/agents.md; some ten minutes
-of one core. ``--page`` writes the page anew from the stored figures.
+It trains the agents of :data:`JOBS` into ``runs/carry-over``, each with the training seeds 0 to 4, plays each in
+every scenario of :data:`SCENARIOS` on held-out episodes, and writes docs/data/carry-over.json and docs/agents.md;
+half an hour of one core. ``--page`` writes the page anew from the stored figures.
 """
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import sfl_agents
@@ -23,6 +25,7 @@ from sfl_agents.training.train import train
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import SFLVectorEnv
 from sfl_env.storage.runs import versions, write_json
+from sfl_lab.compare.intervals import GEOMETRIC_MEAN
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "carry-over.json"
@@ -30,8 +33,7 @@ RUNS = DOCS.parent / "runs" / "carry-over"
 EPISODES = 64
 ROUNDS = 20
 SEED = 0
-CLOSE = 1.05
-"""Rounds this much of the optimum are called close to it."""
+TRAINING_SEEDS = range(5)
 
 JOBS = {
     "PPO": Job("ppo", "SFL-v0", load("ppo", "SFL-v0")),
@@ -54,8 +56,8 @@ SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
 
 ABOUT = f"""# Agents in other scenarios
 
-How agents that were trained once do elsewhere: the mean over {EPISODES} held-out episodes of {ROUNDS} rounds of
-the round's length over its optimum. All have the same policy, `CutPointerPolicy`, on rows of the problem
+How agents that were trained once do elsewhere: the mean over {{episodes}} held-out episodes of {{rounds}} rounds
+of the round's length over its optimum. All have the same policy, `CutPointerPolicy`, on rows of the problem
 (`observation_mode="problem"`); what differs is what they learnt from.
 
 What the policy class contains from the start: the time of a device whose rate is proportional to its share of the
@@ -72,22 +74,28 @@ Agents are of three kinds, which say different things:
 - **imitation of the solver**: told the optimum's cuts and shares in training;
 - **gradients through the known physics**: told in training how the round's length changes with each share.
 
-The last two are not results of reinforcement learning. The numbers are of one training seed each. Agents trained
-in `SFL-v0` alone carry over because their policy reads nothing else than what is relative to the round and because
-of the structure above, not because they have seen anything else.
+The last two are not results of reinforcement learning. Each number is the geometric mean over {{seeds}} training
+seeds, with its 95 % interval over them; {UNTRAINED} is one seed's first weights. Agents trained in `SFL-v0` alone
+carry over because their policy reads nothing else than what is relative to the round and because of the structure
+above, not because they have seen anything else.
 """
 
 
-def trained() -> Iterator[tuple[str, Path]]:
-    """Train each agent unless it is there already."""
-    torch.set_num_threads(1)
-    for name, job in JOBS.items():
-        folder = RUNS / name.replace(" ", "-")
-        if not (folder / "agent.zip").is_file():
-            train(job, job.open_run(folder, resume=folder.exists()))
-        if sfl_agents.describe(folder) != job:
-            raise SystemExit(f"{folder} is of other settings than {name}'s; delete it, to train anew.")
-        yield name, folder
+def folder_of(name: str, seed: int) -> Path:
+    """Return the folder of a seed's agent; it is trained unless it is there already.
+
+    Raises
+    ------
+    SystemExit
+        If what is there was trained otherwise.
+    """
+    job = dataclasses.replace(JOBS[name], seed=seed)
+    folder = RUNS / f"{name.replace(' ', '-')}-{seed}"
+    if not (folder / "agent.zip").is_file():
+        train(job, job.open_run(folder, resume=folder.exists()))
+    if sfl_agents.describe(folder) != job:
+        raise SystemExit(f"{folder} is of other settings than {name}'s; delete it, to train anew.")
+    return folder
 
 
 def held_out(env_id: str, fields: dict[str, Any]) -> SFLVectorEnv:
@@ -98,19 +106,21 @@ def held_out(env_id: str, fields: dict[str, Any]) -> SFLVectorEnv:
 
 def measure() -> dict[str, Any]:
     """Play every agent in every scenario."""
-    folders = dict(trained())
-    makers: dict[str, Callable[[SFLVectorEnv], Any]] = {UNTRAINED: _untrained}
-    makers |= {name: _loader(folder) for name, folder in folders.items()}
-    ratios: dict[str, dict[str, float | None]] = {name: {} for name in makers}
+    torch.set_num_threads(1)
+    folders = {name: [folder_of(name, seed) for seed in TRAINING_SEEDS] for name in JOBS}
+    ratios: dict[str, dict[str, list[float | None]]] = {name: {} for name in (UNTRAINED, *folders)}
     for scenario, (env_id, fields) in SCENARIOS.items():
         batch = held_out(env_id, fields)
-        for name, make in makers.items():
-            result = evaluate(make(batch), batch, held_out_seed(SEED))
-            ratios[name][scenario] = result.mean_ratio
+        agents = {name: [sfl_agents.load(each, batch) for each in those] for name, those in folders.items()}
+        for name, seeds in ({UNTRAINED: [_untrained(batch)]} | agents).items():
+            ratios[name][scenario] = [evaluate(agent, batch, held_out_seed(SEED)).mean_ratio for agent in seeds]
     return {
         "command": "python docs/build/carry_over.py",
         **versions(),
-        "agents": {name: _agent(name, folder) for name, folder in folders.items()},
+        "episodes": EPISODES,
+        "rounds": ROUNDS,
+        "seeds": len(TRAINING_SEEDS),
+        "agents": {name: _agent(name, those) for name, those in folders.items()},
         "ratios": ratios,
     }
 
@@ -120,40 +130,49 @@ def _untrained(batch: SFLVectorEnv) -> Any:
     return build_to_act(JOBS["physics"], *spaces_of(batch), Interface.of(batch))
 
 
-def _loader(folder: Path) -> Callable[[SFLVectorEnv], Any]:
-    return lambda batch: sfl_agents.load(folder, batch)
-
-
-def _agent(name: str, folder: Path) -> dict[str, Any]:
+def _agent(name: str, folders: Sequence[Path]) -> dict[str, Any]:
     job = JOBS[name]
-    summary = json.loads((folder / "summary.json").read_text())
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     return {
         "about": sfl_agents.about(job),
         "scenarios": len(job.settings.scenarios) + 1,
-        "way": summary["way"],
-        "steps": summary["agent"]["steps"],
-        "validation_ratio": summary["agent"]["mean_ratio"],
+        "way": summaries[0]["way"],
+        "steps": [summary["agent"]["steps"] for summary in summaries],
+        "validation_ratio": [summary["agent"]["mean_ratio"] for summary in summaries],
     }
 
 
-def page(figures: dict[str, Any]) -> str:
+def page(figures: Mapping[str, Any]) -> str:
     """Return docs/agents.md."""
     names = list(figures["ratios"])
-    head = ["| scenario | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     rows = [
-        f"| {scenario} | " + " | ".join(f"{figures['ratios'][name][scenario]:.4f}" for name in names) + " |"
+        f"| {scenario} | " + " | ".join(_cell(figures["ratios"][name][scenario]) for name in names) + " |"
         for scenario in figures["ratios"][UNTRAINED]
     ]
-    worst = [f"{max(figures['ratios'][name].values()):.4f}" for name in names]
+    singles = [[ratio for seeds in figures["ratios"][name].values() for ratio in seeds] for name in names]
     agents = [f"- **{name}**: {entry['about']}." for name, entry in figures["agents"].items()]
+    table = [
+        "| scenario | " + " | ".join(names) + " |",
+        "|---|" + "---|" * len(names),
+        *rows,
+        "| the worst single seed anywhere | " + " | ".join(f"{max(ratios):.4f}" for ratios in singles) + " |",
+    ]
     parts = [
-        ABOUT,
-        "\n".join([*head, *rows, "| worst | " + " | ".join(worst) + " |"]),
+        ABOUT.format_map(figures),
+        "\n".join(table),
         "The agents:\n\n" + "\n".join(agents),
         _held_out_networks(),
         f"All of it comes from `{figures['command']}`.",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _cell(ratios: Sequence[float]) -> str:
+    """Return the mean over seeds and, of several, its interval."""
+    if len(ratios) == 1:
+        return f"{ratios[0]:.4f}"
+    interval = GEOMETRIC_MEAN.interval(np.array(ratios))
+    return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 def _held_out_networks() -> str:

@@ -62,7 +62,9 @@ class _Curve(BaseCallback):
 
     def take(self) -> None:
         assert isinstance(self.model, PPO)
-        self.curve.append({"rounds": self.num_timesteps, "ratio": ratio(self.model, self.env_id)})
+        point = {"rounds": self.num_timesteps, "ratio": ratio(self.model, self.env_id)}
+        print(f"{self.env_id}: {point['ratio']:.4f} after {point['rounds']:,} rounds", flush=True)
+        self.curve.append(point)
 
 
 def train(env_id: str, seed: int) -> None:
@@ -72,7 +74,7 @@ def train(env_id: str, seed: int) -> None:
     model = PPO("MlpPolicy", env, seed=seed, device="cpu")
     curve = _Curve(env_id)
     curve.model = model
-    curve.curve.append({"rounds": 0, "ratio": ratio(model, env_id)})
+    curve.take()
     start_s = time.process_time()
     model.learn(STEPS, callback=curve)
     spent_s = time.process_time() - start_s

@@ -157,7 +157,7 @@ TIERS: dict[str, Tier] = {
         "SFL-Battery-v0",
         cost_of_episode,
         "minus the return",
-        100,
+        1000,
         "bound",
         ("energy-price", "budget-rule", "exact"),
         ("energy-price", "budget-rule"),
