@@ -1,6 +1,7 @@
 """The generated pages of the documentation say what the code says."""
 
 import importlib.util
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -81,7 +82,8 @@ def test_the_page_on_agents_shows_the_measured_figures() -> None:
     assert told == {name: sfl_agents.about(job) for name, job in carry_over.JOBS.items()}, (
         "docs/data/carry-over.json is of other settings than the package's: run `python docs/build/carry_over.py`."
     )
-    beaten = [name for name, ratios in measured["ratios"].items() if min(ratios.values()) < 1.0]
+    ratios = measured["ratios"].items()
+    beaten = [name for name, found in ratios if min(itertools.chain.from_iterable(found.values())) < 1.0]
     assert beaten == [], "nobody beats the optimum"
 
 
