@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "tier-agents.json", DOCS / "tiers" / "agents.md"
 RUNS = DOCS.parent / "runs" / "tiers"
 SEED = 12
+BOUND_EPISODES = 100
 
 
 def mean_round_s(policy: Policy, envs: SFLVectorEnv, rounds: int) -> Array:
@@ -92,7 +93,8 @@ class Tier:
     algo : str
         Algorithm.
     bound : callable, optional
-        Of a batch: what no policy's cost is below, (N,); it stands among the yardsticks as ``bound``.
+        Of a batch: what no policy's cost is below, (N,). It takes seconds an episode, so that it and those beside
+        it have :data:`BOUND_EPISODES` of their own.
     about : str
         What the agents' policy contains from the start; where it is told, the untrained policy is played, too.
     make : callable
@@ -121,6 +123,16 @@ class Tier:
         """Return the held-out environments."""
         modes = {"observation_mode": observation_mode, "action_mode": action_mode}
         return make_batch(self.env_id, self.episodes, self.fields, **modes)
+
+    def yardstick_costs(self) -> dict[str, Array]:
+        """Return the yardsticks' costs."""
+        envs = self.batch("devices")
+        return {name: self.cost(self.make(name, envs), envs) for name in self.yardsticks}
+
+    def agent_costs(self, folders: Sequence[Path]) -> Array:
+        """Return the agents' costs, (seeds, N)."""
+        envs = self.batch(sfl_agents.observation_mode_of(folders[0]), self.job(0).settings.action_mode)
+        return np.array([self.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
 
 
 TIERS: dict[str, Tier] = {
@@ -158,7 +170,7 @@ TIERS: dict[str, Tier] = {
         cost_of_episode,
         "minus the return",
         1000,
-        "bound",
+        "energy-price",
         ("energy-price", "budget-rule", "exact"),
         ("energy-price", "budget-rule"),
         bound=least_cost_of_episode,
@@ -193,14 +205,10 @@ def measure(name: str) -> dict[str, Any]:
     """Play a tier's agents and yardsticks."""
     tier = TIERS[name]
     folders = [folder_of(name, seed) for seed in range(tier.seeds)]
-    yardsticks = tier.batch("devices")
-    costs = {each: tier.cost(tier.make(each, yardsticks), yardsticks) for each in tier.yardsticks}
-    if tier.bound is not None:
-        costs["bound"] = tier.bound(yardsticks)
-    envs = tier.batch(sfl_agents.observation_mode_of(folders[0]), tier.job(0).settings.action_mode)
+    costs = tier.yardstick_costs()
     if tier.about:
-        costs["untrained"] = tier.cost(untrained(tier.job(0), envs), envs)
-    agents = np.array([tier.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
+        costs["untrained"] = untrained_cost(tier, sfl_agents.observation_mode_of(folders[0]))
+    agents = tier.agent_costs(folders)
     job, best, mean = tier.job(0), costs[tier.best], agents.mean(axis=0)
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
     return {
@@ -219,14 +227,26 @@ def measure(name: str) -> dict[str, Any]:
             "gain": {each: ratio_of_means(costs[each] - mean, costs[each] - best) for each in tier.gains},
             "each over best": [ratio_of_means(cost, best) for cost in agents],
         },
+        **({} if tier.bound is None else {"bound": beside_bound(replace(tier, episodes=BOUND_EPISODES), folders)}),
     }
 
 
-def untrained(job: Job, envs: SFLVectorEnv) -> Policy:
-    """Return a job's policy with its first weights."""
+def beside_bound(tier: Tier, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what the bound is, and by how much the yardsticks and the agents' mean exceed it."""
+    assert tier.bound is not None
+    bound = tier.bound(tier.batch("devices"))
+    costs = {**tier.yardstick_costs(), "agents": tier.agent_costs(folders).mean(axis=0)}
+    over = {name: ratio_of_means(cost, bound) for name, cost in costs.items()}
+    return {"episodes": tier.episodes, "mean": bound.mean(), "over": over}
+
+
+def untrained_cost(tier: Tier, observation_mode: str) -> Array:
+    """Return the cost of the agents' policy with its first weights, (N,)."""
+    job = tier.job(0)
+    envs = tier.batch(observation_mode, job.settings.action_mode)
     torch.manual_seed(0)
     policy: Policy = build_to_act(job, *spaces_of(envs), Interface.of(envs))
-    return policy
+    return tier.cost(policy, envs)
 
 
 def command(name: str, job: Job) -> str:
@@ -292,9 +312,25 @@ def section(name: str, found: Mapping[str, Any]) -> str:
             "",
             *gains,
             "",
+            *bound_told(tier, found.get("bound")),
             *([tier.about, ""] if tier.about else []),
         ]
     )
+
+
+def bound_told(tier: Tier, found: Mapping[str, Any] | None) -> list[str]:
+    """Return what is said of a tier's bound, where there is one."""
+    if found is None:
+        return []
+    over = [
+        f"the agents' mean {in_percent(found['over']['agents'], 1)}",
+        *(f"`{name}` {in_percent(found['over'][name], 1)}" for name in tier.yardsticks),
+    ]
+    return [
+        f"Over the bound, which was computed for {found['episodes']} held-out episodes, {found['mean']:.4g} in the "
+        f"mean: {', '.join(over)}.",
+        "",
+    ]
 
 
 def in_part(share: Sequence[float]) -> str:
