@@ -62,11 +62,26 @@ def job_of(path: Path) -> "Job":
     if not path.is_dir():
         if not foreign.is_foreign(path):
             return AgentFile.open(path).job
-        path = path.parent  # the file does not say without being opened; the run that it lies in may
+        if not is_of_a_run(path):
+            raise RunError(
+                f"{path} is in Stable-Baselines3's own format, which does not say what its agent was trained for, "
+                f"and no training run's {runs.CONFIG} lies beside it."
+            )
+        path = path.parent
     config = runs.read_config(path)
     if config["kind"] != KIND:
         raise PolicyError(f"{path} holds a run of kind {shown(config['kind'])}; name a training run's folder.")
     return Job.from_dict(config["settings"], path / runs.CONFIG)
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a training run's ``config.json`` lies beside a file."""
+    from sfl_agents.training.job import KIND
+
+    try:
+        return bool(runs.read_config(file.parent)["kind"] == KIND)
+    except RunError:
+        return False
 
 
 def version_beside(file: Path) -> str | None:

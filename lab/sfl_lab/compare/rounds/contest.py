@@ -12,7 +12,7 @@ import sfl_agents
 import sfl_baselines
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
-from sfl_lab.compare.agents import labels_of
+from sfl_lab.compare.agents import labels_of, modes_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -28,7 +28,7 @@ from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_name, yardstic
 from sfl_lab.compare.writing import agent_notes, star_notes
 
 if TYPE_CHECKING:
-    from sfl_agents import Job
+    from sfl_lab.compare.agents import Trained
 
 POLICIES = sfl_baselines.names(Scenario())
 """Baselines that are compared by default: those for devices that work at once and are waited for."""
@@ -148,16 +148,16 @@ class RoundContest(Contest[Rollout, RoundResults]):
         base = self.batch(self.action_mode)
         yardstick = yardstick_of(base.episodes)
         contestants = [self._baseline(name, base, yardstick) for name in self.policies]
-        envs = {(self.action_mode, "devices"): base}
+        envs = {("devices", self.action_mode): base}
 
-        def agent(path: Path, job: "Job") -> Play[Rollout]:
-            modes = (job.settings.action_mode, job.settings.observation_mode)
+        def agent(path: Path, trained: "Trained") -> Play[Rollout]:
+            modes = modes_of(trained, partial(make_batch, self.env_id, 1, self.fields), described(self))
             if modes not in envs:
-                envs[modes] = self.batch(*modes)
-            trained = sfl_agents.load(path, envs[modes], trust=self.trust)
-            return partial(roll_out, trained, envs[modes].episodes, yardstick)
+                envs[modes] = self.batch(observation_mode=modes[0], action_mode=modes[1])
+            policy = sfl_agents.load(path, envs[modes], trust=self.trust)
+            return partial(roll_out, policy, envs[modes].episodes, yardstick)
 
-        contestants += agents_of(self.agents, self.policies, agent)
+        contestants += agents_of(self.agents, self.policies, agent, trust=self.trust)
         return Lineup(base.scenario, tuple(contestants))
 
     def _baseline(self, name: str, base: SFLVectorEnv, yardstick: Yardstick) -> Contestant[Rollout]:
