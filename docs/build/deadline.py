@@ -21,6 +21,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.rounds.latency import round_problem
 from sfl_env.storage.runs import to_plain, versions, write_json
 from sfl_lab.compare.intervals import MEAN
+from sfl_lab.compare.rounds.yardstick import samples_in_time
 from sfl_lab.compare.writing import short
 
 DOCS = Path(__file__).parents[1]
@@ -50,6 +51,13 @@ LEARNERS: dict[str, tuple[str, float | None]] = {
 }
 SEEDS, ROUNDS = 5, 25
 
+PLAYED_BY = (
+    f"`sfl benchmark --env-id {ENV_ID}` plays these policies, and agents with `--agents`, on the same episodes. "
+    "It ranks them by samples in time a second and holds every round against the most samples that are proven to "
+    "be possible in it, 1 for a round with as many; a policy that has more stops it with an error. `sfl evaluate` "
+    "does so for one agent."
+)
+
 
 def deadline_s() -> float:
     """Return the tier's deadline."""
@@ -64,7 +72,7 @@ def played(name: str, envs: SFLVectorEnv) -> dict[str, np.ndarray]:
         samples, infos = one.true.samples, one.done.infos
         found = {
             "samples": samples.sum(axis=1),
-            "in_time": (samples * infos["takes_part"]).sum(axis=1),
+            "in_time": samples_in_time(one),
             "seconds": infos["latency_s"],
             "return": one.done.reward,
             "devices": infos["takes_part"].mean(axis=1),
@@ -103,9 +111,8 @@ def certificate() -> dict[str, float]:
     proven, met, short_of, mixed = [], [], [], []
     for one in play_to_the_end(policy, envs.episodes, held_out_seed(0)):
         problem = round_problem(simulator.workload, simulator.resources, one.true)
-        samples = one.true.samples
-        found = solve_selection(problem, samples, deadline_s())
-        in_time = (samples * one.done.infos["takes_part"]).sum(axis=1)
+        found = solve_selection(problem, one.true.samples, deadline_s())
+        in_time = samples_in_time(one)
         if (in_time > found.bound_samples).any():
             raise AssertionError("A decision has more samples in time than is proven to be possible.")
         proven.append(found.is_proven)
@@ -270,6 +277,8 @@ def contest_section(found: dict[str, Any]) -> list[str]:
         f"that are left out still hold (e^-10 of the largest share each), {proof['met']:.2%} of its rounds meet "
         f"that bound, and it is short of it by {proof['short_of']:.3%} of the samples in the mean. Somebody is "
         f"left out and somebody is in time in {proof['some_left_out']:.1%} of the rounds.",
+        "",
+        PLAYED_BY,
         "",
     ]
 

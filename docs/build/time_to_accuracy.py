@@ -223,6 +223,10 @@ POLICY_ABOUT = """## The policy
 take, over all cuts, with the optimal split of the band for each: a local search from several starts
 (`baselines/sfl_baselines/time_to_accuracy.py`), compared with all combinations in its tests. It is not proven
 optimal. It refuses environments without constants.
+
+`sfl benchmark --env-id SFL-TimeToAccuracy-v0`, with `--agents` for trained ones, ranks policies by their returns
+and so by their seconds to the target, which it shows first, beside the part of the episodes that get there. A
+round over its optimum says how long a round is and not how many it takes, so it ranks nobody here.
 """
 
 
