@@ -23,8 +23,8 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
     Parameters
     ----------
     path : path
-        Folder of a finished run of ``sfl train``, an agent's file, or ``pretrained:ID`` for an agent that comes
-        with the package.
+        Folder of a finished run of ``sfl train`` or that ``sfl publish`` has written, an agent's file, or
+        ``pretrained:ID`` for an agent that comes with the package.
     env : SFLEnv or SFLVectorEnv, wrapped or not
         Where it is to act. An agent with :class:`~sfl_agents.policies.device_policy.DevicePolicy` can act
         for any number of devices, one with :class:`~sfl_agents.policies.cut_pointer.CutPointerPolicy` for any

@@ -272,7 +272,7 @@ def page(found: dict[str, Any], constants: dict[str, Any]) -> str:
             EVIDENCE_ABOUT.format(
                 command=found["command"],
                 seeds=len(found["seeds"]),
-                episodes=EPISODES,
+                episodes=len(found["simulated"][POLICY]["time_s"]),
                 promised=ratio(found["simulated"], POLICY, "alternating").value,
                 given=ratio(found["trained"], POLICY, "alternating").value,
             ),

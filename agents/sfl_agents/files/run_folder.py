@@ -16,7 +16,7 @@ AGENT = "agent.zip"
 
 
 def agent_file(path: Path) -> Path:
-    """Return the file of the agent that a path stands for: a run's folder, a file, or a published agent's name.
+    """Return the file of the agent that a path stands for: a run's folder, a file, or a published agent.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def agent_file(path: Path) -> Path:
     PolicyError
         If the folder is no training run's, or its training has not ended.
     """
-    if published.is_name(path):
+    if published.is_published(path):
         return published.file_of(path)
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")
@@ -55,7 +55,7 @@ def job_of(path: Path) -> "Job":
     from sfl_agents.files.agent_file import AgentFile
     from sfl_agents.training.job import KIND, Job
 
-    if published.is_name(path):
+    if published.is_published(path):
         return AgentFile.open(published.file_of(path)).job
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")

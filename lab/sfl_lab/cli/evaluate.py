@@ -23,8 +23,8 @@ class Evaluate:
     """
 
     agent: tyro.conf.Positional[Path | None] = None
-    """Folder that `sfl train` wrote, an agent's file, or a folder of such folders; or, with --trust and --env-id,
-    a file that an algorithm of Stable-Baselines3 has saved."""
+    """Folder that `sfl train` or `sfl publish` wrote, an agent's file, or a folder of such folders; or, with
+    --trust and --env-id, a file that an algorithm of Stable-Baselines3 has saved."""
     policy: str | None = None
     """Instead of an agent of yours: pretrained:ID for one that comes with the package, or a baseline's name."""
     env_id: str | None = None
