@@ -70,7 +70,8 @@ what the structure alone reaches; only what is below it was learnt.
 
 Agents are of three kinds, which say different things:
 
-- **from reward alone** (PPO): what an agent learns that knows nothing of the environment but its rewards;
+- **from reward alone** (PPO): told nothing in training but observations and rewards. The physics in its policy
+  class is there all the same, so the [protocol](protocol.md) has it as `structure` and not as `reward`;
 - **imitation of the solver**: told the optimum's cuts and shares in training;
 - **gradients through the known physics**: told in training how the round's length changes with each share.
 
