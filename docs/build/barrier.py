@@ -36,6 +36,7 @@ from sfl_lab.compare.intervals import GEOMETRIC_MEAN
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tables import prose, table
+from tier_examples import BARRIER
 
 DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "barrier.json", DOCS / "tiers" / "barrier.md"
@@ -243,7 +244,7 @@ def page(found: Mapping[str, Any]) -> str:
     parts = [ABOUT]
     for barriers, figures in found["systems"].items():
         parts += _section(barriers, figures, found["episodes"])
-    return "\n".join(parts)
+    return "\n".join([*parts, BARRIER])
 
 
 def main() -> None:

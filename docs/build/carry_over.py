@@ -81,6 +81,29 @@ carry over because their policy reads nothing else than what is relative to the 
 above, not because they have seen anything else.
 """
 
+OWN = """## An agent of your own
+
+Choices can be masked: with `action_mode="cut"` the environment tells which cuts fit a device's memory, as
+`MaskablePPO` of sb3-contrib asks it to (extra `contrib`).
+
+```python
+import gymnasium as gym
+import sfl_env
+from sb3_contrib import MaskablePPO
+
+env = gym.make("SFL-v0", action_mode="cut")
+model = MaskablePPO("MlpPolicy", env, n_steps=256).learn(512)  # a few hundred thousand to learn something
+observation, _ = env.reset(seed=0)
+action, _ = model.predict(observation, action_masks=env.unwrapped.action_masks(), deterministic=True)
+print(env.step(action)[4]["latency_s"])
+model.save("mine.zip")
+```
+
+`sfl evaluate mine.zip --env-id SFL-v0 --trust` plays it on held-out episodes, with its masks; [agents as they
+come](stock-agents.md) has more on such files. `sfl train --algo maskable-ppo` trains one network for all devices
+instead, whose file runs no code.
+"""
+
 
 def folder_of(name: str, seed: int) -> Path:
     """Return the folder of a seed's agent; it is trained unless it is there already.
@@ -163,6 +186,7 @@ def page(figures: Mapping[str, Any]) -> str:
         "\n".join(table),
         "The agents:\n\n" + "\n".join(agents),
         _held_out_networks(),
+        OWN,
         f"All of it comes from `{figures['command']}`.",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -6,6 +6,7 @@ It writes docs/data/deadline.json and, from that, docs/tiers/deadline.md; it tak
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from sfl_env.storage.runs import to_plain, versions, write_json
 from sfl_lab.compare.intervals import MEAN
 from sfl_lab.compare.rounds.yardstick import samples_in_time
 from sfl_lab.compare.writing import short
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tier_examples import DEADLINE
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "deadline.json"
@@ -196,8 +200,8 @@ def measure() -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
-    sections = (about(found), *contest_section(found), *deadlines_section(found), *learnt_section(found))
-    return "\n".join(sections) + "\n"
+    measured = (*contest_section(found), *deadlines_section(found), *learnt_section(found))
+    return "\n".join((about(found), DEADLINE, *measured)) + "\n"
 
 
 def about(found: dict[str, Any]) -> str:

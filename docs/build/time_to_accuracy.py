@@ -224,6 +224,15 @@ take, over all cuts, with the optimal split of the band for each: a local search
 (`baselines/sfl_baselines/time_to_accuracy.py`), compared with all combinations in its tests. It is not proven
 optimal. It refuses environments without constants.
 
+```python
+import sfl_baselines
+
+policy = sfl_baselines.make("time-to-accuracy", envs)
+observations, _ = envs.reset(seed=0)
+actions, _ = policy.predict(observations)
+print(envs.step(actions)[4]["learnt"].mean())
+```
+
 `sfl benchmark --env-id SFL-TimeToAccuracy-v0`, with `--agents` for trained ones, ranks policies by their returns
 and so by their seconds to the target, which it shows first, beside the part of the episodes that get there. A
 round over its optimum says how long a round is and not how many it takes, so it ranks nobody here.
