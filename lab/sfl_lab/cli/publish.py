@@ -30,9 +30,12 @@ class Publish:
     def run(self) -> None:
         """Measure and write."""
         from sfl_agents.files import published
-        from sfl_lab.cli.display import say
+        from sfl_agents.files.agent_file import AgentFile
+        from sfl_lab.cli.display import say, warn
         from sfl_lab.compare.publishing import publish
 
         folder = publish(self.run_folder, self.name, self.home or published.HOME, self.episodes)
         name = folder if self.home else f"--policy {published.PREFIX}{self.name}"
         say(f"Written to {folder}: {published.AGENT}, {published.CARD}. Play it: sfl evaluate {name}")
+        if AgentFile.open(folder / published.AGENT).counters["steps"] == 0:
+            warn("the agent is untrained: none of its checkpoints did better on the validation episodes.")

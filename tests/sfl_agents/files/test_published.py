@@ -138,6 +138,16 @@ def test_the_command_publishes_what_is_played_from_there(
     assert "Mine-v0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("fields", "figures"), [({"deadline_s": 60.0, "missed_weight": 1.0}, {"in_time"}), ({}, set())]
+)
+def test_a_card_tells_what_counts_in_the_tier(tmp_path: Path, fields: dict[str, Any], figures: set[str]) -> None:
+    run = tiny.finished(replace(tiny.job(), fields={**tiny.FIELDS, **fields}), tmp_path / "run")
+    told = json.loads((publish(run, "Mine", tmp_path / "home", episodes=2) / "card.json").read_text())["held_out"]
+    assert {"in_time", "to_target"} & set(told) == figures
+    assert ("in_time" in figures) == (told["reference"] == "most possible")
+
+
 def test_publishing_twice_gives_the_same_file(finished: Path, home: Path, tmp_path: Path) -> None:
     folder = publish(finished, "Tiny-v0", tmp_path, episodes=3)
     for name in ("agent.zip", "card.json"):

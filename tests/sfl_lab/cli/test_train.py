@@ -38,6 +38,9 @@ def test_a_training_that_makes_nothing_better_warns(tmp_path: Path, capsys: pyte
     summary = json.loads((out / "summary.json").read_text())
     assert summary["untrained_is_best"] is True
     assert summary["agent"]["steps"] == 0
+    publish = ["publish", str(out), "--as", "Idle", "--home", str(tmp_path / "home"), "--episodes", "2"]
+    assert main(publish) == 0
+    assert "sfl: warning: the agent is untrained" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_a_training_has_learnt_is_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,8 @@ class RoundResults:
         found = []
         if self.scenario.system in _BOUNDS:
             found.append(_BOUNDS[self.scenario.system])
-        not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be shorter."
+        better = "better" if self.measure == "samples" else "shorter"
+        not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be {better}."
         return (
             found
             + star_notes(self.systems, not_theirs)

@@ -91,7 +91,7 @@ def score(row: Row, rollouts: Sequence[Rollout], measure: Measure = "ratio") -> 
         about=row.about,
         training_seeds=row.training_seeds,
         ratio_unit=row.unit,
-        ratio=ratio.within(0.0, 1.0) if measure == "samples" else ratio,
+        ratio=_possible(ratio) if measure == "samples" else ratio,
         ratio_95=float(np.nanpercentile(np.concatenate([rollout.ratio for rollout in rollouts]), 95.0)),
         latency_s=MEDIAN.interval(each(lambda rollout: rollout.mean(rollout.latency_s))),
         round_s=_spread(np.concatenate([rollout.latency_s[rollout.running] for rollout in rollouts])),
@@ -104,6 +104,11 @@ def score(row: Row, rollouts: Sequence[Rollout], measure: Measure = "ratio") -> 
         in_time=_in_time(rollouts) if measure == "samples" else None,
         to_target=_to_target(rollouts) if measure == "time" else None,
     )
+
+
+def _possible(part: Interval) -> Interval:
+    """Return the interval of a part of what is possible, from 0 to 1 but where another system has more."""
+    return part.within(0.0, 1.0 if part.value <= 1.0 else np.inf)
 
 
 def _in_time(rollouts: Sequence[Rollout]) -> InTime:

@@ -122,6 +122,14 @@ def test_rounds_in_which_nobody_is_in_time_count_as_none() -> None:
     assert too_short.scores[0].ratio.value == 1.0, "no decision has a sample in time"
 
 
+def test_turns_beside_a_deadline_may_have_more_samples_than_all_at_once() -> None:
+    results = benchmark("SFL-Deadline-v0", policies=("selection", "sequential"), fields={"max_rounds": 3})
+    ratio = {entry.policy: entry.ratio for entry in results.scores}
+    assert ratio["sequential"].value > 1.0
+    assert ratio["sequential"].low <= ratio["sequential"].value <= ratio["sequential"].high
+    assert results.notes()[0].endswith("compared to the most possible of the others' system and can be better.")
+
+
 def test_turns_until_a_deadline_have_no_known_best() -> None:
     with pytest.raises(ScenarioError, match=r"deadline_s is 5\.0 with schedule='sequence'.*mode='accuracy'"):
         RoundContest(policies=("exact",), fields={"deadline_s": 5.0, "schedule": "sequence"}).lineup()
