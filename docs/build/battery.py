@@ -26,7 +26,7 @@ from sfl_env.presets import PRESETS
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import MEAN
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 from tier_examples import BATTERY
 
 DOCS = Path(__file__).parents[1]

@@ -25,7 +25,7 @@ from sfl_lab.compare.intervals import MEAN
 from sfl_lab.compare.rounds.yardstick import samples_in_time
 from sfl_lab.compare.writing import short
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 from tier_examples import DEADLINE
 
 DOCS = Path(__file__).parents[1]

@@ -23,7 +23,7 @@ from sfl_env.storage.json_text import read_json
 from sfl_env.storage.runs import write_json
 from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEAN, Interval
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 
 import leaderboard_entries
 from leaderboard_entries import KINDS, NAMES, Entry

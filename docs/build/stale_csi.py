@@ -28,7 +28,7 @@ from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import MEAN
 from sfl_lab.compare.writing import short
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 from tier_examples import STALE_CSI
 
 DOCS = Path(__file__).parents[1]
