@@ -186,8 +186,8 @@ def page(figures: Mapping[str, Any]) -> str:
         "\n".join(table),
         "The agents:\n\n" + "\n".join(agents),
         _held_out_networks(),
-        OWN,
         f"All of it comes from `{figures['command']}`.",
+        OWN,
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
