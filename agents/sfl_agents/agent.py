@@ -23,15 +23,15 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
     Parameters
     ----------
     path : path
-        Folder of a finished run of ``sfl train``, an agent's file, or ``pretrained:ID`` for an agent that comes
-        with the package.
+        Folder of a finished run of ``sfl train`` or that ``sfl publish`` has written, an agent's file, or
+        ``pretrained:ID`` for an agent that comes with the package.
     env : SFLEnv or SFLVectorEnv, wrapped or not
         Where it is to act. An agent with :class:`~sfl_agents.policies.device_policy.DevicePolicy` can act
         for any number of devices, one with :class:`~sfl_agents.policies.cut_pointer.CutPointerPolicy` for any
         number of cuts, too; others for those that they were trained with.
     trust : bool
-        Open a file in Stable-Baselines3's own format, too, as sfl-env 0.1 wrote it into a run's folder. This runs
-        whatever code is in the file.
+        Open a file in Stable-Baselines3's own format, too, as its ``save`` writes it and as sfl-env 0.1 wrote it
+        into a run's folder. This runs whatever code is in the file.
 
     Returns
     -------
@@ -54,11 +54,13 @@ def load(path: Path | str, env: Any, *, trust: bool = False) -> "BaseAlgorithm":
         ...
     sfl_env.errors.RunError: runs/nowhere does not exist; name a training run's folder or an agent's file.
     """
-    from sfl_agents.files import foreign
+    from sfl_agents.files import foreign, stock
     from sfl_agents.files.agent_file import AgentFile
 
     path = Path(path)
     file = run_folder.agent_file(path)
+    if stock.is_stock(file):
+        return stock.StockAgent.open(file, trust=trust).load(env)
     if not foreign.is_foreign(file):
         stored = AgentFile.open(file)
         if path.is_dir() and stored.job != run_folder.job_of(path):

@@ -8,6 +8,7 @@ the page anew from the stored figures.
 import argparse
 import itertools
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from sfl_env import SFLVectorEnv
 from sfl_env.presets import PRESETS
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import MEAN
+
+sys.path.append(str(Path(__file__).parent))
+from tier_examples import BATTERY
 
 DOCS = Path(__file__).parents[1]
 FIGURES, PAGE = DOCS / "data" / "battery.json", DOCS / "tiers" / "battery.md"
@@ -131,9 +135,8 @@ def interval(values: Any) -> str:
 
 def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
-    return "\n".join(
-        [*opening(found), "", *table(found), "", *tuning(found), "", *killing(found), "", *bounding(), ""]
-    )
+    sections = (opening(found), table(found), tuning(found), killing(found), bounding())
+    return "\n".join([*(line for section in sections for line in (*section, "")), BATTERY])
 
 
 def opening(found: dict[str, Any]) -> list[str]:

@@ -70,7 +70,8 @@ what the structure alone reaches; only what is below it was learnt.
 
 Agents are of three kinds, which say different things:
 
-- **from reward alone** (PPO): what an agent learns that knows nothing of the environment but its rewards;
+- **from reward alone** (PPO): told nothing in training but observations and rewards. The physics in its policy
+  class is there all the same, so the [protocol](protocol.md) has it as `structure` and not as `reward`;
 - **imitation of the solver**: told the optimum's cuts and shares in training;
 - **gradients through the known physics**: told in training how the round's length changes with each share.
 
@@ -78,6 +79,29 @@ The last two are not results of reinforcement learning. Each number is the geome
 seeds, with its 95 % interval over them; {UNTRAINED} is one seed's first weights. Agents trained in `SFL-v0` alone
 carry over because their policy reads nothing else than what is relative to the round and because of the structure
 above, not because they have seen anything else.
+"""
+
+OWN = """## An agent of your own
+
+Choices can be masked: with `action_mode="cut"` the environment tells which cuts fit a device's memory, as
+`MaskablePPO` of sb3-contrib asks it to (extra `contrib`).
+
+```python
+import gymnasium as gym
+import sfl_env
+from sb3_contrib import MaskablePPO
+
+env = gym.make("SFL-v0", action_mode="cut")
+model = MaskablePPO("MlpPolicy", env, n_steps=256).learn(512)  # a few hundred thousand to learn something
+observation, _ = env.reset(seed=0)
+action, _ = model.predict(observation, action_masks=env.unwrapped.action_masks(), deterministic=True)
+print(env.step(action)[4]["latency_s"])
+model.save("mine.zip")
+```
+
+`sfl evaluate mine.zip --env-id SFL-v0 --trust` plays it on held-out episodes, with its masks; [agents as they
+come](stock-agents.md) has more on such files. `sfl train --algo maskable-ppo` trains one network for all devices
+instead, whose file runs no code.
 """
 
 
@@ -163,6 +187,7 @@ def page(figures: Mapping[str, Any]) -> str:
         "The agents:\n\n" + "\n".join(agents),
         _held_out_networks(),
         f"All of it comes from `{figures['command']}`.",
+        OWN,
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

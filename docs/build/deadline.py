@@ -6,6 +6,7 @@ It writes docs/data/deadline.json and, from that, docs/tiers/deadline.md; it tak
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from sfl_env.presets import PRESETS
 from sfl_env.rounds.latency import round_problem
 from sfl_env.storage.runs import to_plain, versions, write_json
 from sfl_lab.compare.intervals import MEAN
+from sfl_lab.compare.rounds.yardstick import samples_in_time
 from sfl_lab.compare.writing import short
+
+sys.path.append(str(Path(__file__).parent))
+from tier_examples import DEADLINE
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "deadline.json"
@@ -50,6 +55,13 @@ LEARNERS: dict[str, tuple[str, float | None]] = {
 }
 SEEDS, ROUNDS = 5, 25
 
+PLAYED_BY = (
+    f"`sfl benchmark --env-id {ENV_ID}` plays these policies, and agents with `--agents`, on the same episodes. "
+    "It ranks them by samples in time a second and holds every round against the most samples that are proven to "
+    "be possible in it, 1 for a round with as many; a policy that has more stops it with an error. `sfl evaluate` "
+    "does so for one agent."
+)
+
 
 def deadline_s() -> float:
     """Return the tier's deadline."""
@@ -64,7 +76,7 @@ def played(name: str, envs: SFLVectorEnv) -> dict[str, np.ndarray]:
         samples, infos = one.true.samples, one.done.infos
         found = {
             "samples": samples.sum(axis=1),
-            "in_time": (samples * infos["takes_part"]).sum(axis=1),
+            "in_time": samples_in_time(one),
             "seconds": infos["latency_s"],
             "return": one.done.reward,
             "devices": infos["takes_part"].mean(axis=1),
@@ -103,9 +115,8 @@ def certificate() -> dict[str, float]:
     proven, met, short_of, mixed = [], [], [], []
     for one in play_to_the_end(policy, envs.episodes, held_out_seed(0)):
         problem = round_problem(simulator.workload, simulator.resources, one.true)
-        samples = one.true.samples
-        found = solve_selection(problem, samples, deadline_s())
-        in_time = (samples * one.done.infos["takes_part"]).sum(axis=1)
+        found = solve_selection(problem, one.true.samples, deadline_s())
+        in_time = samples_in_time(one)
         if (in_time > found.bound_samples).any():
             raise AssertionError("A decision has more samples in time than is proven to be possible.")
         proven.append(found.is_proven)
@@ -189,8 +200,8 @@ def measure() -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """Return the whole page."""
-    sections = (about(found), *contest_section(found), *deadlines_section(found), *learnt_section(found))
-    return "\n".join(sections) + "\n"
+    measured = (*contest_section(found), *deadlines_section(found), *learnt_section(found))
+    return "\n".join((about(found), DEADLINE, *measured)) + "\n"
 
 
 def about(found: dict[str, Any]) -> str:
@@ -270,6 +281,8 @@ def contest_section(found: dict[str, Any]) -> list[str]:
         f"that are left out still hold (e^-10 of the largest share each), {proof['met']:.2%} of its rounds meet "
         f"that bound, and it is short of it by {proof['short_of']:.3%} of the samples in the mean. Somebody is "
         f"left out and somebody is in time in {proof['some_left_out']:.1%} of the rounds.",
+        "",
+        PLAYED_BY,
         "",
     ]
 

@@ -7,6 +7,7 @@ It writes docs/data/stale-csi.json and, from that, docs/tiers/stale-csi.md; it t
 import argparse
 import itertools
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from sfl_env.presets import PRESETS
 from sfl_env.storage.runs import versions, write_json
 from sfl_lab.compare.intervals import MEAN
 from sfl_lab.compare.writing import short
+
+sys.path.append(str(Path(__file__).parent))
+from tier_examples import STALE_CSI
 
 DOCS = Path(__file__).parents[1]
 FIGURES = DOCS / "data" / "stale-csi.json"
@@ -233,6 +237,7 @@ def page(found: Mapping[str, Any]) -> str:
             "",
             *number_of_draws(found),
             "",
+            STALE_CSI,
         ]
     )
 

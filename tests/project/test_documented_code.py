@@ -18,6 +18,20 @@ WHOLE = [
     for number, block in enumerate(blocks(page), start=1)
 ]
 
+TIERS = sorted(
+    f"docs/tiers/{page.name}" for page in (ROOT / "docs" / "tiers").glob("*.md") if page.stem != "agents"
+)
+
+
+@pytest.mark.parametrize("page", [*TIERS, "docs/agents.md"])
+def test_pages_on_tiers_and_agents_show_code_that_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the code may write
+    assert blocks(page)
+    exec(compile("\n".join(blocks(page)), page, "exec"), {})
+    assert capsys.readouterr().out
+
 
 @pytest.mark.parametrize(("page", "block"), WHOLE)
 def test_a_block_of_a_page_runs_by_itself(page: str, block: str) -> None:

@@ -49,6 +49,7 @@ def test_every_id_that_has_a_batch_has_a_measure() -> None:
 
 def test_what_the_protocol_allows_is_taken() -> None:
     assert LEADERBOARD.checked(entry(), "mine.json") == entry()
+    LEADERBOARD.checked(entry(kind="structure", about="PPO with CutPointerPolicy"), "mine.json")
     LEADERBOARD.checked(entry(kind="baseline", steps=0, episodes={"0": [1.0] * N}), "mine.json")
 
 
@@ -57,6 +58,10 @@ def test_what_the_protocol_allows_is_taken() -> None:
     [
         ({"protocol": 2}, "is of protocol 2"),
         ({"kind": "magic"}, "kind in mine.json is 'magic'; it has to be one of baseline, reward"),
+        (
+            {"about": "PPO with this package's CutPointerPolicy"},
+            "CutPointerPolicy, .* contains physics.*'structure'",
+        ),
         ({"env_id": "SFL-v9"}, "env_id in mine.json"),
         ({"name": "<script>"}, "name in mine.json"),
         ({"name": "../x"}, "name in mine.json"),
@@ -172,3 +177,13 @@ def test_what_a_benchmark_writes_becomes_an_entry(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(LEADERBOARD, "rules", lambda: LAW)
     with pytest.raises(RunError, match=f"not of {N} episodes"):
         LEADERBOARD.entry_of(out, "shallow", told)
+
+
+def test_physics_in_the_policy_class_is_told_apart_from_reward_alone() -> None:
+    page = LEADERBOARD.page([entry(name="pointer", kind="structure"), entry(1, name="network")])
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert "with physics in the policy class" in rows["pointer"]
+    assert "learnt from the reward alone" in rows["network"]
+    pointers = [found for found in LEADERBOARD.read() if "CutPointer" in found["about"]]
+    assert pointers
+    assert all(found["kind"] != "reward" for found in pointers)

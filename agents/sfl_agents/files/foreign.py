@@ -1,5 +1,7 @@
 """Agents in Stable-Baselines3's own format, which runs code from the file when it is opened."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ from sfl_env.errors import PolicyError, RunError, SFLError
 
 _PICKLED = "data"
 """The member of Stable-Baselines3's zip files that is code as much as data."""
+
+_DESCRIBING = {
+    "observation_space": spaces.Space,
+    "action_space": spaces.Space,
+    "policy_class": type,
+    "policy_kwargs": dict,
+}
+"""What an agent's description holds at least."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -48,18 +58,57 @@ def load(path: Path, algo: str, env: Any) -> BaseAlgorithm:
     PolicyError
         If the file is damaged or the agent does not fit the environment.
     """
-    kind = algorithm(algo)
-    try:
-        data, _, _ = load_from_zip_file(path, device="cpu")
-        if data is None:
-            raise PolicyError("it describes no agent")
-        replaced = dict(zip(("observation_space", "action_space"), spaces_of(env), strict=True))
-        if not _fits(data, Interface.of(env)):
+    kind, data, here = algorithm(algo), described(path), Interface.of(env)
+    with _told_as_damage(path):
+        if not _fits(data, here):
             raise PolicyError(
                 f"it was trained for observations {data['observation_space'].shape} and actions "
-                f"{data['action_space']}; this environment has {Interface.of(env)}"
+                f"{data['action_space']}; this environment has {here}"
             )
+    replaced = dict(zip(("observation_space", "action_space"), spaces_of(env), strict=True))
+    return opened(path, kind, replaced)
+
+
+def described(path: Path) -> dict[str, Any]:
+    """Return what a file says of its agent besides the weights, running the code in it.
+
+    Raises
+    ------
+    PolicyError
+        If the file is damaged.
+    """
+    with _told_as_damage(path):
+        data, _, _ = load_from_zip_file(path, device="cpu")
+        if data is None or not all(isinstance(data.get(name), kind) for name, kind in _DESCRIBING.items()):
+            raise PolicyError("it describes no agent")
+        return data
+
+
+def opened(path: Path, kind: type[BaseAlgorithm], replaced: dict[str, Any] | None = None) -> BaseAlgorithm:
+    """Return the agent of a file as an algorithm's, running the code in it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file that is trusted.
+    kind : type
+        The algorithm's class.
+    replaced : dict, optional
+        Entries of what the file describes that others take the place of.
+
+    Raises
+    ------
+    PolicyError
+        If the file is damaged.
+    """
+    with _told_as_damage(path):
         return kind.load(path, device="cpu", custom_objects=replaced)
+
+
+@contextmanager
+def _told_as_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
     except SFLError as error:
         raise damaged(path, error) from error
     except Exception as error:  # the file's own code may raise anything

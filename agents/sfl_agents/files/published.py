@@ -1,4 +1,8 @@
-"""Agents that come with the package, each a file without code beside a card that tells how it was made."""
+"""Agents that others can name, each a file without code beside a card that tells how it was made.
+
+Those that come with the package are called ``pretrained:ID``. Those that a user has published elsewhere are their
+folders.
+"""
 
 import hashlib
 import re
@@ -35,7 +39,7 @@ _LARGEST_CARD = 2**20
 
 
 def is_name(path: Path | str) -> bool:
-    """Whether a path stands for a published agent.
+    """Whether a path is the name of one of the package's own published agents.
 
     Examples
     --------
@@ -43,6 +47,17 @@ def is_name(path: Path | str) -> bool:
     (True, False)
     """
     return str(path).startswith(PREFIX)
+
+
+def is_published(path: Path | str) -> bool:
+    """Whether a path stands for a published agent: by its name, or as the folder that one was published into.
+
+    Examples
+    --------
+    >>> is_published("pretrained:SFL-v0"), is_published(HOME / "SFL-v0"), is_published(HOME)
+    (True, True, False)
+    """
+    return is_name(path) or (Path(path) / CARD).is_file()
 
 
 def names() -> tuple[str, ...]:
@@ -67,16 +82,14 @@ def file_of(path: Path | str) -> Path:
         ...
     sfl_env.errors.PolicyError: Unknown published agent 'SFL-v9'...
     """
-    folder = _folder(path)
+    folder, again = _folder(path), _again(path)
     file, told = folder / AGENT, card(path)
     try:
         content = file.read_bytes() if file.stat().st_size <= MOST_BYTES else b""
     except OSError as error:
-        raise PolicyError(f"{file} cannot be read: {error.strerror}; install sfl-env anew.") from error
+        raise PolicyError(f"{file} cannot be read: {error.strerror}; {again}.") from error
     if hashlib.sha256(content).hexdigest() != told["sha256"]:
-        raise PolicyError(
-            f"{file} is not the agent that {CARD} beside it tells of: their hashes differ. Install sfl-env anew."
-        )
+        raise PolicyError(f"{file} is not the agent that {CARD} beside it tells of: their hashes differ; {again}.")
     return file
 
 
@@ -91,7 +104,7 @@ def card(path: Path | str) -> dict[str, Any]:
     file = _folder(path) / CARD
     told = read_json(file, PolicyError, most_bytes=_LARGEST_CARD)
     if not isinstance(told, dict) or set(told) != set(ENTRIES) or told["format"] != FORMAT:
-        raise PolicyError(f"{file} is no card of an agent: {shown(told)}. Install sfl-env anew.")
+        raise PolicyError(f"{file} is no card of an agent: {shown(told)}; {_again(path)}.")
     return told
 
 
@@ -135,6 +148,12 @@ def write(home: Path, name: str, content: bytes, told: Mapping[str, Any]) -> Pat
     return folder
 
 
+def _again(path: Path | str) -> str:
+    return "install sfl-env anew" if is_name(path) else "copy the agent's folder, or publish it, again"
+
+
 def _folder(path: Path | str) -> Path:
+    if not is_name(path):
+        return Path(path)
     name = str(path).removeprefix(PREFIX)
     return HOME / look_up("published agent", name, {known: known for known in names()}, PolicyError)

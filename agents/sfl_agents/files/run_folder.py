@@ -16,7 +16,7 @@ AGENT = "agent.zip"
 
 
 def agent_file(path: Path) -> Path:
-    """Return the file of the agent that a path stands for: a run's folder, a file, or a published agent's name.
+    """Return the file of the agent that a path stands for: a run's folder, a file, or a published agent.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def agent_file(path: Path) -> Path:
     PolicyError
         If the folder is no training run's, or its training has not ended.
     """
-    if published.is_name(path):
+    if published.is_published(path):
         return published.file_of(path)
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")
@@ -55,18 +55,33 @@ def job_of(path: Path) -> "Job":
     from sfl_agents.files.agent_file import AgentFile
     from sfl_agents.training.job import KIND, Job
 
-    if published.is_name(path):
+    if published.is_published(path):
         return AgentFile.open(published.file_of(path)).job
     if not path.exists():
         raise RunError(f"{path} does not exist; name a training run's folder or an agent's file.")
     if not path.is_dir():
         if not foreign.is_foreign(path):
             return AgentFile.open(path).job
-        path = path.parent  # the file does not say without being opened; the run that it lies in may
+        if not is_of_a_run(path):
+            raise RunError(
+                f"{path} is in Stable-Baselines3's own format, which does not say what its agent was trained for, "
+                f"and no training run's {runs.CONFIG} lies beside it."
+            )
+        path = path.parent
     config = runs.read_config(path)
     if config["kind"] != KIND:
         raise PolicyError(f"{path} holds a run of kind {shown(config['kind'])}; name a training run's folder.")
     return Job.from_dict(config["settings"], path / runs.CONFIG)
+
+
+def is_of_a_run(file: Path) -> bool:
+    """Whether a training run's ``config.json`` lies beside a file."""
+    from sfl_agents.training.job import KIND
+
+    try:
+        return bool(runs.read_config(file.parent)["kind"] == KIND)
+    except RunError:
+        return False
 
 
 def version_beside(file: Path) -> str | None:

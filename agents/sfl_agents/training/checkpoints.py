@@ -53,6 +53,11 @@ class Milestone:
     mean_latency_s: float
     mean_ratio: float | None
 
+    @property
+    def untrained(self) -> bool:
+        """Whether it is of the agent before its first round of training."""
+        return self.steps == 0
+
 
 def save(run: Path, model: BaseAlgorithm, job: Job, env: VecEnv, milestones: list[Milestone]) -> Path:
     """Write a checkpoint of the present state and delete those before it.

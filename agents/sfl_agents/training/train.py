@@ -52,7 +52,7 @@ def train(
     Returns
     -------
     Milestone
-        The evaluation of the agent that was written.
+        The evaluation of the agent that was written; it may be the one before any training.
 
     Raises
     ------
@@ -133,7 +133,13 @@ def _conclude(run: Run, milestones: list[Milestone], job: Job) -> Milestone:
     chosen = checkpoints.best(milestones)
     with atomic_output(run.file(AGENT)) as partial:
         shutil.copyfile(_best_agent(checkpoint, chosen), partial)
-    run.finish({"agent": chosen, "last": milestones[-1], "way": way_of(job.algo)})
+    told = {
+        "agent": chosen,
+        "last": milestones[-1],
+        "way": way_of(job.algo),
+        "untrained_is_best": chosen.untrained,
+    }
+    run.finish(told)
     return chosen
 
 

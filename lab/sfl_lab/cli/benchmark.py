@@ -32,9 +32,9 @@ class Benchmark:
     'splitfed-v2', 'parallel-sl' and 'adaptsfl', kinds of server that decide as 'alternating' does, and
     'centralised', all data at one place."""
     agents: tuple[Path, ...] = ()
-    """Folders that `sfl train` wrote, folders of such folders, or pretrained:ID for agents that come with the
-    package. Runs that differ by --seed alone are one row, with the interval of its ratio over training seeds:
-    train at least 5."""
+    """Folders that `sfl train` wrote, folders of such folders, pretrained:ID for agents that come with the
+    package, or, with --trust, files that algorithms of Stable-Baselines3 have saved. Trainings that differ by
+    their seed alone are one row, with the interval of its ratio over training seeds: train at least 5."""
     episodes: int | None = None
     """Held-out episodes; by default 20, in accuracy mode 5."""
     rounds: int | None = None
@@ -54,7 +54,8 @@ class Benchmark:
     overwrite: bool = False
     """Replace the benchmark in this folder."""
     trust: bool = False
-    """Open agents' files, too, that run code of their author's choice, as those of sfl-env 0.1 do."""
+    """Open agents' files, too, that run code of their author's choice, as those of Stable-Baselines3's own and of
+    sfl-env 0.1 do."""
 
     def run(self) -> None:
         """Compare, print and write."""

@@ -72,3 +72,10 @@ def show(results: "Results") -> None:
 def say(text: str) -> None:
     """Print a text as it is: names and paths in it are no markup."""
     console().print(text)
+
+
+def warn(text: str) -> None:
+    """Say on standard error what a command has found that its user should not miss."""
+    from sfl_lab.cli import terminal
+
+    terminal.console(stderr=True).print(f"sfl: warning: {text}", highlight=False)

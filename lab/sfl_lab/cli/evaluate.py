@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 class Evaluate:
     """Evaluate a trained agent on held-out episodes, round by round against the optimum.
 
-    Examples: 'sfl evaluate runs/ppo --episodes 50', 'sfl evaluate --policy pretrained:SFL-v0'
+    Examples: 'sfl evaluate runs/ppo --episodes 50', 'sfl evaluate --policy pretrained:SFL-v0',
+    'sfl evaluate mine.zip --env-id SFL-Bandit-v0 --trust'
 
     A folder of runs that differ by their training seed alone is one row, the interval of its ratio over
     training seeds.
     """
 
     agent: tyro.conf.Positional[Path | None] = None
-    """Folder that `sfl train` wrote, an agent's file, or a folder of such folders."""
+    """Folder that `sfl train` or `sfl publish` wrote, an agent's file, or a folder of such folders; or, with
+    --trust and --env-id, a file that an algorithm of Stable-Baselines3 has saved."""
     policy: str | None = None
     """Instead of an agent of yours: pretrained:ID for one that comes with the package, or a baseline's name."""
     env_id: str | None = None
-    """Environment; by default the one that the agent was trained on, with its fields, and SFL-v0 for baselines."""
+    """Environment; by default the one that the agent was trained on, with its fields, and SFL-v0 for baselines.
+    Files of Stable-Baselines3's own do not say."""
     episodes: int = 20
     """Held-out episodes."""
     seed: int = 0
@@ -38,7 +41,8 @@ class Evaluate:
     overwrite: bool = False
     """Replace the evaluation in this folder."""
     trust: bool = False
-    """Open an agent's file, too, that runs code of its author's choice, as those of sfl-env 0.1 do."""
+    """Open an agent's file, too, that runs code of its author's choice, as those of Stable-Baselines3's own and of
+    sfl-env 0.1 do."""
 
     def run(self) -> None:
         """Evaluate, print and write."""
@@ -79,9 +83,22 @@ class Evaluate:
     def _environment_of(self, agent: Path) -> tuple[str, Mapping[str, Any]]:
         """Return the environment's id and the fields that the agent's training adds to it."""
         import sfl_agents
+        from sfl_agents.files import stock
+        from sfl_env.errors import PolicyError
         from sfl_lab.compare.agents import runs_in
 
+        first = runs_in(agent)[0]
+        if stock.is_stock(first):
+            if self.env_id is not None:
+                return self.env_id, {}
+            there = (
+                "; ".join(stock.StockAgent.open(first, trust=self.trust).suggestions()) or "none of the package's"
+            )
+            raise PolicyError(
+                f"{agent} does not say which environment its agent was trained in; name it with --env-id. "
+                f"Its spaces are those of: {there}."
+            )
         # An id that is named here may import the module in it.
-        trained = sfl_agents.describe(runs_in(agent)[0], trust=self.trust or self.env_id is not None)
+        trained = sfl_agents.describe(first, trust=self.trust or self.env_id is not None)
         same_env = self.env_id in (None, trained.env_id)
         return self.env_id or trained.env_id, trained.fields if same_env else {}

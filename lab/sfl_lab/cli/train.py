@@ -49,6 +49,7 @@ class Train:
         """Train."""
         from sfl_agents import train
         from sfl_agents.training.settings import origin
+        from sfl_lab.cli.display import warn
         from sfl_lab.cli.threads import use_threads
         from sfl_lab.text import printable
 
@@ -66,6 +67,11 @@ class Train:
         with _Progress(steps) as progress:
             chosen = train(job, run, on_steps=progress.steps, on_milestone=progress.milestone)
         print(printable(f"Agent of step {chosen.steps}: {_figures(chosen)}. Written to {run.path}"))
+        if chosen.untrained:
+            warn(
+                "the agent of step 0 did best on the validation episodes: what was written is untrained. Train "
+                "for longer (--total-steps), or with other settings."
+            )
 
     def _job(self) -> "Job":
         from sfl_agents import Job, settings_for

@@ -2,17 +2,22 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sfl_agents
+from sfl_agents.files import run_folder
 from sfl_env.errors import PolicyError
 from sfl_env.storage import runs
 
 if TYPE_CHECKING:
     from sfl_agents import Job
+    from sfl_agents.files.stock import Modes, StockAgent
+
+    Trained = Job | StockAgent
+    """What tells how an agent was trained: a run of this package, or a file of Stable-Baselines3's own."""
 
 _NUMBER = re.compile(r"[-_. ]+(seed)?[-_. ]*\d*$")
 """What is left of the seed where names of runs have a beginning in common."""
@@ -24,23 +29,79 @@ class Team:
 
     label: str
     paths: tuple[Path, ...]
-    jobs: tuple["Job", ...]  # the seeds rise
+    jobs: tuple["Trained", ...]  # the seeds rise
+
+
+def trained_as(path: Path, *, trust: bool) -> "Trained":
+    """Return how an agent was trained.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Training run, agent's file or name of a published agent.
+    trust : bool
+        Open a file in Stable-Baselines3's own format, too, which runs code that is in it.
+
+    Raises
+    ------
+    RunError
+        If the path is no training run's, or the file is one to be trusted first.
+    PolicyError
+        If the file is damaged.
+    """
+    from sfl_agents.files import stock
+
+    if stock.is_stock(path):
+        return stock.StockAgent.open(path, trust=trust)
+    return sfl_agents.describe(path, trust=True)  # whoever compares has named the environment
+
+
+def modes_of(trained: "Trained", make: Callable[..., Any], where: str) -> "Modes":
+    """Return the modes of observation and action that an agent acts through.
+
+    Parameters
+    ----------
+    trained : Job or StockAgent
+        How it was trained.
+    make : callable
+        Makes the environment in which it is to act, given its modes.
+    where : str
+        What that is called.
+
+    Raises
+    ------
+    PolicyError
+        If its file does not tell, and the environment has its spaces in none of its modes, or in several.
+    """
+    if isinstance(trained, sfl_agents.Job):
+        return trained.settings.observation_mode, trained.settings.action_mode
+    return trained.modes_in(make, where)
+
+
+def about(trained: "Trained") -> str:
+    """Return a sentence's part on how an agent was trained."""
+    return sfl_agents.about(trained) if isinstance(trained, sfl_agents.Job) else trained.about()
 
 
 def runs_in(path: Path) -> tuple[Path, ...]:
     """Return the training runs that a path stands for: itself, or those in the folder.
+
+    Files that algorithms of Stable-Baselines3 have saved into a folder are as good as runs in it.
 
     Examples
     --------
     >>> runs_in(Path("no/such/run"))
     (PosixPath('no/such/run'),)
     """
+    from sfl_agents.files import foreign
+
     if not path.is_dir() or (path / runs.CONFIG).is_file():
         return (path,)
-    return tuple(sorted(folder for folder in path.iterdir() if (folder / runs.CONFIG).is_file())) or (path,)
+    found = (entry for entry in path.iterdir() if (entry / runs.CONFIG).is_file() or foreign.is_foreign(entry))
+    return tuple(sorted(found)) or (path,)
 
 
-def teams_of(agents: Sequence[Path], policies: Sequence[str]) -> tuple[Team, ...]:
+def teams_of(agents: Sequence[Path], policies: Sequence[str], *, trust: bool = False) -> tuple[Team, ...]:
     """Put agents of the same settings together, each team under a label of its own.
 
     Parameters
@@ -49,6 +110,8 @@ def teams_of(agents: Sequence[Path], policies: Sequence[str]) -> tuple[Team, ...
         Training runs, agents' files, or folders of training runs.
     policies : sequence of str
         Labels that are taken.
+    trust : bool
+        As for :func:`trained_as`.
 
     Raises
     ------
@@ -57,10 +120,10 @@ def teams_of(agents: Sequence[Path], policies: Sequence[str]) -> tuple[Team, ...
     RunError
         If a path is no training run's.
     """
-    found: dict[str, list[tuple[Path, Job]]] = {}
+    found: dict[str, list[tuple[Path, Trained]]] = {}
     folders: dict[str, Path] = {}
     for path in agents:
-        members = [(run, sfl_agents.describe(run, trust=True)) for run in runs_in(path)]
+        members = [(run, trained_as(run, trust=trust)) for run in runs_in(path)]
         _check_alike(path, members)
         key = repr(sorted(_flat(_without_seed(members[0][1]))))
         found.setdefault(key, []).extend(members)
@@ -100,8 +163,8 @@ def labels_of(policies: Sequence[str], agents: Sequence[tuple[str, str]]) -> tup
     return labels
 
 
-def _team(folder: Path | None, members: Sequence[tuple[Path, "Job"]]) -> Team:
-    members = sorted(members, key=lambda member: member[1].seed)
+def _team(folder: Path | None, members: Sequence[tuple[Path, "Trained"]]) -> Team:
+    members = sorted(members, key=lambda member: member[1].seed or 0)
     paths, jobs = zip(*members, strict=True)
     for (path, job), (other, next_job) in itertools.pairwise(members):
         if job.seed == next_job.seed:
@@ -113,7 +176,16 @@ def _team(folder: Path | None, members: Sequence[tuple[Path, "Job"]]) -> Team:
 
 
 def _name(path: Path) -> str:
-    return path.parent.name if path.suffix == ".zip" else path.name
+    """Return what a run is called: by its folder, or a file that is no run's by its own name.
+
+    Examples
+    --------
+    >>> _name(Path("runs/ppo")), _name(Path("runs/ppo/agent.zip")), _name(Path("mine.zip"))
+    ('ppo', 'ppo', 'mine')
+    """
+    if path.suffix != ".zip":
+        return path.name
+    return path.parent.name if path.name == run_folder.AGENT else path.stem
 
 
 def _common_name(folder: Path | None, paths: Sequence[Path], algo: str) -> str:
@@ -135,7 +207,7 @@ def _common_name(folder: Path | None, paths: Sequence[Path], algo: str) -> str:
     return _NUMBER.sub("", "".join(letters[0] for letters in alike)) or algo
 
 
-def _check_alike(folder: Path, members: Sequence[tuple[Path, "Job"]]) -> None:
+def _check_alike(folder: Path, members: Sequence[tuple[Path, "Trained"]]) -> None:
     """Raise unless trainings in one folder differ by their seeds alone."""
     (first, job), *others = members
     ours = dict(_flat(_without_seed(job)))
@@ -150,7 +222,7 @@ def _check_alike(folder: Path, members: Sequence[tuple[Path, "Job"]]) -> None:
                 )
 
 
-def _without_seed(job: "Job") -> dict[str, Any]:
+def _without_seed(job: "Trained") -> dict[str, Any]:
     values = job.to_dict()
     del values["seed"]
     return values

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-import sfl_agents
 from sfl_env import Scenario
-from sfl_lab.compare.agents import teams_of
+from sfl_lab.compare.agents import about, teams_of
 from sfl_lab.compare.records import Record
 
 if TYPE_CHECKING:
-    from sfl_agents import Job
+    from sfl_lab.compare.agents import Trained
 
 Kind = Literal["baseline", "agent", "reference"]
 """A reference is what is possible where the contest's limits do not hold."""
@@ -84,7 +83,11 @@ def _row(label: str, members: Sequence[Contestant[R]]) -> Row:
 
 
 def agents_of(
-    agents: Sequence[Path], policies: Sequence[str], make: Callable[[Path, "Job"], Play[R]]
+    agents: Sequence[Path],
+    policies: Sequence[str],
+    make: Callable[[Path, "Trained"], Play[R]],
+    *,
+    trust: bool = False,
 ) -> list[Contestant[R]]:
     """Return a contest's agents, those of the same settings under the label of one row.
 
@@ -96,6 +99,8 @@ def agents_of(
         Labels that are taken.
     make : callable
         Returns what plays, of a run's path and what it was trained for.
+    trust : bool
+        Open files, too, that run code.
 
     Raises
     ------
@@ -107,10 +112,10 @@ def agents_of(
             label=team.label if len(team.paths) == 1 else f"{team.label}, training seed {job.seed}",
             kind="agent",
             play=make(path, job),
-            about=sfl_agents.about(job),
+            about=about(job),
             row=team.label,
             training_seed=job.seed,
         )
-        for team in teams_of(agents, policies)
+        for team in teams_of(agents, policies, trust=trust)
         for path, job in zip(team.paths, team.jobs, strict=True)
     ]

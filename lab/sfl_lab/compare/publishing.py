@@ -70,6 +70,8 @@ def _held_out(run: Path, stored: AgentFile, episodes: int) -> dict[str, Any]:
     results = compare(contest, contest.lineup())
     (score,) = results.scores
     figures = {"ratio": score.ratio, "episode_return": score.episode_return, "mean_return": score.mean_return}
+    tiers = {"in_time": score.in_time, "to_target": score.to_target}
+    figures |= {name: figure for name, figure in tiers.items() if figure is not None}
     told: dict[str, Any] = runs.to_plain(
         {
             "seed": contest.seed,

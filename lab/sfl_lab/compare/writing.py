@@ -97,13 +97,18 @@ class Trained(Protocol):
     """A row's score, as far as it tells of training."""
 
     @property
+    def kind(self) -> str:
+        """``"agent"`` for what is trained."""
+        ...
+
+    @property
     def about(self) -> str:
         """How it was trained."""
         ...
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """Of an agent; none for what is not trained."""
+        """Of an agent; none for what is not trained, or was without one."""
         ...
 
 
@@ -116,9 +121,11 @@ def training_in_words(about: str, training_seeds: Sequence[int], episodes: str =
     'PPO; 5 training seeds, interval of the ratio over these'
     >>> training_in_words("PPO", [0])
     'PPO; 1 training seed, intervals over episodes'
+    >>> training_in_words("PPO", [])
+    'PPO; trained without a seed, intervals over episodes'
     """
     number = len(training_seeds)
-    seeds = f"{number} training seed{'' if number == 1 else 's'}"
+    seeds = f"{number} training seed{'' if number == 1 else 's'}" if number else "trained without a seed"
     return (
         f"{about}; {seeds}, {'interval of the ratio over these' if number > 1 else f'intervals over {episodes}'}"
     )
@@ -129,7 +136,7 @@ def agent_notes(scores: Sequence[Trained], labels: Sequence[str], episodes: str 
     return [
         f"{printable(label)}: {printable(training_in_words(entry.about, entry.training_seeds, episodes))}."
         for label, entry in zip(labels, scores, strict=True)
-        if entry.training_seeds
+        if entry.kind == "agent"
     ]
 
 

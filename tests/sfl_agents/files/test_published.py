@@ -126,10 +126,26 @@ def test_commands_take_its_name(
     assert "pretrained:Tiny-v0" in capsys.readouterr().out
 
 
-def test_the_command_publishes(finished: Path, tmp_path: Path) -> None:
-    command = ["publish", str(finished), "--as", "Mine-v0", "--home", str(tmp_path), "--episodes", "2"]
+def test_the_command_publishes_what_is_played_from_there(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "home" / "Mine-v0"
+    command = ["publish", str(finished), "--as", "Mine-v0", "--home", str(home), "--episodes", "2"]
     assert cli.main(command) == 0
-    assert {file.name for file in (tmp_path / "Mine-v0").iterdir()} == {"agent.zip", "card.json"}
+    assert {file.name for file in folder.iterdir()} == {"agent.zip", "card.json"}
+    assert f"sfl evaluate {folder}" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["evaluate", str(folder), "--episodes", "2"]) == 0
+    assert "Mine-v0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fields", "figures"), [({"deadline_s": 60.0, "missed_weight": 1.0}, {"in_time"}), ({}, set())]
+)
+def test_a_card_tells_what_counts_in_the_tier(tmp_path: Path, fields: dict[str, Any], figures: set[str]) -> None:
+    run = tiny.finished(replace(tiny.job(), fields={**tiny.FIELDS, **fields}), tmp_path / "run")
+    told = json.loads((publish(run, "Mine", tmp_path / "home", episodes=2) / "card.json").read_text())["held_out"]
+    assert {"in_time", "to_target"} & set(told) == figures
+    assert ("in_time" in figures) == (told["reference"] == "most possible")
 
 
 def test_publishing_twice_gives_the_same_file(finished: Path, home: Path, tmp_path: Path) -> None:
@@ -181,6 +197,19 @@ def test_a_damaged_card_is_refused(at_home: Path, text: str) -> None:
     (at_home / "Tiny-v0" / "card.json").write_text(text)
     with pytest.raises(PolicyError, match=r"card\.json"):
         sfl_agents.describe("pretrained:Tiny-v0")
+
+
+def test_an_agent_in_a_users_folder_is_the_one_of_its_card(at_home: Path) -> None:
+    folder = at_home / "Tiny-v0"
+    env = make_batch("SFL-v0", 5, tiny.FIELDS)
+    observation, _ = env.reset(seed=0)
+    agents = sfl_agents.load(folder, env), sfl_agents.load("pretrained:Tiny-v0", env)
+    first, second = (agent.predict(observation, deterministic=True)[0] for agent in agents)
+    np.testing.assert_array_equal(first, second)
+    assert sfl_agents.describe(folder) == sfl_agents.describe("pretrained:Tiny-v0")
+    one_byte_changed(folder / "agent.zip")
+    with pytest.raises(PolicyError, match=r"hashes differ; copy the agent's folder"):
+        sfl_agents.load(folder, env)
 
 
 def test_a_missing_file_is_told(at_home: Path) -> None:

@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from stable_baselines3 import PPO
 
 import sfl_agents
 from sfl_baselines.environments import make_single
@@ -171,3 +173,15 @@ def test_agents_of_the_surrogate_of_learning_see_where_it_would_be_while_a_netwo
     afresh = agent.predict(observation, state, np.array([True]))[1]
     assert afresh is not None
     assert afresh[-1][0] < 0.51, "a new episode has learnt nothing"
+
+
+def test_an_agent_of_stable_baselines3_alone_acts_while_a_network_is_trained(tmp_path: Path) -> None:
+    rounds = gym.make("SFL-Accuracy-v0", mode="latency", model="digits-cnn", observation_mode="problem")
+    PPO("MlpPolicy", rounds, policy_kwargs={"net_arch": [8]}, device="cpu").save(tmp_path / "mine.zip")
+    few = {"max_rounds": 2}
+    contest = CurveContest(
+        policies=("alternating",), agents=(tmp_path / "mine.zip",), episodes=2, fields=few, trust=True
+    )
+    results = compare(contest, contest.lineup())
+    assert {entry.scheme for entry in results.scores} == {"alternating", "mine"}
+    assert any(note.startswith("mine: PPO of Stable-Baselines3") for note in results.notes())

@@ -15,7 +15,7 @@ from sfl_baselines.environments import held_out_seed, make_single
 from sfl_env import Scenario, SFLEnv
 from sfl_env.errors import ScenarioError
 from sfl_env.scenario import Server
-from sfl_lab.compare.agents import labels_of
+from sfl_lab.compare.agents import labels_of, modes_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -26,14 +26,14 @@ from sfl_lab.compare.contest import (
 )
 from sfl_lab.compare.curves import figure, tables
 from sfl_lab.compare.curves.curve import Curve, follow
-from sfl_lab.compare.curves.schemes import CentralisedLearner, RoundLengthAgent
+from sfl_lab.compare.curves.schemes import CentralisedLearner, RoundLengthAgent, without_progress
 from sfl_lab.compare.curves.scores import LearningScore, score
 from sfl_lab.compare.curves.tuned import FIELDS, setting
 from sfl_lab.compare.lineup import Contestant, Lineup, Play, Row, agents_of
 from sfl_lab.compare.writing import agent_notes, star_notes
 
 if TYPE_CHECKING:
-    from sfl_agents import Job
+    from sfl_lab.compare.agents import Trained
 
 SERVERS: tuple[str, ...] = get_args(Server)
 """Kinds of server by the literature's names: schemes with the cuts and shares of ``"alternating"``."""
@@ -166,13 +166,16 @@ class CurveContest(Contest[Curve, CurveResults]):
                 "target_accuracy=0.9."
             )
 
-        def agent(path: Path, job: "Job") -> Play[Curve]:
+        def agent(path: Path, trained: "Trained") -> Play[Curve]:
             steps: dict[str, Any] = setting(env.scenario.server, env.scenario, self.fields)
-            own = self.env(job.settings.action_mode, job.settings.observation_mode, **steps)
-            return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust), own)
+            where = f"{described(self)} without its network's progress"
+            observation_mode, action_mode = modes_of(trained, partial(without_progress, env), where)
+            own = self.env(action_mode, observation_mode, **steps)
+            modes = {"observation_mode": observation_mode, "action_mode": action_mode}
+            return _trainer(partial(RoundLengthAgent, path, own, trust=self.trust, **modes), own)
 
         contestants = [self._baseline(name, env) for name in self.policies]
-        contestants += agents_of(self.agents, self.policies, agent)
+        contestants += agents_of(self.agents, self.policies, agent, trust=self.trust)
         return Lineup(env.scenario, tuple(contestants))
 
     def _baseline(self, name: str, env: SFLEnv) -> Contestant[Curve]:

@@ -82,6 +82,8 @@ class RoundLengthAgent:
         In accuracy mode, where it is to act.
     trust : bool
         As for :func:`sfl_agents.load`.
+    **modes
+        ``observation_mode`` and ``action_mode``, those of ``env``.
 
     Raises
     ------
@@ -89,15 +91,8 @@ class RoundLengthAgent:
         If the agent does not fit the environment's devices and cuts.
     """
 
-    def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False) -> None:
-        alone = env.scenario.replace(mode="latency", model=Scenario.model)
-        if alone.learning_surrogate:
-            alone = alone.replace(**constants_of(find(env.scenario)))
-        modes: dict[str, Any] = {
-            "action_mode": sfl_agents.action_mode_of(path),
-            "observation_mode": sfl_agents.observation_mode_of(path),
-        }
-        twin = SFLVectorEnv(1, scenario=alone, profile=env.profile, **modes)
+    def __init__(self, path: Path, env: SFLEnv, *, trust: bool = False, **modes: Any) -> None:
+        twin = without_progress(env, **modes)
         self._agent = sfl_agents.load(path, twin, trust=trust)
         self._episodes = twin.episodes
         after = num_absolute(env)
@@ -125,6 +120,22 @@ class RoundLengthAgent:
         asked = self._episodes.action_encoder.decode(actions, seen).cut
         learnt = learnt + surrogate.progress(np.minimum(asked, seen.deepest_cut), seen.takes_part)
         return (actions[0] if single else actions), (*(after or ()), learnt)
+
+
+def without_progress(env: SFLEnv, **modes: Any) -> SFLVectorEnv:
+    """Return the environment of an environment's rounds alone, in which no network is trained.
+
+    Parameters
+    ----------
+    env : SFLEnv
+        In accuracy mode.
+    **modes
+        ``observation_mode`` and ``action_mode``.
+    """
+    alone = env.scenario.replace(mode="latency", model=Scenario.model)
+    if alone.learning_surrogate:
+        alone = alone.replace(**constants_of(find(env.scenario)))
+    return SFLVectorEnv(1, scenario=alone, profile=env.profile, **modes)
 
 
 def num_absolute(env: SFLEnv | SFLVectorEnv) -> int:

@@ -12,7 +12,7 @@ import sfl_agents
 import sfl_baselines
 from sfl_baselines.environments import held_out_seed, make_batch
 from sfl_env import Scenario, SFLVectorEnv
-from sfl_lab.compare.agents import labels_of
+from sfl_lab.compare.agents import labels_of, modes_of
 from sfl_lab.compare.contest import (
     CENTRALISED,
     IN_SEQUENCE,
@@ -22,16 +22,25 @@ from sfl_lab.compare.contest import (
 )
 from sfl_lab.compare.lineup import Contestant, Lineup, Play, Row, agents_of
 from sfl_lab.compare.rounds import figure, tables
+from sfl_lab.compare.rounds.measure import Measure, measure_of
 from sfl_lab.compare.rounds.rollout import Rollout, roll_out
 from sfl_lab.compare.rounds.scores import Score, score
 from sfl_lab.compare.rounds.yardstick import Yardstick, yardstick_name, yardstick_of
 from sfl_lab.compare.writing import agent_notes, star_notes
 
 if TYPE_CHECKING:
-    from sfl_agents import Job
+    from sfl_lab.compare.agents import Trained
 
 POLICIES = sfl_baselines.names(Scenario())
 """Baselines that are compared by default: those for devices that work at once and are waited for."""
+
+_BOUNDS = {
+    "staged": "No optimum is known for rounds in stages: they are compared to a lower bound (Lagrangian, "
+    "sfl_baselines.staged.staged_bound without branching) that need not be reachable.",
+    "queued": "No optimum is known for rounds with a queue: they are compared to a lower bound (a server that "
+    "takes no time) that need not be reachable.",
+}
+"""What is to be said of yardsticks that are none that can be reached, by the scenario's system."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,9 @@ class RoundResults:
         return yardstick_name(self.scenario)
 
     @property
-    def by_return(self) -> bool:
-        """Whether the return ranks the policies, see :func:`_ranks_by_return`."""
-        return _ranks_by_return(self.scenario)
+    def measure(self) -> Measure:
+        """What ranks the policies."""
+        return measure_of(self.scenario)
 
     @property
     def title(self) -> str:
@@ -66,18 +75,16 @@ class RoundResults:
 
     def table(self) -> Table:
         """Return what is printed, the best first."""
-        about = (self.contest.episodes, self.title, self.yardstick, self.by_return, self.systems)
+        about = (self.contest.episodes, self.title, self.yardstick, self.measure, self.systems)
         return tables.terminal_table(self.scores, *about)
 
     def notes(self) -> list[str]:
         """Return sentences to be printed below the table."""
         found = []
-        if self.scenario.system in ("staged", "queued"):
-            found.append(
-                "No optimum is known for rounds in stages: they are compared to a lower bound (no waiting, "
-                "and a server that takes no time) that need not be reachable."
-            )
-        not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be shorter."
+        if self.scenario.system in _BOUNDS:
+            found.append(_BOUNDS[self.scenario.system])
+        better = "better" if self.measure == "samples" else "shorter"
+        not_theirs = f"Its rounds are compared to the {self.yardstick} of the others' system and can be {better}."
         return (
             found
             + star_notes(self.systems, not_theirs)
@@ -87,10 +94,10 @@ class RoundResults:
     def files(self) -> Mapping[str, Callable[[Path], None]]:
         """Return the names of tables and picture, and what writes each."""
         played = {label: [self.rollouts[member] for member in row.members] for label, row in self.rows.items()}
-        drawn = (self.scores, played, self.title, self.yardstick, self.by_return, self.systems)
+        drawn = (self.scores, played, self.title, self.yardstick, self.measure, self.systems)
         seeds = {label: row.training_seeds or (None,) for label, row in self.rows.items()}
         return {
-            "results.csv": lambda path: tables.write_rounds(path, played, seeds),
+            "results.csv": lambda path: tables.write_rounds(path, played, seeds, self.measure),
             "episodes.csv": lambda path: tables.write_episodes(path, played, seeds),
             "results.png": lambda path: figure.write_figure(path, *drawn),
         }
@@ -105,6 +112,7 @@ class RoundResults:
             "seed": contest.seed,
             "generator_seed": held_out_seed(contest.seed),
             "reference": self.yardstick,
+            "measure": self.measure,
             "other_systems": self.systems,
             **circumstances(),
             "policies": self.scores,
@@ -148,16 +156,16 @@ class RoundContest(Contest[Rollout, RoundResults]):
         base = self.batch(self.action_mode)
         yardstick = yardstick_of(base.episodes)
         contestants = [self._baseline(name, base, yardstick) for name in self.policies]
-        envs = {(self.action_mode, "devices"): base}
+        envs = {("devices", self.action_mode): base}
 
-        def agent(path: Path, job: "Job") -> Play[Rollout]:
-            modes = (job.settings.action_mode, job.settings.observation_mode)
+        def agent(path: Path, trained: "Trained") -> Play[Rollout]:
+            modes = modes_of(trained, partial(make_batch, self.env_id, 1, self.fields), described(self))
             if modes not in envs:
-                envs[modes] = self.batch(*modes)
-            trained = sfl_agents.load(path, envs[modes], trust=self.trust)
-            return partial(roll_out, trained, envs[modes].episodes, yardstick)
+                envs[modes] = self.batch(observation_mode=modes[0], action_mode=modes[1])
+            policy = sfl_agents.load(path, envs[modes], trust=self.trust)
+            return partial(roll_out, policy, envs[modes].episodes, yardstick)
 
-        contestants += agents_of(self.agents, self.policies, agent)
+        contestants += agents_of(self.agents, self.policies, agent, trust=self.trust)
         return Lineup(base.scenario, tuple(contestants))
 
     def _baseline(self, name: str, base: SFLVectorEnv, yardstick: Yardstick) -> Contestant[Rollout]:
@@ -176,19 +184,15 @@ class RoundContest(Contest[Rollout, RoundResults]):
     def results(self, lineup: Lineup[Rollout], records: Mapping[str, tuple[Rollout, ...]]) -> RoundResults:
         """Score and rank the policies."""
         rollouts = {label: only for label, (only,) in records.items()}
-        rows = {row.label: row for row in lineup.rows}
-        scores = [score(row, [rollouts[member] for member in row.members]) for row in rows.values()]
-        scores.sort(key=lambda entry: _rank(entry, _ranks_by_return(lineup.scenario)))
+        rows, measure = {row.label: row for row in lineup.rows}, measure_of(lineup.scenario)
+        scores = [score(row, [rollouts[member] for member in row.members], measure) for row in rows.values()]
+        scores.sort(key=lambda entry: _rank(entry, measure))
         return RoundResults(self, lineup.scenario, rollouts, rows, tuple(scores), lineup.systems)
 
 
-def _ranks_by_return(scenario: Scenario) -> bool:
-    """Whether more than the round's length counts, so that the return ranks the policies."""
-    return (
-        scenario.battery_share is not None or scenario.energy_weight > 0.0 or scenario.charged_for_dropouts > 0.0
-    )
-
-
-def _rank(entry: Score, by_return: bool) -> float:
+def _rank(entry: Score, measure: Measure) -> float:
     # Rounded, so that policies that are equal but for rounding keep the order in which they were named.
-    return -round(entry.mean_return, 3) if by_return else round(entry.ratio.value, 5)
+    if measure == "samples":
+        assert entry.in_time is not None
+        return -round(entry.in_time.samples_per_s.value, 5)
+    return round(entry.ratio.value, 5) if measure == "ratio" else -round(entry.mean_return, 3)

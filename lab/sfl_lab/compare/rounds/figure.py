@@ -1,7 +1,7 @@
-"""The benchmark's picture: every policy's round length over the optimum."""
+"""The benchmark's picture: every policy's round length over the optimum, and what else ranks it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from sfl_env.arrays import Array
 from sfl_lab.compare.drawing import AS_IT_IS, FAINT, GREY, INK, name_log_ticks, write_titled
-from sfl_lab.compare.intervals import GEOMETRIC_MEAN, Interval
+from sfl_lab.compare.intervals import Interval
+from sfl_lab.compare.rounds.measure import Measure, estimator_of
 from sfl_lab.compare.rounds.rollout import Rollout
-from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return
+from sfl_lab.compare.rounds.scores import Score, episode_ratio, episode_return, episode_samples_per_s
 from sfl_lab.compare.writing import name_of, short
 
 COLOURS = {"baseline": "#3b6ea5", "agent": "#d1495b"}
@@ -27,7 +28,7 @@ def write_figure(
     rollouts: Mapping[str, Sequence[Rollout]],
     title: str,
     yardstick: str,
-    by_return: bool,
+    measure: Measure,
     systems: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Draw every policy's figure with its interval over the episodes, or training seeds, behind it.
@@ -42,25 +43,28 @@ def write_figure(
         Policy to its rollouts: one, or one for each training seed.
     title, yardstick : str
         What was run, and the name of what rounds are compared to.
-    by_return : bool
-        Whether to draw the returns beside the ratios.
+    measure : str
+        What ranks the policies; if it is not the ratio, it is drawn beside it.
     systems : mapping
         Policy to the fields that make its system another one, where there are such.
     """
-    figure = Figure(figsize=(12.0 if by_return else 8.2, 1.6 + 0.4 * len(scores)), layout="constrained", dpi=160)
-    panels = figure.subplots(1, 2 if by_return else 1, sharey=True, squeeze=False)[0]
+    beside = _BESIDE.get(measure)
+    figure = Figure(figsize=(12.0 if beside else 8.2, 1.6 + 0.4 * len(scores)), layout="constrained", dpi=160)
+    panels = figure.subplots(1, 2 if beside else 1, sharey=True, squeeze=False)[0]
     by_policy = [[episode_ratio(rollout) for rollout in rollouts[entry.policy]] for entry in scores]
-    ratios = [GEOMETRIC_MEAN.units(groups) for groups in by_policy]
+    ratios = [estimator_of(measure).units(groups) for groups in by_policy]
     _draw(panels[0], scores, [entry.ratio for entry in scores], ratios)
-    panels[0].set_xlabel(f"length of a round over the {yardstick} (lower is better)")
+    compared, better = ("samples in time", "higher") if measure == "samples" else ("length of a round", "lower")
+    panels[0].set_xlabel(f"{compared} over the {yardstick} ({better} is better)")
     panels[0].axvline(1.0, color=INK, linewidth=1.0, zorder=1)
-    if by_return:
-        returns = [[episode_return(rollout) for rollout in rollouts[entry.policy]] for entry in scores]
-        costs = [-np.mean(groups, axis=0) for groups in returns]
-        _draw(panels[1], scores, [_negative(entry.episode_return) for entry in scores], costs)
-        panels[1].set_xlabel("minus the return of an episode (lower is better)")
+    if beside:
+        groups = [[beside.of_episode(rollout) for rollout in rollouts[entry.policy]] for entry in scores]
+        _draw(panels[1], scores, [beside.of_policy(entry) for entry in scores], np.mean(groups, axis=1))
+        panels[1].set_xlabel(beside.about)
     _name_rows(panels[0], scores, systems)
-    legend = "large dot: geometric mean" + (" (of returns: median)" if by_return else "")
+    legend = f"large dot: {scores[0].ratio.statistic}"
+    if beside:
+        legend += f" (on the right: {beside.of_policy(scores[0]).statistic})"
     legend += ", bar: its 95 % interval, small dots: episodes"
     if any(entry.ratio_unit == "training seed" for entry in scores):
         legend += " or, of ratios, training seeds"
@@ -68,8 +72,39 @@ def write_figure(
     write_titled(figure, path, title)
 
 
-def _negative(value: Interval) -> Interval:
+@dataclass(frozen=True)
+class _Beside:
+    """What is drawn on the right."""
+
+    about: str
+    of_policy: Callable[[Score], Interval]
+    of_episode: Callable[[Rollout], Array]
+
+
+def _cost(entry: Score) -> Interval:
+    value = entry.episode_return
     return replace(value, value=-value.value, low=-value.high, high=-value.low)
+
+
+def _pace(entry: Score) -> Interval:
+    assert entry.in_time is not None
+    return entry.in_time.samples_per_s
+
+
+def _to_target_s(entry: Score) -> Interval:
+    assert entry.to_target is not None
+    return entry.to_target.seconds
+
+
+_BESIDE: Mapping[Measure, _Beside] = {
+    "return": _Beside(
+        "minus the return of an episode (lower is better)", _cost, lambda rollout: -episode_return(rollout)
+    ),
+    "samples": _Beside("samples in time a second (higher is better)", _pace, episode_samples_per_s),
+    "time": _Beside(
+        "seconds to the target (lower is better)", _to_target_s, lambda rollout: rollout.total(rollout.latency_s)
+    ),
+}
 
 
 def _draw(

@@ -12,7 +12,7 @@ from sfl_env import Scenario
 from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
 from sfl_lab.compare.records import ImpossibleResultError, Record, checksum
-from sfl_lab.compare.rounds.yardstick import Yardstick
+from sfl_lab.compare.rounds.yardstick import Yardstick, samples_in_time
 
 _IMPOSSIBLE_MARGIN = 1e-6
 """A policy that is better than the yardstick by more than this is no discovery but a bug."""
@@ -24,17 +24,26 @@ class Rollout(Record):
 
     running: NDArray[np.bool_]  # (R, N) whether the round belongs to the episode
     latency_s: Array  # (R, N)
-    yardstick_s: Array  # (R, N) the optimum, or a bound below it
+    yardstick: Array  # (R, N) the best or a bound on it: seconds or, with a deadline, samples in time
+    over_yardstick: Array  # (R, N) the round's seconds, or samples in time, over that
     reward: Array  # (R, N)
     energy_j: Array  # (R, N) of all devices
     active_devices: NDArray[np.int64]  # (R, N) at the start of the round
+    in_average: NDArray[np.int64]  # (R, N) devices that are reached, and in time for the deadline
+    samples: Array  # (R, N) of all devices
+    samples_in_time: Array  # (R, N) of those in the average
+    terminated: NDArray[np.bool_]  # (R, N) whether the round ended its episode by an event
     conditions: NDArray[np.int64]  # (R,)
 
     @property
     def ratio(self) -> Array:
-        """(R, N): length of the round over the yardstick; NaN after an episode's end."""
-        ratio: Array = np.full(self.latency_s.shape, np.nan)
-        return np.divide(self.latency_s, self.yardstick_s, out=ratio, where=self.running)
+        """(R, N): the round's length, or its samples in time, over the yardstick; NaN after an episode's end."""
+        return np.where(self.running, self.over_yardstick, np.nan)
+
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """(N,): whether each episode was ended by an event, such as the target accuracy."""
+        return np.asarray((self.terminated & self.running).any(axis=0), dtype=np.bool_)
 
     @property
     def rounds(self) -> NDArray[np.int64]:
@@ -53,13 +62,15 @@ class Rollout(Record):
         """Whether the arrays can be those of so many episodes."""
         arrays = [getattr(self, item.name) for item in fields(self)]
         rounds = len(self.running) if self.running.ndim else 0
-        fewest = scenario.max_rounds if scenario.battery_share is None else 1  # empty batteries end episodes early
+        # Empty batteries and a target accuracy end episodes early.
+        may_end = scenario.battery_share is not None or scenario.learning_surrogate
+        fewest = 1 if may_end else scenario.max_rounds
         return (
             fewest <= rounds <= scenario.max_rounds
             and self.conditions.shape == (rounds,)
             and all(values.shape == (rounds, episodes) for values in arrays[:-1])
-            and all(values.dtype.kind in "fiu" for values in arrays[1:])
-            and self.running.dtype == np.bool_
+            and all(values.dtype.kind in "fiub" for values in arrays)
+            and self.running.dtype == self.terminated.dtype == np.bool_
             and bool(self.running[0].all())
             and all(bool(np.isfinite(values).all()) for values in arrays)
         )
@@ -77,7 +88,7 @@ def roll_out(
     episodes : Episodes
         The episodes of a batched environment.
     yardstick : Yardstick
-        What each round's length is compared to.
+        What each round is compared to.
     seed : int
         Of the generator.
     on_round : callable
@@ -86,7 +97,7 @@ def roll_out(
     Raises
     ------
     ImpossibleResultError
-        If a round is shorter than what is proven to be the shortest.
+        If a round is better than what is proven to be the best.
     """
     rows = []
     for played in play_to_the_end(policy, episodes, seed):
@@ -94,7 +105,7 @@ def roll_out(
         on_round()
     rollout = Rollout(*(np.stack(column) for column in zip(*rows, strict=True)))
     if yardstick.bounds:
-        _check_possible(rollout)
+        _check_possible(rollout, yardstick)
     return rollout
 
 
@@ -102,23 +113,36 @@ def _figures(played: PlayedRound, yardstick: Yardstick) -> tuple[NDArray[np.gene
     """Return what is kept of a round, each (N,), in a rollout's order."""
     infos, active = played.done.infos, played.true.takes_part
     everyone = np.full(len(played.running), infos["energy_j"].shape[-1])
+    best = yardstick.best(played.true)
     return (
         played.running,
         infos["latency_s"],
-        yardstick.least_s(played.true),
+        best,
+        yardstick.ratio(played, best),
         played.done.reward,
         infos["energy_j"].sum(axis=-1),
         everyone if active is None else active.sum(axis=-1),
+        infos["takes_part"].sum(axis=-1),
+        played.true.samples.sum(axis=-1),
+        samples_in_time(played),
+        played.done.terminated,
     )
 
 
-def _check_possible(rollout: Rollout) -> None:
-    ratio = rollout.ratio
-    lowest = np.nanmin(ratio)
-    if lowest < 1.0 - _IMPOSSIBLE_MARGIN:
-        at, episode = np.unravel_index(np.nanargmin(ratio), ratio.shape)
-        raise ImpossibleResultError(
-            f"Round {at} of episode {episode} took {rollout.latency_s[at, episode]:.9g} s, which is "
-            f"{lowest:.9f} of the {rollout.yardstick_s[at, episode]:.9g} s that no decision can beat. Nothing is "
-            "better than the optimum: the evaluation or the environment has a bug."
+def _check_possible(rollout: Rollout, yardstick: Yardstick) -> None:
+    # With a deadline more is better, and the worst that a ratio tells of is beyond 1 instead of below.
+    beyond = rollout.ratio - 1.0 if yardstick.of_samples else 1.0 - rollout.ratio
+    if np.nanmax(beyond) <= _IMPOSSIBLE_MARGIN:
+        return
+    at = np.unravel_index(np.nanargmax(beyond), beyond.shape)
+    best, ratio = rollout.yardstick[at], rollout.ratio[at]
+    if yardstick.of_samples:
+        told = (
+            f"had {rollout.samples_in_time[at]:.9g} samples in time, which is {ratio:.9f} of the {best:.9g} that"
         )
+    else:
+        told = f"took {rollout.latency_s[at]:.9g} s, which is {ratio:.9f} of the {best:.9g} s that"
+    raise ImpossibleResultError(
+        f"Round {at[0]} of episode {at[1]} {told} no decision can beat. Nothing is better than the optimum: the "
+        "evaluation or the environment has a bug."
+    )

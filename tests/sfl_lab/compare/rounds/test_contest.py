@@ -23,8 +23,8 @@ def benchmark(env_id: str = "SFL-v0", **options: Any) -> RoundResults:
     return compare(contest, contest.lineup())
 
 
-@pytest.mark.parametrize("env_id", sorted(set(BATCHED_IDS) - {"SFL-Deadline-v0"}))
-def test_every_environment_whose_rounds_wait_can_be_benchmarked(env_id: str) -> None:
+@pytest.mark.parametrize("env_id", sorted(BATCHED_IDS))
+def test_every_environment_can_be_benchmarked(env_id: str) -> None:
     results = benchmark(env_id, fields={"max_rounds": 3}, episodes=2)
     assert {entry.policy for entry in results.scores} == set(POLICIES)
     for entry in results.scores:
@@ -64,7 +64,7 @@ def test_split_learning_takes_turns_wherever_it_competes() -> None:
     np.testing.assert_array_equal(ours.latency_s, theirs.latency_s)
     # From the same channels and devices as the others, and beside the same optimum at first.
     np.testing.assert_array_equal(ours.conditions[0], beside.rollouts["exact"].conditions[0])
-    np.testing.assert_array_equal(ours.yardstick_s[0], beside.rollouts["exact"].yardstick_s[0])
+    np.testing.assert_array_equal(ours.yardstick[0], beside.rollouts["exact"].yardstick[0])
     assert beside.systems == beside.summary()["other_systems"] == {"sequential": {"schedule": "sequence"}}
     assert beside.notes()[0].startswith("* sequential plays with schedule='sequence', another system")
 
@@ -96,9 +96,78 @@ def test_centralised_training_has_no_rounds_to_be_compared() -> None:
         RoundContest(policies=("exact", CENTRALISED))
 
 
-def test_rounds_that_leave_devices_out_are_not_compared_by_their_length() -> None:
-    with pytest.raises(ScenarioError, match=r"deadline_s is 5\.0.*mode='accuracy'"):
-        RoundContest(fields={"deadline_s": 5.0}).lineup()
+def test_rounds_that_leave_devices_out_are_compared_by_samples_in_time() -> None:
+    few = ("equal-bandwidth", "exact", "fedcs", "selection")
+    results = benchmark("SFL-Deadline-v0", policies=few, fields={"max_rounds": 5})
+    assert (results.measure, results.yardstick) == ("samples", "most possible")
+    assert [entry.policy for entry in results.scores][:2] == ["selection", "fedcs"]
+    best, rollout = results.scores[0], results.rollouts["selection"]
+    assert 0.99 < best.ratio.value <= best.ratio.high <= 1.0
+    assert best.in_time is not None
+    paces = rollout.samples_in_time.sum(axis=0) / rollout.latency_s.sum(axis=0)
+    assert best.in_time.samples_per_s.value == pytest.approx(paces.mean())
+    assert best.in_time.samples == pytest.approx(rollout.samples_in_time.sum() / rollout.samples.sum())
+    assert best.in_time.devices == pytest.approx(rollout.in_average.mean())
+    headings = [str(column.header) for column in results.table().columns]
+    assert headings[1:4] == ["samples in time a second", "in time / most possible", "in time / all"]
+
+
+def test_rounds_in_which_nobody_is_in_time_count_as_none() -> None:
+    hopeless = benchmark("SFL-Deadline-v0", policies=("common-cut",), fields={"max_rounds": 2})
+    (entry,) = hopeless.scores
+    assert (entry.ratio.value, entry.ratio.low, entry.ratio.high) == (0.0, 0.0, 0.0)
+    too_short = benchmark(
+        "SFL-Deadline-v0", policies=("common-cut",), fields={"max_rounds": 2, "deadline_s": 1e-3}
+    )
+    assert too_short.scores[0].ratio.value == 1.0, "no decision has a sample in time"
+
+
+def test_turns_beside_a_deadline_may_have_more_samples_than_all_at_once() -> None:
+    results = benchmark("SFL-Deadline-v0", policies=("selection", "sequential"), fields={"max_rounds": 3})
+    ratio = {entry.policy: entry.ratio for entry in results.scores}
+    assert ratio["sequential"].value > 1.0
+    assert ratio["sequential"].low <= ratio["sequential"].value <= ratio["sequential"].high
+    assert results.notes()[0].endswith("compared to the most possible of the others' system and can be better.")
+
+
+def test_turns_until_a_deadline_have_no_known_best() -> None:
+    with pytest.raises(ScenarioError, match=r"deadline_s is 5\.0 with schedule='sequence'.*mode='accuracy'"):
+        RoundContest(policies=("exact",), fields={"deadline_s": 5.0, "schedule": "sequence"}).lineup()
+
+
+def test_time_to_accuracy_is_ranked_and_shown_by_the_seconds_to_the_target() -> None:
+    few = ("exact", "shallow", "time-to-accuracy")
+    results = benchmark("SFL-TimeToAccuracy-v0", policies=few, fields={}, episodes=6)
+    assert results.measure == "time"
+    seconds = {}
+    for entry in results.scores:
+        assert entry.to_target is not None
+        rollout = results.rollouts[entry.policy]
+        assert entry.to_target.reached == rollout.reached.mean() == 1.0
+        assert entry.to_target.seconds.value == pytest.approx(rollout.total(rollout.latency_s).mean())
+        seconds[entry.policy] = entry.to_target.seconds.value
+    assert list(seconds) == sorted(seconds, key=lambda name: seconds[name])
+    assert results.scores[0].policy == "time-to-accuracy"
+    assert results.scores[0].ratio.value > 1.0, "its rounds are longer, and fewer"
+    assert str(results.table().columns[1].header) == "seconds to the target"
+
+
+def test_episodes_that_do_not_reach_the_target_say_so() -> None:
+    results = benchmark("SFL-TimeToAccuracy-v0", policies=("exact",), fields={"max_rounds": 3}, episodes=3)
+    (entry,) = results.scores
+    assert entry.to_target is not None
+    assert entry.to_target.reached == 0.0
+    assert str(next(iter(results.table().columns[1].cells))).startswith(">= ")
+
+
+def test_an_interrupted_benchmark_of_episodes_that_a_target_ends_goes_on(tmp_path: Path) -> None:
+    fields = {"max_rounds": 60}
+    contest = RoundContest(env_id="SFL-TimeToAccuracy-v0", policies=("shallow",), episodes=2, fields=fields)
+    first = compare(contest, contest.lineup(), store=tmp_path)
+    watcher = Recorder()
+    again = compare(contest, contest.lineup(), store=tmp_path, watcher=watcher)
+    assert (watcher.problems, watcher.rounds) == ([], 0)
+    assert again.scores == first.scores
 
 
 def test_equal_seeds_give_equal_results_and_other_seeds_others() -> None:
@@ -150,8 +219,8 @@ def test_a_ratio_is_that_of_pairs_round_by_round_and_its_interval_is_over_episod
     results = benchmark(policies=("exact", "equal-bandwidth"), episodes=6)
     exact, equal = (results.rollouts[name] for name in ("exact", "equal-bandwidth"))
     # They start from the same channels; later ones depend on how long the rounds before have lasted.
-    np.testing.assert_array_equal(exact.yardstick_s[0], equal.yardstick_s[0])
-    by_episode = (equal.latency_s / equal.yardstick_s).mean(axis=0)
+    np.testing.assert_array_equal(exact.yardstick[0], equal.yardstick[0])
+    by_episode = (equal.latency_s / equal.yardstick).mean(axis=0)
     found = results.scores[1].ratio
     assert (found.statistic, found.values) == ("geometric mean", 6)
     logarithms: Any = scipy.stats.ttest_1samp(np.log(by_episode), 0.0).confidence_interval(0.95)

@@ -51,11 +51,11 @@ def test_policies_are_paired_as_far_as_both_have_rounds(monkeypatch: pytest.Monk
 def test_a_result_better_than_the_optimum_is_a_bug_and_stops_the_evaluation() -> None:
     envs = make_batch("SFL-v0", 2, SMALL)
     optimum = yardstick_of(envs.episodes)
-    too_high = Yardstick(lambda true: 1.01 * optimum.least_s(true))
+    too_high = Yardstick(lambda true: 1.01 * optimum.best(true))
     policy = sfl_baselines.make("exact", envs)
     with pytest.raises(ImpossibleResultError, match=r"Round \d of episode \d took .* 0\.990.* has a bug"):
         roll_out(policy, envs.episodes, too_high, 0, lambda: None)
-    no_bound = Yardstick(too_high.least_s, bounds=False)
+    no_bound = Yardstick(too_high.best, bounds=False)
     assert (roll_out(policy, envs.episodes, no_bound, 0, lambda: None).ratio < 1.0).all()
 
 
