@@ -327,8 +327,8 @@ def bound_told(tier: Tier, found: Mapping[str, Any] | None) -> list[str]:
         *(f"`{name}` {in_percent(found['over'][name], 1)}" for name in tier.yardsticks),
     ]
     return [
-        f"Over the bound, which was computed for {found['episodes']} held-out episodes, {found['mean']:.4g} in the "
-        f"mean: {', '.join(over)}.",
+        f"Over the bound, which was computed for {found['episodes']} held-out episodes and is {found['mean']:.4g} "
+        f"in the mean: {', '.join(over)}.",
         "",
     ]
 
