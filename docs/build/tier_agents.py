@@ -36,6 +36,7 @@ from sfl_env.vector_env import SFLVectorEnv
 
 sys.path.insert(0, str(Path(__file__).parent))
 from barrier import policy_of as staged_or_other
+from leaderboard_entries import WITH_PHYSICS
 from stale_csi import in_percent, ratio_of_means
 
 DOCS = Path(__file__).parents[1]
@@ -283,12 +284,14 @@ def section(name: str, found: Mapping[str, Any]) -> str:
     tier, agents = TIERS[name], found["agents"]
     fields = "".join(f", `{key}={value!r}`" for key, value in found["fields"].items())
     each = [100.0 * (ratio[0] - 1.0) for ratio in agents["each over best"]]
+    structured = WITH_PHYSICS.search(found["settings"]["policy"])
+    way = found["way"] + (", physics in the policy class" if structured else "")
     rows = [
         f"| `{other}` | {row['mean']:.4g} | {'-' if other == tier.best else in_percent(row['over best'], 1)} | |"
         for other, row in found["yardsticks"].items()
     ]
     agent = (
-        f"| {tier.algo}, {found['way']}, {len(each)} seeds | {agents['mean']:.4g} | "
+        f"| {tier.algo}, {way}, {len(each)} seeds | {agents['mean']:.4g} | "
         f"{in_percent(agents['over best'], 1)} | {min(each):+.1f} % to {max(each):+.1f} % |"
     )
     gains = [
