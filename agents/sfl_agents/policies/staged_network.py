@@ -18,7 +18,7 @@ _LARGEST_GAP = 10.0
 _NEVER = -1e4
 _ROUGH_STEPS, _CORRECTED_STEPS = 3, 1
 
-_PROPOSALS, _FIRST_SPREAD = 4, 0.4
+_PROPOSALS, _FIRST_SPREAD = 8, 0.3
 """How many ratios of the stages' lengths are weighed up in a round, and how far apart they are at first."""
 
 _FIRST_SHARPNESS = 2.5
@@ -51,7 +51,7 @@ class StagedPointerNetwork(nn.Module):
 
     times that share where its rate is proportional to its share; Shannon's formula with a ceiling makes of it what
     it needs where a narrower band carries more for each hertz. Shares sum to one, by which Newton steps find the
-    lengths from their ratios. And the length of the round that comes of a ratio is known as well: of four ratios
+    lengths from their ratios. And the length of the round that comes of a ratio is known as well: of eight ratios
     that the network proposes, that with the shortest round is taken.
 
     Learnt are these ratios, from what the devices have in common; the ceiling, what else a share is worth, what a
