@@ -164,6 +164,14 @@ TIERS: dict[str, Tier] = {
         "staged-search",
         ("staged-search", "common cut", "staged-alternating", "exact"),
         ("common cut", "exact"),
+        about="What the policy contains at first: the phases' seconds at an equal share of the band, which phases "
+        "make up a stage, Shannon's formula with a ceiling, that shares sum to one, and so what each cut "
+        "needs of the band for given lengths of the stages and how long the round with these would last. Of "
+        "eight ratios of the lengths to each other it takes the one with the shortest such round, and of the "
+        "cuts those that need least. At first the eight are those of equal shares times numbers drawn around "
+        "one. Learnt from reward alone: the eight ratios, from what the devices have in common, the ceiling, "
+        "what the server's seconds cost beside the band, and what else speaks for a cut and a larger share. "
+        "`untrained` is what is there before anything has been learnt, with the numbers of one draw.",
         make=staged_or_other,
     ),
     "battery": Tier(

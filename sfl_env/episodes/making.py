@@ -26,6 +26,7 @@ from sfl_env.spaces.action import ActionEncoder
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
 from sfl_env.spaces.parts import REPLACED as AGENT_PARTS
 from sfl_env.spaces.parts import action_encoder, observation_encoder
+from sfl_env.spaces.phase_seconds import PhaseSeconds
 from sfl_env.spaces.probing import probe_action, probe_observation, probe_reward
 from sfl_env.spaces.reward import Reward, WeightedReward
 from sfl_env.spaces.sensible import SensibleDecisions
@@ -137,7 +138,8 @@ def _with_what_agents_touch(
     encoder = action_encoder(mode, num_cuts, _OptimalShares(simulator), sensible)
     reference_latency_s = scenario.reference_latency_s or simulator.nominal_round_s
     mode = given.get("observation_mode", "devices")
-    observed = observation_encoder(mode, rows, sensible, reference_latency_s, scenario.max_rounds)
+    phases = None if scenario.barriers == "none" else PhaseSeconds(simulator.workload, simulator.resources)
+    observed = observation_encoder(mode, rows, sensible, reference_latency_s, scenario.max_rounds, phases)
     return Made(
         scenario=scenario,
         learner=learner,

@@ -6,6 +6,7 @@ from typing import Literal
 from sfl_env.checks import choices_of, look_up, require_choice
 from sfl_env.spaces.action import ActionEncoder, BandwidthSplitter, ContinuousAction, CutAction, DiscreteAction
 from sfl_env.spaces.observation import DeviceRows, ObservationEncoder
+from sfl_env.spaces.phase_seconds import PhaseSeconds
 from sfl_env.spaces.problem_rows import ProblemRows
 from sfl_env.spaces.residual_action import ResidualAction
 from sfl_env.spaces.sensible import SensibleDecisions
@@ -72,7 +73,12 @@ def action_encoder(
 
 
 def observation_encoder(
-    mode: str, absolute: DeviceRows, sensible: SensibleDecisions, reference_s: float, max_rounds: int
+    mode: str,
+    absolute: DeviceRows,
+    sensible: SensibleDecisions,
+    reference_s: float,
+    max_rounds: int,
+    phases: PhaseSeconds | None = None,
 ) -> ObservationEncoder:
     """Return the observation encoder of one of :data:`OBSERVATION_MODES`.
 
@@ -88,6 +94,8 @@ def observation_encoder(
         Seconds of a nominal round.
     max_rounds : int
         Rounds of an episode.
+    phases : PhaseSeconds, optional
+        What problem rows tell of the phases, where devices wait for each other between stages.
 
     Raises
     ------
@@ -102,6 +110,6 @@ def observation_encoder(
     require_choice("observation_mode", mode, OBSERVATION_MODES)
     makers: Mapping[str, Callable[[], ObservationEncoder]] = {
         "devices": lambda: absolute,
-        "problem": lambda: ProblemRows(absolute, sensible, reference_s, max_rounds),
+        "problem": lambda: ProblemRows(absolute, sensible, reference_s, max_rounds, phases),
     }
     return look_up("observation mode", mode, makers)()

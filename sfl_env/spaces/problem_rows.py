@@ -9,7 +9,9 @@ from sfl_env.arrays import Array
 from sfl_env.optimum.by_air_time import ByAirTime
 from sfl_env.optimum.joint import OwnCuts, first_entries
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.latency import PHASES
 from sfl_env.spaces.observation import Batteries, DeviceRows, training_drain_per_s
+from sfl_env.spaces.phase_seconds import PhaseSeconds
 from sfl_env.spaces.scales import LogScale, LogScales, Rows
 from sfl_env.spaces.sensible import SensibleDecisions
 from sfl_env.spaces.view import View
@@ -23,12 +25,16 @@ DRAIN_COLUMNS = 4
 CUT_COLUMNS = 4
 """What there is of a device's cut."""
 
+PHASE_COLUMNS = len(PHASES)
+"""What there is of a device's cut besides, where devices wait for each other between stages."""
+
 _RATIO = LogScale(1e-6, 1e6)
 _SHARE = LogScale(1e-3, 1e3)
 _SECONDS = LogScale(1e-3, 1e3)
 _ROUND_SCALES = LogScales(_RATIO, _SHARE, _SECONDS)
 _ROUNDS = LogScale(1.0, 1e3)
 _BUDGETS = LogScale(1e-3, 1e3)
+_PHASES = LogScale(1e-6, 1e6)
 
 LENGTHS = _SECONDS
 """Scale of the column of :func:`length_column`."""
@@ -74,6 +80,8 @@ class ProblemRows:
         Seconds of a nominal round.
     max_rounds : int
         Rounds of an episode.
+    phases : PhaseSeconds, optional
+        Seconds of the phases, where devices wait for each other between stages.
 
     Notes
     -----
@@ -81,7 +89,10 @@ class ProblemRows:
     channel is observed late there is one more before these six: the ratio of A without small-scale fading. With
     batteries there are four more just behind those of ``absolute``: the rounds left, logarithmic, 1 to 1e3, and
     the part of a round's budget, which is the charge left over the rounds left, that as many seconds of computing,
-    of sending and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3.
+    of sending and of receiving take as the sensible decision's round lasts, logarithmic, 1e-3 to 1e3. Where
+    devices wait for each other between stages there are 7 C more behind these: for each phase and each cut the
+    seconds at an equal share of the band, the server's for a job that has it alone, over that round's,
+    logarithmic, 1e-6 to 1e6.
 
     ======================  =================================================================================
     0 to A - 1              those of :class:`~sfl_env.spaces.observation.DeviceRows`
@@ -102,6 +113,7 @@ class ProblemRows:
     sensible: SensibleDecisions
     reference_s: float
     max_rounds: int
+    phases: PhaseSeconds | None = None
 
     @property
     def num_features(self) -> int:
@@ -111,8 +123,15 @@ class ProblemRows:
     @property
     def _first(self) -> int:
         """The first column that is relative to the round."""
+        first: int = self._phase_columns.stop + self.absolute.with_large_scale
+        return first
+
+    @property
+    def _phase_columns(self) -> slice:
         absolute = self.absolute
-        return absolute.num_features + absolute.with_large_scale + DRAIN_COLUMNS * absolute.with_battery
+        first = absolute.num_features + DRAIN_COLUMNS * absolute.with_battery
+        there = 0 if self.phases is None else PHASE_COLUMNS * absolute.num_cuts
+        return slice(first, first + there)
 
     def space(self, num_devices: int) -> spaces.Box:
         """Return ``Box(-1, 1, (K, F), float32)``."""
@@ -134,6 +153,10 @@ class ProblemRows:
         rows[..., :columns] = self.absolute.per_round(view, episode_rows[..., :columns])
         found = self.sensible(view.conditions)
         round_s = self._fill(rows, view.conditions, found.devices, found.decision)
+        if self.phases is not None:
+            seconds = self.phases(view.conditions, found.decision.equal)
+            seconds /= round_s[..., None, None]
+            rows[..., self._phase_columns] = _PHASES.encode(seconds).reshape(*rows.shape[:2], -1)
         if self.absolute.with_battery:
             self._fill_drains(rows[..., columns : columns + DRAIN_COLUMNS], view, round_s)
         return rows

@@ -98,7 +98,12 @@ class AgentFile:
         policy = self.job.settings.policy
         carries_over = policy == CARRIES_OVER
         for_any_number = carries_over or policy == "DevicePolicy"
-        if not self.interface.fits(here, any_number_of_devices=for_any_number, any_cuts=carries_over):
+        if not self.interface.fits(
+            here,
+            any_number_of_devices=for_any_number,
+            any_cuts=carries_over,
+            same_barriers=bool(self.job.settings.policy_kwargs.get("staged")),
+        ):
             raise PolicyError(
                 f"The agent in {self.path} was trained for {self.interface}; this environment has {here}. Make "
                 f"the environment as the agent's was, {self.job.call()}, or train an agent in this one."

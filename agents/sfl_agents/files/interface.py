@@ -1,6 +1,6 @@
 """What an agent sees and does in an environment, as a few numbers that can be compared and stored."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from gymnasium import spaces
@@ -9,6 +9,7 @@ from sfl_baselines.environments import episodes_of
 from sfl_baselines.wrappers import unchanged_episodes_of
 from sfl_env.checks import shown
 from sfl_env.errors import PolicyError
+from sfl_env.rounds.stages import STAGES
 
 LARGEST = 10_000_000
 _LONGEST_NAME = 100
@@ -33,6 +34,8 @@ class Interface:
     late_channel : bool
         Whether columns tell of the links without small-scale fading, as where the channel is observed late. As
         many columns may be of the network's progress elsewhere.
+    barriers : str
+        Where devices wait for each other between stages.
     """
 
     num_devices: int
@@ -42,6 +45,7 @@ class Interface:
     observation: str
     action: str
     late_channel: bool = False
+    barriers: str = "none"
 
     @classmethod
     def of(cls, env: Any) -> "Interface":
@@ -54,7 +58,8 @@ class Interface:
         episodes = episodes_of(env)
         seen, acted = (type(part).__name__ for part in (episodes.observation_encoder, episodes.action_encoder))
         late = episodes.scenario.csi_delay_rounds > 0
-        return cls(devices, columns, episodes.simulator.workload.num_cuts, choices, seen, acted, late)
+        cuts = episodes.simulator.workload.num_cuts
+        return cls(devices, columns, cuts, choices, seen, acted, late, episodes.scenario.barriers)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Interface":
@@ -67,22 +72,30 @@ class Interface:
         """
         numbers = ("num_devices", "num_columns", "num_cuts")
         names = ("observation", "action")
-        # Files from before there was the last entry lack it.
-        values = {"late_channel": False, **values} if isinstance(values, dict) else values
-        whole = isinstance(values, dict) and values.keys() == {*numbers, *names, "choices", "late_channel"}
-        whole = whole and type(values["late_channel"]) is bool
+        # Files from before there were the last entries lack them.
+        values = {"late_channel": False, "barriers": "none", **values} if isinstance(values, dict) else values
+        whole = isinstance(values, dict) and values.keys() == {field.name for field in fields(cls)}
+        whole = whole and type(values["late_channel"]) is bool and values["barriers"] in tuple(STAGES)
         if not (whole and isinstance(values["choices"], list) and all(_is_name(values[name]) for name in names)):
             raise PolicyError(f"its interface is {shown(values)}")
         if not all(type(n) is int and 0 < n <= LARGEST for n in [*map(values.get, numbers), *values["choices"]]):
             raise PolicyError(f"its interface is {shown(values)}")
         counts, texts = ({name: values[name] for name in some} for some in (numbers, names))
-        return cls(**counts, choices=tuple(values["choices"]), **texts, late_channel=values["late_channel"])
+        others = {name: values[name] for name in ("late_channel", "barriers")}
+        return cls(**counts, choices=tuple(values["choices"]), **texts, **others)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as JSON has them."""
         return asdict(self) | {"choices": list(self.choices)}
 
-    def fits(self, other: "Interface", *, any_number_of_devices: bool, any_cuts: bool = False) -> bool:
+    def fits(
+        self,
+        other: "Interface",
+        *,
+        any_number_of_devices: bool,
+        any_cuts: bool = False,
+        same_barriers: bool = False,
+    ) -> bool:
         """Whether an agent of this interface can act in an environment of another.
 
         Parameters
@@ -93,6 +106,8 @@ class Interface:
             Whether it acts for any number of devices.
         any_cuts : bool
             Whether it acts for any number of cuts, with whatever columns come with them.
+        same_barriers : bool
+            Whether it acts only where devices wait for each other as in its own environment.
 
         Examples
         --------
@@ -103,6 +118,7 @@ class Interface:
         True
         """
         here = replace(other, num_devices=self.num_devices) if any_number_of_devices else other
+        here = here if same_barriers else replace(here, barriers=self.barriers)
         if any_cuts:
             # The first choice is the cut.
             choices = (*self.choices[:1], *other.choices[1:]) if other.choices else ()
@@ -120,6 +136,7 @@ class Interface:
         return (
             f"{self.num_devices} devices x {self.num_columns} features ({self.observation}), {self.num_cuts} cuts "
             f"and {act} ({self.action})"
+            f"{'' if self.barriers == 'none' else f' with barriers={self.barriers!r}'}"
         )
 
 

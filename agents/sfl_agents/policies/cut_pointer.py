@@ -15,7 +15,9 @@ from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
 from sfl_agents.policies.price_network import BatteryValue
 from sfl_agents.policies.problem_columns import ProblemColumns, num_absolute, read
 from sfl_agents.policies.rows import pooled
+from sfl_agents.policies.staged_network import StagedPointerNetwork
 from sfl_env.errors import TrainingError
+from sfl_env.scenario import Barriers
 
 _KNOWN = (-1.0, -1.0, 0.0)
 """What a logarithmic reward makes of the sensible round's logarithmic length, of the target's over it, and of the
@@ -55,6 +57,8 @@ class PointerLatents(nn.Module):
         Whether the channel is observed late; no weight depends on it.
     hedge, price : bool
         As for :class:`.pointer_network.PointerNetwork`.
+    staged_by : str, optional
+        Where devices wait for each other, for a pointer to rounds in stages.
     """
 
     def __init__(
@@ -66,10 +70,15 @@ class PointerLatents(nn.Module):
         late_channel: bool,
         hedge: bool,
         price: bool,
+        staged_by: Barriers | None = None,
     ) -> None:
         super().__init__()
         self.num_cuts, self.late_channel = num_cuts, late_channel
-        self.pointer = PointerNetwork(width, activation, hedge=hedge, price=price)
+        self.pointer: PointerNetwork | StagedPointerNetwork
+        if staged_by is None:
+            self.pointer = PointerNetwork(width, activation, hedge=hedge, price=price)
+        else:
+            self.pointer = StagedPointerNetwork(width, activation, staged_by)
         self.value = nn.Sequential(nn.Linear(2 * width, width), activation())
         self.ahead = BatteryValue(width, activation) if price else None
         self.latent_dim_vf = width + len(_KNOWN)
@@ -131,6 +140,10 @@ class CutPointerPolicy(ActorCriticPolicy):
         Whether to learn how an old channel is to be taken. Where it is that of now, this makes no difference.
     price : bool
         Whether to learn what batteries are worth. Where there are none, this makes no difference.
+    staged : bool
+        Whether rounds are in stages, see :class:`.staged_network.StagedPointerNetwork`; then neither of these.
+    barriers : str
+        Where devices wait for each other.
     activation_fn : type of torch.nn.Module
         Non-linearity.
     log_std_init : float
@@ -142,7 +155,7 @@ class CutPointerPolicy(ActorCriticPolicy):
     Raises
     ------
     TrainingError
-        If the spaces are not of these modes.
+        If the spaces are not of these modes, or ``staged`` does not go with the other arguments.
     """
 
     def __init__(
@@ -156,6 +169,8 @@ class CutPointerPolicy(ActorCriticPolicy):
         width: int = 16,
         hedge: bool = False,
         price: bool = False,
+        staged: bool = False,
+        barriers: Barriers = "none",
         activation_fn: type[nn.Module] = nn.SiLU,
         log_std_init: float = -4.5,
         **kwargs: Any,
@@ -164,7 +179,11 @@ class CutPointerPolicy(ActorCriticPolicy):
             raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
         num_absolute(observation_space.shape[1], num_cuts, late_channel=late_channel)
         self.num_cuts, self.late_channel, self.width = num_cuts, late_channel, width
-        self.hedge, self.price = hedge, price
+        self.hedge, self.price, self.staged, self.barriers = hedge, price, staged, barriers
+        if staged and (hedge or price):
+            raise TrainingError(
+                "staged: true goes with neither hedge nor price, which are for rounds in which nobody waits."
+            )
         super().__init__(
             observation_space,
             action_space,
@@ -177,7 +196,7 @@ class CutPointerPolicy(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         parameters = super()._get_constructor_parameters()
         parameters.pop("net_arch")
-        own = ("num_cuts", "late_channel", "width", "hedge", "price")
+        own = ("num_cuts", "late_channel", "width", "hedge", "price", "staged", "barriers")
         return parameters | {name: getattr(self, name) for name in own}
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -188,6 +207,7 @@ class CutPointerPolicy(ActorCriticPolicy):
             late_channel=self.late_channel,
             hedge=self.hedge,
             price=self.price,
+            staged_by=self.barriers if self.staged else None,
         )
         self.mlp_extractor = latents  # type: ignore[assignment]  # same interface, rows kept apart
         self.action_dist = pointed_for(self.action_space, (self.observation_space.shape or (0,))[0], self.num_cuts)

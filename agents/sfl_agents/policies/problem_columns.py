@@ -8,16 +8,17 @@ from torch import Tensor
 
 from sfl_env.errors import TrainingError
 from sfl_env.spaces.observation import DeviceRows
-from sfl_env.spaces.problem_rows import CUT_COLUMNS, DRAIN_COLUMNS, ROUND_COLUMNS
+from sfl_env.spaces.problem_rows import CUT_COLUMNS, DRAIN_COLUMNS, PHASE_COLUMNS, ROUND_COLUMNS
 
 _LOG_RATIO = math.log(1e6)
 _LOG_SECONDS = math.log(1e3)
 """Natural logarithms at the ends of the encoder's scales."""
 
+_LOG_PHASES = math.log(1e6)
 _LOG_BUDGETS = _LOG_ROUNDS = math.log(1e3)
 
 _LATE_COLUMNS = 1
-"""Where the channel is observed late, there are so many between the absolute columns and those of the round."""
+"""Where the channel is observed late, there are so many just before those of the round."""
 
 _ROWS = {
     (late, rows.num_features + rows.with_battery * DRAIN_COLUMNS + late * _LATE_COLUMNS): rows
@@ -55,6 +56,7 @@ class ProblemColumns(NamedTuple):
     log_length: Tensor  # (B,) logarithm of the sensible round over the nominal one
     progress: Tensor  # (B,) of the episode, -1 before its first round to 1 after its last
     batteries: "BatteryColumns | None"  # where there are batteries
+    phases: Tensor | None  # (B, K, 7, C) seconds of the phases, where devices wait for each other between stages
 
     @property
     def takes_part(self) -> Tensor:
@@ -70,7 +72,7 @@ SPREAD = 4
 
 
 def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> int:
-    """Return how many columns rows of the problem have before those of the round.
+    """Return how many columns rows of the problem have before those of the phases and of the round.
 
     Parameters
     ----------
@@ -92,20 +94,23 @@ def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> 
     10
     >>> num_absolute(13 + 6 + 4 * 8, num_cuts=8, late_channel=True)
     13
+    >>> num_absolute(10 + 7 * 8 + 6 + 4 * 8, num_cuts=8)
+    10
     >>> num_absolute(10, num_cuts=8)
     Traceback (most recent call last):
         ...
     sfl_env.errors.TrainingError: Rows of 10 columns are not those of the problem with 8 cuts: make the environment
     with observation_mode='problem'.
     """
-    absolute = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
-    if (late_channel, absolute) not in _ROWS:
-        raise TrainingError(
-            f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts"
-            f"{' and a channel that is observed late' if late_channel else ''}: make the environment with "
-            "observation_mode='problem'."
-        )
-    return absolute
+    without = columns - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
+    for absolute in (without, without - PHASE_COLUMNS * num_cuts):
+        if (late_channel, absolute) in _ROWS:
+            return absolute
+    raise TrainingError(
+        f"Rows of {columns} columns are not those of the problem with {num_cuts} cuts"
+        f"{' and a channel that is observed late' if late_channel else ''}: make the environment with "
+        "observation_mode='problem'."
+    )
 
 
 def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemColumns:
@@ -117,15 +122,16 @@ def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemC
         As :func:`num_absolute`.
     """
     absolute = num_absolute(rows.shape[-1], num_cuts, late_channel=late_channel)
-    per_round, per_cut = rows[..., absolute : absolute + ROUND_COLUMNS], rows[..., absolute + ROUND_COLUMNS :]
+    first = rows.shape[-1] - ROUND_COLUMNS - CUT_COLUMNS * num_cuts
+    per_round, per_cut = rows[..., first : first + ROUND_COLUMNS], rows[..., first + ROUND_COLUMNS :]
     fixed, uplink, downlink, fits = per_cut.split(num_cuts, dim=-1)
     kind = _ROWS[late_channel, absolute]
     log_snr = per_round[..., 0] * _LOG_RATIO
-    without_fading = rows[..., absolute - 1] * _LOG_RATIO if late_channel else log_snr
+    without_fading = rows[..., first - 1] * _LOG_RATIO if late_channel else log_snr
     return ProblemColumns(
         log_fixed=fixed * _LOG_SECONDS,
-        uplink=_seconds(uplink),
-        downlink=_seconds(downlink),
+        uplink=_seconds(uplink, _LOG_SECONDS),
+        downlink=_seconds(downlink, _LOG_SECONDS),
         fits=fits > 0.0,
         log_snr=log_snr,
         log_faded=without_fading - log_snr,
@@ -133,12 +139,20 @@ def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemC
         log_length=per_round[..., 0, 2] * _LOG_SECONDS,
         progress=rows[..., 0, 4],
         batteries=_batteries(rows, kind) if kind.with_battery else None,
+        phases=_phases(rows[..., :first], num_cuts, late_channel) if first > absolute else None,
     )
 
 
-def _seconds(column: Tensor) -> Tensor:
+def _seconds(column: Tensor, log_end: float) -> Tensor:
     """Undo the logarithm; the scale's low end stands for nothing at all."""
-    return torch.where(column > -1.0, (column * _LOG_SECONDS).exp(), 0.0)
+    return torch.where(column > -1.0, (column * log_end).exp(), 0.0)
+
+
+def _phases(before: Tensor, num_cuts: int, late_channel: bool) -> Tensor:
+    """(B, K, 7, C): seconds of the phases, the last of the columns before those of the round."""
+    end = before.shape[-1] - late_channel * _LATE_COLUMNS
+    columns = before[..., end - PHASE_COLUMNS * num_cuts : end]
+    return _seconds(columns.unflatten(-1, (PHASE_COLUMNS, num_cuts)), _LOG_PHASES)
 
 
 def _batteries(rows: Tensor, kind: DeviceRows) -> BatteryColumns:

@@ -93,6 +93,8 @@ def _options(job: Job, interface: Interface) -> dict[str, Any]:
         kwargs["features_extractor_class"] = FlatRows
     if settings.policy == CARRIES_OVER:
         kwargs["late_channel"] = interface.late_channel
+        if kwargs.get("staged"):
+            kwargs["barriers"] = interface.barriers
     rate: float | LinearSchedule = settings.learning_rate
     if settings.final_learning_rate != rate:
         rate = LinearSchedule(settings.learning_rate, settings.final_learning_rate, 1.0)

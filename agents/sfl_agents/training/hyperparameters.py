@@ -158,7 +158,7 @@ _OF_CHOICES: dict[str, Check] = {"activation_fn": _activation, "optimizer_kwargs
 _POINTER: dict[str, Check] = {"width": _whole(1, 256)}
 
 POLICY_ARGUMENTS: Mapping[str, Mapping[str, Check]] = {
-    "on-policy CutPointerPolicy": _SHARED_POLICY | _POINTER | {"hedge": _flag, "price": _flag},
+    "on-policy CutPointerPolicy": _SHARED_POLICY | _POINTER | {"hedge": _flag, "price": _flag, "staged": _flag},
     "off-policy CutPointerPolicy": _OF_CHOICES | _POINTER | {"n_critics": _whole(1, 100)},
     "DevicePolicy": _SHARED_POLICY | {"net_arch": _widths, "share_per_cut": _flag},
     "MlpLstmPolicy": _ACTOR_CRITIC

@@ -58,7 +58,8 @@ def _policy(algo: str, settings: Settings) -> str:
     if settings.policy == "DevicePolicy":
         return f"this package's DevicePolicy (one network for all devices; {distribution})"
     if settings.policy == CARRIES_OVER:
-        return f"this package's {settings.policy} (points at cuts by the share that each needs; {distribution})"
+        needed = "needs for learnt lengths of the stages" if settings.policy_kwargs.get("staged") else "needs"
+        return f"this package's {settings.policy} (points at cuts by the share that each {needed}; {distribution})"
     return f"its stock {settings.policy} ({distribution}) on standardised observations"
 
 

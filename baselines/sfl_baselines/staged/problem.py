@@ -9,23 +9,12 @@ from sfl_env.arrays import Array
 from sfl_env.episodes import Episodes
 from sfl_env.errors import ProblemError
 from sfl_env.optimum.link import Band, Link, Rows
+from sfl_env.rounds.amounts import DOWNLOADS, UPLOADS, phase_amounts
 from sfl_env.rounds.conditions import Conditions, Resources
-from sfl_env.rounds.curves import SHANNON
-from sfl_env.rounds.fading_levels import SmallScaleFading
-from sfl_env.rounds.latency import (
-    GRADIENT_DOWNLOAD,
-    MODEL_DOWNLOAD,
-    MODEL_UPLOAD,
-    PHASES,
-    SERVER_COMPUTE,
-    SMASHED_UPLOAD,
-    phase_latency_s,
-)
+from sfl_env.rounds.latency import PHASES, SERVER_COMPUTE
 from sfl_env.rounds.problem import Decision
 from sfl_env.rounds.stages import STAGES, Stages
 from sfl_env.rounds.workload import Workload
-
-UPLOADS, DOWNLOADS = (SMASHED_UPLOAD, MODEL_UPLOAD), (MODEL_DOWNLOAD, GRADIENT_DOWNLOAD)
 
 
 @dataclass(frozen=True)
@@ -170,7 +159,7 @@ def staged_problem(work: Workload, resources: Resources, now: Conditions, stages
     """
     n, k = now.samples.shape
     cut = np.broadcast_to(np.arange(work.num_cuts), (n, k, work.num_cuts))
-    amount = _bits_and_seconds(work, resources, now, cut)
+    amount = phase_amounts(work, resources, now)
     message_s = np.broadcast_to(work.message_s[:, None, None, :], amount.shape).copy()
     if now.takes_part is not None:
         amount *= now.takes_part[..., None]
@@ -189,20 +178,6 @@ def staged_problem(work: Workload, resources: Resources, now: Conditions, stages
     if now.takes_part is not None:
         wait_s += ~now.takes_part.any(axis=1) * resources.outage_wait_s
     return StagedProblem(fixed_s, up, down, server_s, wait_s, _band(resources, now))
-
-
-def _bits_and_seconds(work: Workload, resources: Resources, now: Conditions, cut: NDArray[np.intp]) -> Array:
-    """(7, N, K, C): bits of the phases that send, seconds of those that compute, without messages' own time.
-
-    Over links that carry one bit a second, seconds are bits.
-    """
-    ones = np.ones((*now.samples.shape, 1))
-    links = now.at_every_cut()._replace(
-        uplink_snr_hz=ones, downlink_full_rate_bps=ones, fading=SmallScaleFading(np.full_like(ones, np.inf))
-    )
-    silent = replace(work, message_s=np.zeros_like(work.message_s))
-    unit = resources._replace(uplink_bandwidth_hz=1.0, uplink_curve=SHANNON)
-    return phase_latency_s(silent, unit, links, cut, np.ones(cut.shape))
 
 
 def _band(resources: Resources, now: Conditions) -> Band:

@@ -10,6 +10,7 @@ import sfl_baselines
 from sfl_env import Decision, Scenario, SFLVectorEnv
 from sfl_env.optimum import proportional_decision
 from sfl_env.rounds.conditions import Conditions
+from sfl_env.rounds.latency import SERVER_COMPUTE, phase_latency_s
 from sfl_env.simulation.simulator import Simulator
 from sfl_env.spaces import DeviceRows, ProblemRows
 from sfl_env.spaces.sensible import SensibleDecisions
@@ -68,6 +69,32 @@ def test_the_sensible_round_is_told_device_by_device() -> None:
         np.exp(length * _LOG_RANGE), round_s / envs.episodes.reference_latency_s + 0.0 * length, rtol=1e-5
     )
     np.testing.assert_allclose((cut + 1.0) / 2.0 * (problem.shape[-1] - 1), sensible.cut, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"csi_delay_rounds": 1}, {"battery_share": 0.3}, {"message_latency_s": 2.0}]
+)
+def test_with_barriers_rows_tell_every_phase_and_all_else_as_without(fields: dict[str, Any]) -> None:
+    plain, without = made(**fields)
+    envs, rows = made(barriers="every-phase", **fields)
+    k, num_cuts = rows.shape[1], plain.episodes.simulator.workload.num_cuts
+    late = "csi_delay_rounds" in fields
+    first = without.shape[-1] - 4 * num_cuts - 6 - late
+    phases = np.exp(rows[..., first : first + 7 * num_cuts] * np.log(1e6)).reshape(*rows.shape[:2], 7, num_cuts)
+    rest = np.delete(rows, slice(first, first + 7 * num_cuts), axis=-1)
+    np.testing.assert_array_equal(rest[..., :first], without[..., :first])
+    reference_s = [made_of.episodes.reference_latency_s for made_of in (envs, plain)]
+    assert reference_s[0] == reference_s[1]
+    np.testing.assert_array_equal(rest, without)
+    simulator, now = envs.episodes.simulator, envs.episodes.now.observed
+    sensible_s = plain.observed_problem().latency_s(proportional_decision(plain.observed_problem()))
+    for cut in range(num_cuts):
+        decision = np.full((4, k), cut), np.full((4, k), 1.0 / k)
+        seconds = phase_latency_s(simulator.workload, simulator.resources, now, *decision)
+        seconds[SERVER_COMPUTE] /= k
+        relative = seconds / sensible_s[:, None]
+        known = relative > 2e-6
+        np.testing.assert_allclose(np.moveaxis(phases[..., cut], -1, 0)[known], relative[known], rtol=1e-4)
 
 
 def test_solvers_lose_nothing_by_reading_these_rows() -> None:
