@@ -40,6 +40,7 @@ class StageColumns(NamedTuple):
     cut: Tensor  # (B, K, M) which cut it is
     fits: Tensor  # (B, K, M) whether it is one of them, and no padding
     takes_part: Tensor  # (B, K)
+    shortest: Tensor  # (B, J) seconds that no decision gets below: each device's least that no band shortens
 
     @classmethod
     def of(cls, columns: ProblemColumns, barriers: Barriers) -> "StageColumns":
@@ -57,6 +58,8 @@ class StageColumns(NamedTuple):
         most = max(1, int(worth.sum(dim=-1).max()))
         cut = worth.byte().sort(dim=-1, descending=True, stable=True).indices[..., :most]
         fixed, air, uplink = (taken(values, cut) for values in (fixed, air, uplink))
+        fits, takes_part = worth.gather(-1, cut), columns.takes_part
+        least = torch.where(fits.unsqueeze(1), fixed, torch.inf).amin(dim=-1)
         return cls(
             columns=columns,
             fixed=fixed,
@@ -64,8 +67,9 @@ class StageColumns(NamedTuple):
             uplink_part=uplink / air,
             log_jobs=jobs.gather(-1, cut).log(),
             cut=cut,
-            fits=worth.gather(-1, cut),
-            takes_part=columns.takes_part,
+            fits=fits,
+            takes_part=takes_part,
+            shortest=torch.where(takes_part.unsqueeze(1), least, 0.0).amax(dim=-1),
         )
 
     def lengths(self) -> Tensor:

@@ -12,6 +12,7 @@ _LEAST_SLACK = 0.02
 """Of a stage. Where a cut leaves less of it to send, its need rises steeply on a straight line."""
 
 _STEEPNESS = 10.0
+_SHORTEST = 1e-7
 LARGEST_NEED = 20.0
 _LARGEST_STEP = 0.5
 _SHANNON_STEPS = 2
@@ -60,6 +61,14 @@ class Need(NamedTuple):
     log_share: Tensor  # (B, K, M) over an equal share, by the stage that asks for most
     elasticity: Tensor  # (B, K, M) by how many per cent it falls where all stages last one per cent longer
     uplink_part: Tensor  # (B, K, M) of the seconds on the air in that stage
+
+
+def possible(now: StageColumns, log_lengths: Tensor) -> Tensor:
+    """Return lengths' logarithm, (B, J), none below what the stage takes of computing whatever is decided.
+
+    A stage in which devices compute alone is as long as it is: no scale of all lengths may cut into it.
+    """
+    return torch.maximum(log_lengths, (now.shortest / (1.0 - _LEAST_SLACK)).clamp_min(_SHORTEST).log())
 
 
 def stage_needs(now: StageColumns, log_lengths: Tensor) -> tuple[Tensor, Tensor]:

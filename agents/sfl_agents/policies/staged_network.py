@@ -9,7 +9,15 @@ from sfl_agents.policies.pointer_network import Pointer, features_of_share
 from sfl_agents.policies.problem_columns import DEVICE_FEATURES, SPREAD, ProblemColumns
 from sfl_agents.policies.rows import EquivariantLayer, pooled, zeroed
 from sfl_agents.policies.stage_columns import StageColumns, taken, waiting_stages
-from sfl_agents.policies.staged_needs import LARGEST_NEED, Need, log_expected, need_of, newton_step, stage_needs
+from sfl_agents.policies.staged_needs import (
+    LARGEST_NEED,
+    Need,
+    log_expected,
+    need_of,
+    newton_step,
+    possible,
+    stage_needs,
+)
 from sfl_env.errors import TrainingError
 from sfl_env.rounds.curves import TruncatedShannon
 from sfl_env.scenario import Barriers
@@ -119,10 +127,11 @@ class StagedPointerNetwork(nn.Module):
         """
         with torch.no_grad():
             scaled, expected = [], []
-            for log_lengths in proposals.detach().unbind(1):
+            for proposal in proposals.detach().unbind(1):
+                log_lengths = possible(now, proposal)
                 for _ in range(_ROUGH_STEPS):
                     need = need_of(now, log_lengths, self.log_ceiling)
-                    log_lengths = log_lengths + newton_step(need, now)[0]
+                    log_lengths = possible(now, log_lengths + newton_step(need, now)[0])
                 log_share = need_of(now, log_lengths, self.log_ceiling).log_share
                 expected.append(log_expected(now, -log_share, log_share, self.log_ceiling))
                 scaled.append(log_lengths)
@@ -135,10 +144,11 @@ class StagedPointerNetwork(nn.Module):
         with torch.no_grad():
             log_scale = torch.zeros_like(log_lengths[:, :1])
             for _ in range(_CORRECTED_STEPS):
-                log_scale = log_scale + newton_step(self._need(now, log_lengths + log_scale), now)[0]
+                need = self._need(now, possible(now, log_lengths + log_scale))
+                log_scale = log_scale + newton_step(need, now)[0]
         # Once more, so that lengthening one stage is seen to shorten the others.
-        step, log_excess = newton_step(self._need(now, log_lengths + log_scale), now)
-        return log_lengths + log_scale + step, log_excess
+        step, log_excess = newton_step(self._need(now, possible(now, log_lengths + log_scale)), now)
+        return possible(now, log_lengths + log_scale + step), log_excess
 
     def _need(self, now: StageColumns, log_lengths: Tensor) -> Need:
         first, columns = need_of(now, log_lengths, self.log_ceiling), now.columns

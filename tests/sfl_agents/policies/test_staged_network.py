@@ -20,7 +20,7 @@ from sfl_agents.training.job import Job
 from sfl_agents.training.settings import Settings, load
 from sfl_agents.training.train import train
 from sfl_baselines.environments import make_batch
-from sfl_baselines.staged import staged_problem_of
+from sfl_baselines.staged import staged_common_cut, staged_problem_of
 from sfl_env import SFLVectorEnv
 from sfl_env.errors import PolicyError, TrainingError
 from sfl_env.scenario import Barriers
@@ -33,9 +33,8 @@ def batch_of(n: int = 2, mode: str = "continuous", **fields: Any) -> SFLVectorEn
     return make_batch("SFL-Barrier-v0", n, fields, action_mode=mode, observation_mode="problem")
 
 
-def policy_in(batch: Any, *, blank: bool = False, **kwargs: Any) -> Any:
-    torch.manual_seed(0)
-    policy = CutPointerPolicy(
+def policy_as_it_starts(batch: Any, **kwargs: Any) -> Any:
+    return CutPointerPolicy(
         cast(Any, batch.single_observation_space),
         batch.single_action_space,
         lambda _: 1e-3,
@@ -43,6 +42,11 @@ def policy_in(batch: Any, *, blank: bool = False, **kwargs: Any) -> Any:
         staged=True,
         **({"barriers": batch.scenario.barriers} | kwargs),
     )
+
+
+def policy_in(batch: Any, *, blank: bool = False, **kwargs: Any) -> Any:
+    torch.manual_seed(0)
+    policy = policy_as_it_starts(batch, **kwargs)
     if not blank:
         for weights in policy.parameters():
             torch.nn.init.normal_(weights, std=0.3)
@@ -209,3 +213,22 @@ def test_interfaces_without_barriers_are_those_of_files_of_before() -> None:
     assert Interface.from_dict(told).barriers == "none"
     with pytest.raises(PolicyError, match="interface"):
         Interface.from_dict({**told, "barriers": ["adaptsfl"]})
+
+
+@pytest.mark.parametrize("barriers", BARRIERS)
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"rate_curve": "shannon", "uplink_attenuation": 1.0}, {"num_devices": 3, "battery_share": 0.001}],
+)
+def test_no_stage_is_aimed_at_that_is_shorter_than_computing_in_it(
+    barriers: Barriers, fields: dict[str, Any]
+) -> None:
+    """Steps of all lengths' scale once went below it, where a device seemed to need all of the band."""
+    for seed in range(3):
+        batch = batch_of(16, barriers=barriers, **fields)
+        torch.manual_seed(seed)
+        untrained = policy_as_it_starts(batch)
+        observation, _ = batch.reset(seed=seed)
+        common_s = staged_common_cut(staged_problem_of(batch.episodes, batch.episodes.now.true)).latency_s
+        infos = batch.step(untrained.predict(observation, deterministic=True)[0])[-1]
+        assert bool((infos["latency_s"] < 1.5 * common_s).all())
