@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sfl_agents.files import foreign, run_folder
 from sfl_agents.files.interface import spaces_of
+from sfl_agents.files.stock_settings import settings_in
 from sfl_agents.training.algorithms import ALGORITHMS, TAUGHT, algorithm, library_of
 from sfl_baselines.environments import make_batch, mode_of
 from sfl_env.errors import PolicyError, RunError, ScenarioError
@@ -25,7 +26,6 @@ Modes = tuple[str, str]
 """Of observation and action."""
 
 _ANY_SEED = 2**32
-_NO_SETTINGS = frozenset({"action_space", "observation_space", "start_time", "tensorboard_log", "verbose"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class StockAgent:
             policy=data["policy_class"].__name__,
             rounds=rounds if isinstance(rounds, int) else 0,
             seed=seed if isinstance(seed, int) and 0 <= seed < _ANY_SEED else None,
-            settings={name: repr(value) for name, value in data.items() if _is_setting(name, value)},
+            settings=settings_in(data),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -211,10 +211,18 @@ def _algorithm_of(data: dict[str, Any], path: Path) -> str:
             f"that are known here and installed has: {', '.join(distances)}."
         )
     fitting = [name for name, distance in known.items() if distance == min(known.values())]
-    single_critic = data["policy_kwargs"].get("n_critics") == 1
-    # Two pairs of algorithms share their policies; what else they store tells them apart.
-    told = {"a2c": "clip_range" not in data, "ddpg": single_critic, "td3": not single_critic}
-    return next(name for name in fitting if told.get(name, True))
+    # Some algorithms share their policies; what else they store tells them apart. DDPG is TD3 with one critic and
+    # targets that are not smoothed. TRPO, which is not known here, has the policy of A2C, but mini-batches.
+    is_ddpg = data["policy_kwargs"].get("n_critics") == 1 and data.get("target_noise_clip") == 0.0
+    is_ppo = "clip_range" in data
+    told = {"a2c": not is_ppo and "batch_size" not in data, "ppo": is_ppo, "ddpg": is_ddpg, "td3": not is_ddpg}
+    found = [name for name in fitting if told.get(name, True)]
+    if not found:
+        raise PolicyError(
+            f"{path} has the policy of {' and '.join(fitting)}, and settings of neither; known here are "
+            f"{', '.join(distances)}."
+        )
+    return found[0]
 
 
 def _distance(algo: str, policy: type[Any]) -> int | None:
@@ -226,11 +234,6 @@ def _distance(algo: str, policy: type[Any]) -> int | None:
         return None
     line = policy.__mro__
     return min((line.index(known) for known in kind.policy_aliases.values() if known in line), default=None)
-
-
-def _is_setting(name: str, value: Any) -> bool:
-    plain = isinstance(value, bool | int | float | str | dict | None)
-    return plain and not (name.startswith("_") or name in _NO_SETTINGS or name in ("seed", "num_timesteps"))
 
 
 def _in_words(modes: Modes) -> str:

@@ -183,9 +183,11 @@ def _name(path: Path) -> str:
     >>> _name(Path("runs/ppo")), _name(Path("runs/ppo/agent.zip")), _name(Path("mine.zip"))
     ('ppo', 'ppo', 'mine')
     """
-    if path.suffix != ".zip":
-        return path.name
-    return path.parent.name if path.name == run_folder.AGENT else path.stem
+    if path.suffix == ".zip" and path.name != run_folder.AGENT:
+        return path.stem
+    folder = path.parent if path.suffix == ".zip" else path
+    # "." and ".." say where a folder is, not how it is called.
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _common_name(folder: Path | None, paths: Sequence[Path], algo: str) -> str:
@@ -201,7 +203,7 @@ def _common_name(folder: Path | None, paths: Sequence[Path], algo: str) -> str:
     'best'
     """
     if folder is not None:
-        return folder.name
+        return _name(folder)
     columns = zip(*(_name(path) for path in paths), strict=False)
     alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, columns)
     return _NUMBER.sub("", "".join(letters[0] for letters in alike)) or algo
@@ -210,6 +212,12 @@ def _common_name(folder: Path | None, paths: Sequence[Path], algo: str) -> str:
 def _check_alike(folder: Path, members: Sequence[tuple[Path, "Trained"]]) -> None:
     """Raise unless trainings in one folder differ by their seeds alone."""
     (first, job), *others = members
+    for path, trained in members:
+        if others and trained.seed is None:
+            raise PolicyError(
+                f"{folder} holds {path.name}, which was trained without a seed: nothing tells another training of "
+                "the same settings from a copy. Train with seeds, or name the files one by one."
+            )
     ours = dict(_flat(_without_seed(job)))
     for path, other in others:
         theirs = dict(_flat(_without_seed(other)))

@@ -1,12 +1,13 @@
 """Files that Stable-Baselines3 alone has written act, once they are trusted, where their spaces are."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from sb3_contrib import MaskablePPO, RecurrentPPO
+from sb3_contrib import TRPO, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -47,6 +48,42 @@ def test_the_algorithm_follows_from_what_is_stored(tmp_path: Path, kind: type[Ba
     assert agent.algo == name
     acting = agent.load(make_batch("SFL-Bandit-v0", 2))
     assert type(acting) is kind
+
+
+def test_one_critic_makes_no_other_algorithm_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.zip"
+    TD3("MlpPolicy", gym.make("SFL-Bandit-v0"), policy_kwargs={"n_critics": 1}, buffer_size=8).save(file)
+    assert StockAgent.open(file, trust=True).algo == "td3"
+
+
+def test_an_algorithm_that_is_not_known_is_not_taken_for_one_that_shares_its_policy(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"has the policy of a2c and ppo, and settings of neither"):
+        StockAgent.open(saved(tmp_path, TRPO), trust=True)
+
+
+def falling(first: float) -> Callable[[float], float]:
+    return lambda left: first * left
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "ours", "theirs"),
+    [
+        (PPO, "clip_range", 0.1, 0.4),
+        (PPO, "learning_rate", falling(1e-3), falling(1e-4)),
+        (PPO, "clip_range", lambda left: 0.1 * left, lambda left: 0.2 * left),
+        (SAC, "train_freq", 1, 8),
+    ],
+)
+def test_trainings_with_other_settings_are_told_apart(
+    tmp_path: Path, kind: type[BaseAlgorithm], name: str, ours: Any, theirs: Any
+) -> None:
+    small = {"buffer_size": 8} if kind is SAC else {}
+    told = []
+    for place, value in enumerate((ours, ours, theirs)):
+        (tmp_path / str(place)).mkdir()
+        file = saved(tmp_path / str(place), kind, **{name: value, "seed": 0, **small})
+        told.append(StockAgent.open(file, trust=True).to_dict())
+    assert told[0] == told[1] != told[2]
 
 
 def test_an_own_policy_is_played_by_the_algorithm_that_it_was_derived_for(tmp_path: Path) -> None:

@@ -49,6 +49,22 @@ def test_two_agents_of_one_name_are_told_apart(trained: Path, tmp_path: Path) ->
     assert {str(trained), str(other)} < {entry.policy for entry in results.scores}
 
 
+def test_an_agent_in_the_present_folder_is_called_by_its_name(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    for path in (Path(), Path("agent.zip")):
+        assert {entry.policy for entry in benchmark(agents=(path,)).scores} == {"exact", "barely"}
+
+
+def test_files_without_a_seed_are_no_training_seeds(tmp_path: Path) -> None:
+    env = gym.make("SFL-Bandit-v0", num_devices=4)
+    for name in ("a", "b"):
+        PPO("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, device="cpu").save(tmp_path / name)
+    with pytest.raises(PolicyError, match=r"holds a\.zip, which was trained without a seed"):
+        benchmark(agents=(tmp_path,), trust=True)
+
+
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seeds") / "team"
