@@ -235,6 +235,11 @@ class Episodes:
             return np.zeros(self.n, dtype=np.bool_)
         return learning.accuracy >= self.scenario.target_accuracy
 
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """(N,): whether each episode's goal is reached; one of a single round ends without, too."""
+        return self._terminated(self.now.state, self.now.learning)
+
     def weights(self) -> Any:
         """Return the weights of the network that is trained.
 

@@ -32,7 +32,7 @@ class Rollout(Record):
     in_average: NDArray[np.int64]  # (R, N) devices that are reached, and in time for the deadline
     samples: Array  # (R, N) of all devices
     samples_in_time: Array  # (R, N) of those in the average
-    terminated: NDArray[np.bool_]  # (R, N) whether the round ended its episode by an event
+    at_target: NDArray[np.bool_]  # (R, N) whether the target accuracy is reached with the round
     conditions: NDArray[np.int64]  # (R,)
 
     @property
@@ -42,8 +42,8 @@ class Rollout(Record):
 
     @property
     def reached(self) -> NDArray[np.bool_]:
-        """(N,): whether each episode was ended by an event, such as the target accuracy."""
-        return np.asarray((self.terminated & self.running).any(axis=0), dtype=np.bool_)
+        """(N,): whether each episode got to the target accuracy."""
+        return np.asarray((self.at_target & self.running).any(axis=0), dtype=np.bool_)
 
     @property
     def rounds(self) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ class Rollout(Record):
             and self.conditions.shape == (rounds,)
             and all(values.shape == (rounds, episodes) for values in arrays[:-1])
             and all(values.dtype.kind in "fiub" for values in arrays)
-            and self.running.dtype == self.terminated.dtype == np.bool_
+            and self.running.dtype == self.at_target.dtype == np.bool_
             and bool(self.running[0].all())
             and all(bool(np.isfinite(values).all()) for values in arrays)
         )
@@ -101,7 +101,7 @@ def roll_out(
     """
     rows = []
     for played in play_to_the_end(policy, episodes, seed):
-        rows.append((*_figures(played, yardstick), checksum(played.true)))
+        rows.append((*_figures(played, yardstick, episodes.reached), checksum(played.true)))
         on_round()
     rollout = Rollout(*(np.stack(column) for column in zip(*rows, strict=True)))
     if yardstick.bounds:
@@ -109,7 +109,9 @@ def roll_out(
     return rollout
 
 
-def _figures(played: PlayedRound, yardstick: Yardstick) -> tuple[NDArray[np.generic], ...]:
+def _figures(
+    played: PlayedRound, yardstick: Yardstick, reached: NDArray[np.bool_]
+) -> tuple[NDArray[np.generic], ...]:
     """Return what is kept of a round, each (N,), in a rollout's order."""
     infos, active = played.done.infos, played.true.takes_part
     everyone = np.full(len(played.running), infos["energy_j"].shape[-1])
@@ -125,7 +127,7 @@ def _figures(played: PlayedRound, yardstick: Yardstick) -> tuple[NDArray[np.gene
         infos["takes_part"].sum(axis=-1),
         played.true.samples.sum(axis=-1),
         samples_in_time(played),
-        played.done.terminated,
+        reached,
     )
 
 

@@ -152,8 +152,10 @@ def test_time_to_accuracy_is_ranked_and_shown_by_the_seconds_to_the_target() -> 
     assert str(results.table().columns[1].header) == "seconds to the target"
 
 
-def test_episodes_that_do_not_reach_the_target_say_so() -> None:
-    results = benchmark("SFL-TimeToAccuracy-v0", policies=("exact",), fields={"max_rounds": 3}, episodes=3)
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_episodes_that_do_not_reach_the_target_say_so(rounds: int) -> None:
+    """Not even where one round is all that there is, which ends its episode."""
+    results = benchmark("SFL-TimeToAccuracy-v0", policies=("exact",), fields={"max_rounds": rounds}, episodes=3)
     (entry,) = results.scores
     assert entry.to_target is not None
     assert entry.to_target.reached == 0.0
