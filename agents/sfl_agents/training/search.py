@@ -12,7 +12,7 @@ from sfl_agents.training import space
 from sfl_agents.training.checkpoints import Milestone
 from sfl_agents.training.job import Job
 from sfl_agents.training.train import train
-from sfl_env.errors import TrainingError
+from sfl_env.errors import RunError, TrainingError
 from sfl_env.storage import runs
 from sfl_env.storage.atomic import atomic_output
 from sfl_env.storage.runs import Run
@@ -101,6 +101,8 @@ def search(
     ------
     TrainingError
         If a training fails.
+    RunError
+        If the journal of a search to go on with is damaged.
     ImportError
         Without the extra ``tune``.
     """
@@ -122,13 +124,30 @@ def _study(run: Run) -> "Study":
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal = run.file(STUDY)
+    _end_at_whole_line(journal)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+    except (ValueError, KeyError) as error:  # of its lines' JSON, and of what is in them
+        raise RunError(
+            f"{journal} is damaged ({type(error).__name__}: {error}); copy the search's folder again, or replace "
+            "the search with --overwrite."
+        ) from error
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(run.file(STUDY)))),
+        storage=storage,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_WARM_UP, n_warmup_steps=_WARM_UP),
         study_name=KIND,
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def _end_at_whole_line(journal: Path) -> None:
+    """Drop a last line that was not written to its end, so that the next one does not go on in it."""
+    content = journal.read_bytes() if journal.is_file() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        journal.write_bytes(whole)
 
 
 def _sampler(seed: int, number: int) -> Any:

@@ -23,10 +23,13 @@ class Range:
     log: bool = False
 
 
+ROLLOUTS = (16, 32, 64, 128)
+"""Rounds of each environment that a step of training may be of."""
+
 SPACE: Mapping[str, Range | tuple[Any, ...]] = {
     "learning_rate": Range(2e-4, 2e-2, log=True),
     "log_std_init": Range(-6.0, -1.0),
-    "n_steps": (16, 32, 64, 128),
+    "n_steps": ROLLOUTS,
     "batch_size": (256, 512, 1024),
     "n_epochs": (2, 4, 8),
     "clip_range": Range(0.1, 0.8),
@@ -43,7 +46,7 @@ def searched_in(algo: str, base: Settings) -> dict[str, Range | tuple[Any, ...]]
     Raises
     ------
     TrainingError
-        If its settings cannot be searched.
+        If its settings cannot be searched, or the learning rate is zero.
 
     Examples
     --------
@@ -54,8 +57,15 @@ def searched_in(algo: str, base: Settings) -> dict[str, Range | tuple[Any, ...]]
     """
     if algo not in SEARCHED:
         raise TrainingError(f"The settings of {algo} cannot be searched; those of {' and '.join(SEARCHED)} can.")
+    if base.learning_rate == 0.0:
+        raise TrainingError(
+            "learning_rate is 0, which learns nothing and has no logarithm to search; start above."
+        )
+    # A rollout that is longer than the training is none; where the present one is, the training tells of it.
+    most = base.total_steps // base.num_envs
+    among = {**SPACE, "n_steps": tuple(rounds for rounds in ROLLOUTS if rounds <= most)}
     present = values_of(algo, base)
-    return {name: _with(SPACE[name], value) for name, value in present.items()}
+    return {name: _with(among[name], value) for name, value in present.items()}
 
 
 def _with(among: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:

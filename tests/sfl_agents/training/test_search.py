@@ -11,7 +11,7 @@ import yaml
 
 from sfl_agents.training import settings, space
 from sfl_agents.training.search import BEST, KIND, STUDY, TRIALS, Outcome, Search, best_of, search
-from sfl_env.errors import TrainingError
+from sfl_env.errors import RunError, TrainingError
 from sfl_env.storage import runs
 from sfl_lab import cli
 from tests.sfl_agents import tiny
@@ -162,3 +162,26 @@ def test_without_the_extra_the_command_names_it_and_leaves_no_folder(
     assert cli.main(["tune", "--out", str(tmp_path / "tune")]) == 2
     assert "pip install 'sfl-env[tune]'" in capsys.readouterr().err
     assert not (tmp_path / "tune").exists()
+
+
+def test_no_rollout_is_proposed_that_is_longer_than_the_training() -> None:
+    assert space.searched_in("ppo", BASE.replace(total_steps=128))["n_steps"] == (16, 32, 64)
+    assert space.searched_in("ppo", BASE.replace(total_steps=20))["n_steps"] == (32,)
+
+
+def test_a_learning_rate_of_zero_is_no_place_to_start_from() -> None:
+    with pytest.raises(TrainingError, match="learning_rate is 0"):
+        space.searched_in("ppo", BASE.replace(learning_rate=0.0, final_learning_rate=0.0))
+
+
+def test_a_journal_that_was_cut_goes_on_and_one_that_is_none_is_told_of(
+    done: tuple[Path, tuple[Outcome, ...]], tmp_path: Path
+) -> None:
+    run = start(tmp_path / "run", work(1))
+    lines = (done[0] / STUDY).read_bytes().splitlines(keepends=True)
+    (run.path / STUDY).write_bytes(lines[0] + lines[1][:-9])
+    assert [outcome.number for outcome in search(work(1), run)] == [0]
+    other = start(tmp_path / "other", work(1))
+    (other.path / STUDY).write_bytes(b"no journal\n" + lines[0])
+    with pytest.raises(RunError, match=r"study\.jsonl is damaged .* --overwrite"):
+        search(work(1), other)
