@@ -72,8 +72,6 @@ class Interface:
         """
         numbers = ("num_devices", "num_columns", "num_cuts")
         names = ("observation", "action")
-        # Files from before there were the last entries lack them.
-        values = {"late_channel": False, "barriers": "none", **values} if isinstance(values, dict) else values
         whole = isinstance(values, dict) and values.keys() == {field.name for field in fields(cls)}
         whole = whole and type(values["late_channel"]) is bool and values["barriers"] in tuple(STAGES)
         if not (whole and isinstance(values["choices"], list) and all(_is_name(values[name]) for name in names)):

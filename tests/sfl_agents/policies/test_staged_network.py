@@ -204,15 +204,16 @@ def test_an_agent_of_rounds_without_barriers_acts_with_them_as_if_nobody_waited(
     )
 
 
-def test_interfaces_without_barriers_are_those_of_files_of_before() -> None:
+def test_an_interface_tells_where_devices_wait_and_files_that_do_not_are_refused() -> None:
     base = Interface.of(batch_of())
     assert base.barriers == "adaptsfl"
     told = base.to_dict()
     assert Interface.from_dict(told) == base
-    del told["barriers"]
-    assert Interface.from_dict(told).barriers == "none"
     with pytest.raises(PolicyError, match="interface"):
         Interface.from_dict({**told, "barriers": ["adaptsfl"]})
+    del told["barriers"]
+    with pytest.raises(PolicyError, match="interface"):
+        Interface.from_dict(told)
 
 
 @pytest.mark.parametrize("barriers", BARRIERS)
