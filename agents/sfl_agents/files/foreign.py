@@ -99,10 +99,13 @@ def opened(path: Path, kind: type[BaseAlgorithm], replaced: dict[str, Any] | Non
     Raises
     ------
     PolicyError
-        If the file is damaged.
+        If the file is damaged, or has weights that are not finite.
     """
     with _told_as_damage(path):
-        return kind.load(path, device="cpu", custom_objects=replaced)
+        agent = kind.load(path, device="cpu", custom_objects=replaced)
+        if not all(bool(weights.isfinite().all()) for weights in agent.policy.parameters()):
+            raise PolicyError("its network has weights that are not finite")
+        return agent
 
 
 @contextmanager

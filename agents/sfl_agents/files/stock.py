@@ -212,10 +212,11 @@ def _algorithm_of(data: dict[str, Any], path: Path) -> str:
         )
     fitting = [name for name, distance in known.items() if distance == min(known.values())]
     # Some algorithms share their policies; what else they store tells them apart. DDPG is TD3 with one critic and
-    # targets that are not smoothed. TRPO, which is not known here, has the policy of A2C, but mini-batches.
+    # targets that are not smoothed. TRPO, which is not known here, has the policy of A2C, but mini-batches, and
+    # what is told more than the reward has no advantages.
     is_ddpg = data["policy_kwargs"].get("n_critics") == 1 and data.get("target_noise_clip") == 0.0
-    is_ppo = "clip_range" in data
-    told = {"a2c": not is_ppo and "batch_size" not in data, "ppo": is_ppo, "ddpg": is_ddpg, "td3": not is_ddpg}
+    is_a2c = "normalize_advantage" in data and "batch_size" not in data
+    told = {"a2c": is_a2c, "ppo": "clip_range" in data, "ddpg": is_ddpg, "td3": not is_ddpg}
     found = [name for name in fitting if told.get(name, True)]
     if not found:
         raise PolicyError(

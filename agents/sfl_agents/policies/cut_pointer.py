@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sfl_agents.policies.pointer_distributions import Pointed, pointed_for
 from sfl_agents.policies.pointer_network import Pointer, PointerNetwork
 from sfl_agents.policies.price_network import BatteryValue
-from sfl_agents.policies.problem_columns import ProblemColumns, num_absolute, read
+from sfl_agents.policies.problem_columns import ProblemColumns, has_phases, num_absolute, read
 from sfl_agents.policies.rows import pooled
 from sfl_agents.policies.staged_network import StagedPointerNetwork
 from sfl_env.errors import TrainingError
@@ -177,12 +177,18 @@ class CutPointerPolicy(ActorCriticPolicy):
     ) -> None:
         if len(observation_space.shape) != 2:
             raise TrainingError(f"CutPointerPolicy takes rows (K, F), not {observation_space}.")
-        num_absolute(observation_space.shape[1], num_cuts, late_channel=late_channel)
+        absolute = num_absolute(observation_space.shape[1], num_cuts, late_channel=late_channel)
         self.num_cuts, self.late_channel, self.width = num_cuts, late_channel, width
         self.hedge, self.price, self.staged, self.barriers = hedge, price, staged, barriers
         if staged and (hedge or price):
             raise TrainingError(
                 "staged: true goes with neither hedge nor price, which are for rounds in which nobody waits."
+            )
+        waits = staged and barriers != "none"
+        if waits and not has_phases(observation_space.shape[1], num_cuts, absolute):
+            raise TrainingError(
+                "staged: true reads the seconds of the phases, which rows tell where devices wait for each other: "
+                f"make the environment with barriers={barriers!r}, too, or leave staged out."
             )
         super().__init__(
             observation_space,

@@ -113,6 +113,17 @@ def num_absolute(columns: int, num_cuts: int, *, late_channel: bool = False) -> 
     )
 
 
+def has_phases(columns: int, num_cuts: int, absolute: int) -> bool:
+    """Whether rows of so many columns, so many of them absolute, tell the seconds of the phases.
+
+    Examples
+    --------
+    >>> has_phases(10 + 7 * 8 + 6 + 4 * 8, 8, absolute=10), has_phases(10 + 6 + 4 * 8, 8, absolute=10)
+    (True, False)
+    """
+    return columns - absolute == PHASE_COLUMNS * num_cuts + ROUND_COLUMNS + CUT_COLUMNS * num_cuts
+
+
 def read(rows: Tensor, num_cuts: int, *, late_channel: bool = False) -> ProblemColumns:
     """Take rows (B, K, F) of the problem with C cuts apart.
 

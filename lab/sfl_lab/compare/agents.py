@@ -93,9 +93,9 @@ def runs_in(path: Path) -> tuple[Path, ...]:
     >>> runs_in(Path("no/such/run"))
     (PosixPath('no/such/run'),)
     """
-    from sfl_agents.files import foreign
+    from sfl_agents.files import foreign, published
 
-    if not path.is_dir() or (path / runs.CONFIG).is_file():
+    if not path.is_dir() or (path / runs.CONFIG).is_file() or published.is_published(path):
         return (path,)
     found = (entry for entry in path.iterdir() if (entry / runs.CONFIG).is_file() or foreign.is_foreign(entry))
     return tuple(sorted(found)) or (path,)

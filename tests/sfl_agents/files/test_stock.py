@@ -17,6 +17,7 @@ from sfl_agents.files.stock import StockAgent, is_stock
 from sfl_baselines.environments import make_batch
 from sfl_env.errors import PolicyError, RunError
 from tests.fuzz import crafted
+from tests.sfl_agents import tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,6 +60,22 @@ def test_one_critic_makes_no_other_algorithm_of_it(tmp_path: Path) -> None:
 def test_an_algorithm_that_is_not_known_is_not_taken_for_one_that_shares_its_policy(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"has the policy of a2c and ppo, and settings of neither"):
         StockAgent.open(saved(tmp_path, TRPO), trust=True)
+
+
+def test_what_is_told_more_than_the_reward_is_not_taken_for_another(tmp_path: Path) -> None:
+    work = tiny.job("imitation")
+    sfl_agents.load(tiny.finished(work, tmp_path / "run"), work.batch(1)).save(tmp_path / "mine.zip")
+    with pytest.raises(PolicyError, match=r"has the policy of a2c and ppo, and settings of neither"):
+        StockAgent.open(tmp_path / "mine.zip", trust=True)
+
+
+def test_weights_that_are_no_numbers_are_told_of(tmp_path: Path) -> None:
+    env = gym.make("SFL-Bandit-v0")
+    model = PPO("MlpPolicy", env, **network())
+    next(model.policy.parameters()).data.fill_(np.nan)
+    model.save(tmp_path / "mine.zip")
+    with pytest.raises(PolicyError, match="weights that are not finite"):
+        sfl_agents.load(tmp_path / "mine.zip", env, trust=True)
 
 
 def falling(first: float) -> Callable[[float], float]:

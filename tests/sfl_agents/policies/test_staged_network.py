@@ -233,3 +233,9 @@ def test_no_stage_is_aimed_at_that_is_shorter_than_computing_in_it(
         common_s = staged_common_cut(staged_problem_of(batch.episodes, batch.episodes.now.true)).latency_s
         infos = batch.step(untrained.predict(observation, deterministic=True)[0])[-1]
         assert bool((infos["latency_s"] < 1.5 * common_s).all())
+
+
+def test_rows_of_rounds_without_stages_are_told_of() -> None:
+    batch = make_batch("SFL-v0", 2, observation_mode="problem")
+    with pytest.raises(TrainingError, match=r"reads the seconds of the phases.*barriers='every-phase'"):
+        policy_as_it_starts(batch, barriers="every-phase")

@@ -21,6 +21,7 @@ from sfl_lab.compare.contest import compare, write_results
 from sfl_lab.compare.curves.contest import CurveContest
 from sfl_lab.compare.curves.schemes import RoundLengthAgent
 from sfl_lab.compare.intervals import GEOMETRIC_MEAN, MEDIAN
+from sfl_lab.compare.publishing import publish
 from sfl_lab.compare.rounds.contest import RoundContest, RoundResults
 from tests.sfl_lab.compare.trained import barely_trained
 
@@ -63,6 +64,15 @@ def test_files_without_a_seed_are_no_training_seeds(tmp_path: Path) -> None:
         PPO("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, device="cpu").save(tmp_path / name)
     with pytest.raises(PolicyError, match=r"holds a\.zip, which was trained without a seed"):
         benchmark(agents=(tmp_path,), trust=True)
+
+
+def test_a_published_folder_with_another_file_in_it_is_none_that_trust_opens(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = publish(trained, "Mine", tmp_path, episodes=2)
+    PPO("MlpPolicy", gym.make("SFL-v0", num_devices=4), device="cpu").save(folder / "agent.zip")
+    with pytest.raises(PolicyError, match=r"agent\.zip is not the agent that card\.json beside it tells of"):
+        benchmark(agents=(folder,), trust=True)
 
 
 @pytest.fixture(scope="module")
