@@ -204,9 +204,10 @@ def main() -> None:
         parser.error(f"unknown tiers {', '.join(sorted(unknown))}; known are {', '.join(TIERS)}")
     if not asked.page:
         torch.set_num_threads(1)
+        found = {name: measure(name) for name in asked.tiers or TIERS}
+        # Read afterwards: another tier may have been measured meanwhile.
         stored = json.loads(FIGURES.read_text())["tiers"] if asked.tiers and FIGURES.exists() else {}
-        found = stored | {name: measure(name) for name in asked.tiers or TIERS}
-        write_json(FIGURES, {"versions": versions(), "tiers": found})
+        write_json(FIGURES, {"versions": versions(), "tiers": stored | found})
     PAGE.write_text(page(json.loads(FIGURES.read_text())), encoding="utf-8")
 
 
