@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import sfl_agents
+from sfl_agents.files import published
 from sfl_agents.files.interface import Interface, spaces_of
 from sfl_agents.training.build import build_to_act
 from sfl_agents.training.evaluation import evaluate
@@ -105,6 +106,17 @@ instead, whose file runs no code.
 """
 
 
+SHIPPED = """## Agents that are shipped
+
+`sfl evaluate --policy pretrained:SFL-IoT-v0` plays one without any download, `sfl_agents.load` loads it. Each is one
+training, with the command and the curve on its card; figures are of the protocol's 100 held-out episodes, with the
+95 % interval over them. What the rounds are held against is none of what counts in tiers with batteries or old
+channels: their [page](tiers/agents.md) has the yardsticks.
+
+| agent | length of a round | mean return | file |
+|---|---|---|---|"""
+
+
 def folder_of(name: str, seed: int) -> Path:
     """Return the folder of a seed's agent; it is trained unless it is there already.
 
@@ -187,9 +199,22 @@ def page(figures: Mapping[str, Any]) -> str:
         "The agents:\n\n" + "\n".join(agents),
         _held_out_networks(),
         f"All of it comes from `{figures['command']}`.",
+        shipped(),
         OWN,
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def shipped() -> str:
+    """Return the section on the agents that come with the package, by their cards."""
+    rows = []
+    for name in published.names():
+        told = published.card(f"{published.PREFIX}{name}")
+        held_out, ratio = told["held_out"], told["held_out"]["ratio"]
+        over = f"{ratio['value']:.4f} [{ratio['low']:.4f}, {ratio['high']:.4f}] of the {held_out['reference']}"
+        size = f"{told['bytes'] / 1000.0:.0f} kB"
+        rows.append(f"| `{published.PREFIX}{name}` | {over} | {held_out['mean_return']:.1f} | {size} |")
+    return "\n".join([SHIPPED, *rows])
 
 
 def _cell(ratios: Sequence[float]) -> str:

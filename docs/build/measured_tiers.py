@@ -173,7 +173,7 @@ TIERS: dict[str, Tier] = {
         about="What the policy contains at first: the round's fixed and air seconds, that shares sum to one, "
         "what each cut takes of a round's budget (the charge left over the rounds left), and the form of a price: "
         "a cut costs the share that it needs and the price times what it takes, and far more where it takes more "
-        "than 1.5 budgets or all of the charge. Learnt from reward alone: the price, which at first is the same "
+        "than two budgets or all of the charge. Learnt from reward alone: the price, which at first is the same "
         "number for every device and round, and what else speaks for a cut. The band is split by the environment "
         "(`action_mode='cut'`). `untrained` is what is there before anything has been learnt.",
     ),

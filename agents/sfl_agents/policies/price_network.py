@@ -12,7 +12,7 @@ from sfl_agents.policies.rows import EquivariantLayer, pooled, zeroed
 _FIRST_LOG_PRICE = math.log(0.06)
 """A budget's price at first, in lengths of the round: so dear that hardly anyone leaves."""
 
-_FIRST_LOG_LIMIT = math.log(1.5)
+_FIRST_LOG_LIMIT = math.log(2.0)
 """Of the budgets that a round may take without being far dearer."""
 
 _PACE = 10.0
