@@ -91,7 +91,9 @@ def test_the_page_on_stock_agents_shows_the_measured_figures() -> None:
     measured = json.loads((DOCS / "data" / "stock.json").read_text(encoding="utf-8"))
     stock, text = script("stock"), (DOCS / "stock-agents.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- table: begin -->\n")[2].partition("\n<!-- table: end -->")[0]
-    assert shown == stock.page(measured), "docs/stock-agents.md is behind: run `python docs/build/stock.py --page`."
+    assert shown == stock.page(measured), (
+        "docs/stock-agents.md is behind docs/data/stock.json: run `python docs/build/stock.py --page`."
+    )
     assert len({(run["env_id"], run["seed"]) for run in measured["trained"]}) == len(measured["trained"]) >= 5
     assert all(run["curve"][-1]["rounds"] == stock.STEPS for run in measured["trained"])
 
