@@ -8,6 +8,7 @@ _REWARDS = {
     "raw": "the environment's reward as it is",
     "log": "log reward",
     "normalised": "reward scaled by VecNormalize",
+    "excess": "reward for what a round is shorter than a sensible one",
 }
 
 
