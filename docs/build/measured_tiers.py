@@ -175,7 +175,9 @@ TIERS: dict[str, Tier] = {
         "a cut costs the share that it needs and the price times what it takes, and far more where it takes more "
         "than two budgets or all of the charge. Learnt from reward alone: the price, which at first is the same "
         "number for every device and round, and what else speaks for a cut. The band is split by the environment "
-        "(`action_mode='cut'`). `untrained` is what is there before anything has been learnt.",
+        "(`action_mode='cut'`). `untrained` is what is there before anything has been learnt. Where a link is out "
+        "for long, rounds last so long that many devices leave at last. Such an episode costs ten times a usual "
+        "one: a few of them decide the means, and make the intervals wide.",
     ),
 }
 """What is measured, by the names of its run folders."""
