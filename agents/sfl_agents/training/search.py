@@ -130,8 +130,8 @@ def _study(run: Run) -> "Study":
         storage = JournalStorage(JournalFileBackend(str(journal)))
     except (ValueError, KeyError) as error:  # of its lines' JSON, and of what is in them
         raise RunError(
-            f"{journal} is damaged ({type(error).__name__}: {error}); copy the search's folder again, or replace "
-            "the search with --overwrite."
+            f"{journal} is damaged ({type(error).__name__}: {error}); copy the search's folder again, or begin "
+            "the search anew."
         ) from error
     return optuna.create_study(
         storage=storage,
