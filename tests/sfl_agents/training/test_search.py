@@ -183,5 +183,5 @@ def test_a_journal_that_was_cut_goes_on_and_one_that_is_none_is_told_of(
     assert [outcome.number for outcome in search(work(1), run)] == [0]
     other = start(tmp_path / "other", work(1))
     (other.path / STUDY).write_bytes(b"no journal\n" + lines[0])
-    with pytest.raises(RunError, match=r"study\.jsonl is damaged .* --overwrite"):
+    with pytest.raises(RunError, match=r"study\.jsonl is damaged .* anew"):
         search(work(1), other)
