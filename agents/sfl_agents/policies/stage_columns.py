@@ -100,7 +100,7 @@ def _summed(phases: Tensor, groups: list[list[int]]) -> Tensor:
 def _unbeaten(fixed: Tensor, air: Tensor, fits: Tensor) -> Tensor:
     """(B, K, C): cuts that fit and that no other one which does equals or beats in every stage.
 
-    That is at an equal share. Where a narrower band carries more for each hertz, one that is left out may need less,
+    That is at an equal share. Where a narrower band carries more for each hertz, one left out may need less,
     if it sends more up and receives less, which is rare.
     """
     beats = fits.unsqueeze(-1).expand(*fits.shape, fits.shape[-1])
