@@ -92,7 +92,7 @@ def test_a_fit_finds_the_speeds_that_times_were_made_with(model: Any) -> None:
         np.testing.assert_allclose(model.fitted(form, [blocks], [seconds], 0), made, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "count"), [("vgg19", 7), ("resnet101", 3)])
+@pytest.mark.parametrize(("name", "count"), [("vgg19", 7), pytest.param("resnet101", 3, marks=pytest.mark.slow)])
 def test_each_cut_of_a_fit_sends_less_than_all_shallower_ones(model: Any, name: str, count: int) -> None:
     blocks, _ = model.blocks_of(name)
     profile = sfl_env.profile(model.NETWORKS[name](), model.INPUT, name)
@@ -103,7 +103,7 @@ def test_each_cut_of_a_fit_sends_less_than_all_shallower_ones(model: Any, name: 
     assert better[-1]  # the whole network on the device sends nothing
 
 
-@pytest.mark.parametrize("name", ["vgg19", "resnet101"])
+@pytest.mark.parametrize("name", ["vgg19", pytest.param("resnet101", marks=pytest.mark.slow)])
 def test_operations_of_both_passes_move_at_least_what_is_saved(model: Any, name: str) -> None:
     blocks, _ = model.blocks_of(name)
     assert (blocks.touched_bytes >= 0.0).all()
