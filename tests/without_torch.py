@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-NEED_TORCH = ("torch", "stable_baselines3")
+NEED_TORCH = ("torch", "stable_baselines3", "sb3_contrib")
 """What cannot be imported here."""
 
 
