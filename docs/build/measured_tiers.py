@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,26 +122,20 @@ class Tier:
         return np.array([self.cost(sfl_agents.load(folder, envs), envs) for folder in folders])
 
 
+STALE = Tier(
+    "SFL-StaleCSI-v0",
+    partial(mean_round_s, rounds=5),
+    "mean round, s",
+    1600,
+    "sample-average",
+    ("sample-average", "statistics", "exact"),
+    ("statistics", "exact"),
+)
+"""Agents that see the channel of a round ago."""
+
 TIERS: dict[str, Tier] = {
-    "stale-csi": Tier(
-        "SFL-StaleCSI-v0",
-        partial(mean_round_s, rounds=5),
-        "mean round, s",
-        1600,
-        "sample-average",
-        ("sample-average", "statistics", "exact"),
-        ("statistics", "exact"),
-    ),
-    "stale-csi-uncorrelated": Tier(
-        "SFL-StaleCSI-v0",
-        partial(mean_round_s, rounds=5),
-        "mean round, s",
-        1600,
-        "sample-average",
-        ("sample-average", "statistics", "exact"),
-        ("statistics", "exact"),
-        fields={"fading_correlation": 0.0},
-    ),
+    "stale-csi": STALE,
+    "stale-csi-uncorrelated": replace(STALE, fields={"fading_correlation": 0.0}),
     "barrier": Tier(
         "SFL-Barrier-v0",
         partial(mean_round_s, rounds=5),
