@@ -110,8 +110,8 @@ SHIPPED = """## Agents that are shipped
 
 `sfl evaluate --policy pretrained:SFL-IoT-v0` plays one without any download, and `sfl_agents.load` loads it. Each
 is one training, with the command and the curve on its card. Figures are of the protocol's 100 held-out episodes,
-with the 95 % interval over them. With batteries or an old channel a round's optimum is not what counts:
-[the page on tiers](tiers/agents.md) has the yardsticks.
+with the 95 % interval over them. With batteries or an old channel a round's optimum is not what counts, and with
+batteries few episodes decide the mean: [the page on tiers](tiers/agents.md) has the yardsticks.
 
 | agent | length of a round | mean return | file |
 |---|---|---|---|"""
